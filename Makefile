@@ -1,0 +1,52 @@
+# Two commands matter: `make demo` and `make test`. Each does all of its own set-up, into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-long check format requirements schemas clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: $(STAMP)  ## install everything into .venv
+
+# Pinned with hashes; pip refuses anything else. The package itself is installed editable.
+$(STAMP): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Points Ledger needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
+	@echo "setting up $(VENV) (once; a minute or two)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+demo: $(STAMP)  ## load a year of a real grocer and check every member's balance (ARGS="--households 100")
+	@$(BIN)/points demo $(ARGS)
+
+test: check  ## style, types, import rules, and every test but the long ones
+	$(BIN)/python -m pytest -m "not long" $(ARGS)
+
+test-long: check  ## the long tests too
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(STAMP)  ## ruff, ruff format, mypy --strict, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)  ## format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+schemas: $(STAMP)  ## write the JSON Schema and AsyncAPI files again from the types
+	$(BIN)/points schemas
+
+requirements:  ## pin the dependencies again (needs uv)
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra dev --no-annotate --no-header pyproject.toml -o requirements/dev.txt
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-annotate --no-header -c requirements/dev.txt pyproject.toml -o requirements/runtime.txt
+
+clean:  ## remove .venv and caches (not .points, which holds data)
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,1 @@
+"""The ledger: decides what an input means for an account and appends the decision to the log."""

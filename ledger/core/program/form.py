@@ -1,0 +1,388 @@
+"""The form of a program: what the YAML may say, as strict types (unknown keys are refused).
+
+The words and their meaning are those of docs/domain.md. This file holds no behaviour: loading is in
+`load`, checks over several keys in `check`, what the engine evaluates in `compiled`.
+A key whose behaviour the engine does not have yet is part of the form, and `check` refuses it with
+the code `not_supported_yet`, so that no program is half obeyed.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from ledger.core.program.duration import Duration, Ratio
+from schemas.fields import Id, Text
+
+Points = Annotated[int, Meta(ge=0, le=10**12)]
+Money = Annotated[int, Meta(ge=0, le=10**12)]
+Moment = Annotated[datetime, Meta(tz=True)]
+Count = Annotated[int, Meta(ge=1, le=10**9)]
+Score = Annotated[int, Meta(ge=1, le=5)]
+Texts = Annotated[tuple[Text, ...], Meta(min_length=1, max_length=1_000)] | Text
+Rounding = Literal["floor", "half_even", "ceil"]
+
+
+class Strict(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """Base of all parts: immutable, unknown keys refused."""
+
+
+class Bounds(Strict):
+    """A range of integers, both ends inclusive, either may be open."""
+
+    at_least: int | None = None
+    at_most: int | None = None
+
+
+class Validity(Strict, rename={"start": "from", "end": "to"}):
+    """`valid`: the rule holds for an `occurred_at` in [from, to)."""
+
+    start: Moment | None = None
+    end: Moment | None = None
+
+
+# --- activation and expiry -------------------------------------------------------------------
+
+
+class ActivateAfter(Strict):
+    """`{after: P14D}`: from the grant's occurred_at. `{on: EVENT, within: P14D}`: see docs."""
+
+    after: Duration | None = None
+    on: Text | None = None
+    within: Duration | None = None
+
+
+Activation = Literal["immediately"] | ActivateAfter
+
+
+class ExpireBy(Strict):
+    """`{after: P6M}`, `{end_of: month|year, after: P12M}` or `{after_inactivity: P6M}`."""
+
+    after: Duration | None = None
+    end_of: Literal["month", "year"] | None = None
+    after_inactivity: Duration | None = None
+
+
+Expiry = Literal["never"] | ExpireBy
+
+
+# --- awards ----------------------------------------------------------------------------------
+
+
+class Rate(Strict):
+    """`points` for every `per_amount` minor units of the lines matched."""
+
+    points: Count
+    per_amount: Count
+
+
+class Multiplier(Strict):
+    """An award of its own worth round(a * by) - a, where a is the award of rule `of`."""
+
+    of: Id
+    by: Ratio
+
+
+class Step(Strict):
+    """One step of a table: from `at_least` minor units on, `points`."""
+
+    at_least: Money
+    points: Points
+
+
+class Award(Strict):
+    """Exactly one of the four kinds."""
+
+    rate: Rate | None = None
+    fixed: Count | None = None
+    table: Annotated[tuple[Step, ...], Meta(min_length=1, max_length=1_000)] | None = None
+    multiplier: Multiplier | None = None
+
+
+# --- conditions ------------------------------------------------------------------------------
+
+
+class Hours(Strict, rename={"start": "from", "end": "to"}):
+    """Local hours of the day [from, to), `HH:MM`."""
+
+    start: Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
+    end: Annotated[str, Meta(pattern=r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$")]
+
+
+class BirthdayWindow(Strict):
+    """Days before and after the member's birthday, in the program's zone."""
+
+    days_before: Annotated[int, Meta(ge=0, le=180)] = 0
+    days_after: Annotated[int, Meta(ge=0, le=180)] = 0
+
+
+class Nth(Strict, rename={"is_": "is"}):
+    """`{is: 1}` the first purchase, `{every: 6}` each sixth."""
+
+    is_: Count | None = None
+    every: Count | None = None
+
+
+class When(Strict):
+    """Typed conditions; all that are given must hold. A list means: one of them."""
+
+    purchase_amount: Bounds | None = None
+    store: Texts | None = None
+    region: Texts | None = None
+    channel: Texts | None = None
+    payment_type: Texts | None = None
+    partner: Texts | None = None
+    weekday: (
+        Annotated[
+            tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...],
+            Meta(min_length=1, max_length=7),
+        ]
+        | None
+    ) = None
+    hours: Hours | None = None
+    nth_purchase: Nth | None = None
+    promo_code: Texts | None = None
+    birthday: BirthdayWindow | None = None
+    tag: Texts | None = None
+    segment: Texts | None = None
+    tier: Text | None = None
+    tier_at_least: Text | None = None
+    balance: Bounds | None = None
+    expression: str | None = None
+
+
+class Lines(Strict):
+    """Which lines of a purchase a rule looks at; all given keys must hold for a line."""
+
+    category: Texts | None = None
+    sku: Texts | None = None
+    brand: Texts | None = None
+    amount: Bounds | None = None
+
+
+# --- rules -----------------------------------------------------------------------------------
+
+Period = Literal["order", "day", "iso_week", "month", "year", "lifetime"]
+
+
+class Limit(Strict):
+    """At most so many `points`, or so many `times`, per period (exactly one of the two)."""
+
+    per: Period
+    points: Count | None = None
+    times: Count | None = None
+
+
+class BestOfGroup(Strict):
+    """Of the group's awards only the largest counts."""
+
+    best_of_group: Id
+
+
+Stacking = Literal["add", "exclusive"] | BestOfGroup
+
+
+class Override(Strict):
+    """Other numbers for named stores, regions, channels or partners; the first match counts."""
+
+    award: Award
+    store: Texts | None = None
+    region: Texts | None = None
+    channel: Texts | None = None
+    partner: Texts | None = None
+
+
+class EarnRule(Strict):
+    """One earn rule. `when` is a typed condition, or an expression as a string."""
+
+    id: Id
+    award: Award
+    when: When | str | None = None
+    lines: Lines | None = None
+    stacking: Stacking = "add"
+    limits: Annotated[tuple[Limit, ...], Meta(max_length=10)] = ()
+    valid: Validity | None = None
+    activation: Activation | None = None
+    expiry: Expiry | None = None
+    counts_for_tier: bool = True
+    budget: Id | None = None
+    overrides: Annotated[tuple[Override, ...], Meta(max_length=100)] = ()
+    rounding: Rounding | None = None
+
+
+class Survey(Strict):
+    """One reward per survey and member."""
+
+    id: Id
+    award: Award
+    valid: Validity | None = None
+    activation: Activation | None = None
+    expiry: Expiry | None = None
+    counts_for_tier: bool = False
+    budget: Id | None = None
+
+
+class Qualifies(Strict):
+    """What the referee must do: the first purchase, or any purchase, that satisfies this."""
+
+    at_least: Money = 0
+    within: Duration | None = None
+
+
+class ReferralQualifies(Strict):
+    """Exactly one of the two."""
+
+    first_purchase: Qualifies | None = None
+    purchase: Qualifies | None = None
+
+
+class ShareOfPurchases(Strict):
+    """A share of the referee's first purchases."""
+
+    rate: Rate
+    orders: Annotated[int, Meta(ge=1, le=10)] = 1
+
+
+class ReferralReward(Strict):
+    """A fixed reward, or (referrer only) a share of the referee's purchases."""
+
+    fixed: Count | None = None
+    share: ShareOfPurchases | None = None
+    activation: Activation | None = None
+    expiry: Expiry | None = None
+
+
+class ReferrerLimit(Strict):
+    """At most so many rewards per referrer and period."""
+
+    times: Count
+    per: Period = "lifetime"
+
+
+class Referral(Strict):
+    """Rewards for bringing in a member."""
+
+    qualifies: ReferralQualifies
+    referrer: ReferralReward | None = None
+    referee: ReferralReward | None = None
+    per_referrer: ReferrerLimit | None = None
+    valid: Validity | None = None
+
+
+# --- tiers -----------------------------------------------------------------------------------
+
+
+class QualifyWindow(Strict):
+    """`window: calendar_year|calendar_month|calendar_quarter|lifetime` or `rolling: P12M`."""
+
+    window: Literal["calendar_month", "calendar_quarter", "calendar_year", "lifetime"] | None = None
+    rolling: Duration | None = None
+
+
+class QualifyBy(Strict):
+    """Exactly one measure."""
+
+    amount_spent: QualifyWindow | None = None
+    points_earned: QualifyWindow | None = None
+    purchases: QualifyWindow | None = None
+
+
+class Level(Strict):
+    """One tier, from `at_least` of the measure on; `welcome` is granted on entering it."""
+
+    id: Id
+    at_least: Count
+    welcome: Count | None = None
+
+
+class Downgrade(Strict):
+    """How a tier is lost."""
+
+    to: Literal["to_qualified", "one_down"] = "to_qualified"
+    grace: Duration | None = None
+
+
+class Tiers(Strict):
+    """Levels in rising order."""
+
+    qualify_by: QualifyBy
+    levels: Annotated[tuple[Level, ...], Meta(min_length=1, max_length=20)]
+    downgrade: Downgrade = Downgrade()
+
+
+# --- returns, spending, segments -------------------------------------------------------------
+
+
+class Returns(Strict):
+    """What a return takes back, and how far."""
+
+    policy: Literal["only_pending", "within_balance", "debt"] = "debt"
+    debt_limit: Points | None = None
+    window: Duration = Duration(years=1)
+
+
+class BasketShare(Strict):
+    """At most this share of the basket may be paid with points."""
+
+    percent: Annotated[int, Meta(ge=1, le=100)]
+
+
+class Redemption(Strict):
+    """Limits of spending."""
+
+    minimum: Points = 0
+    step: Count = 1
+    reservation_ttl: Duration = Duration(seconds=1_800)
+    restore_grace: Duration = Duration()
+    maximum_share: BasketShare | None = None
+    excluded_categories: Texts | None = None
+    per_day: Count | None = None
+
+
+class Rfm(Strict):
+    """Quintile scores, 5 = best; a member is in when each given score is one of those named."""
+
+    recency: tuple[Score, ...] | None = None
+    frequency: tuple[Score, ...] | None = None
+    monetary: tuple[Score, ...] | None = None
+
+
+class SegmentWhen(Strict):
+    """All given conditions must hold. Frequency and monetary value are over the last 365 days."""
+
+    recency_days: Bounds | None = None
+    frequency: Bounds | None = None
+    monetary: Bounds | None = None
+    rfm: Rfm | None = None
+    tier: Texts | None = None
+    balance: Bounds | None = None
+    region: Texts | None = None
+    tag: Texts | None = None
+    category_bought: Texts | None = None
+
+
+class Segment(Strict):
+    """A named condition over a member."""
+
+    id: Id
+    when: SegmentWhen
+
+
+class Program(Strict):
+    """The whole program. `point_value`: minor units that one point is worth when spent."""
+
+    program: Id
+    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
+    time_zone: Text
+    effective_from: Moment
+    point_value: Count
+    activation: Activation
+    expiry: Expiry
+    earn: Annotated[tuple[EarnRule, ...], Meta(min_length=1, max_length=1_000)]
+    rounding: Rounding = "floor"
+    tiers: Tiers | None = None
+    surveys: Annotated[tuple[Survey, ...], Meta(max_length=1_000)] = ()
+    referral: Referral | None = None
+    returns: Returns = Returns()
+    redemption: Redemption = Redemption()
+    segments: Annotated[tuple[Segment, ...], Meta(max_length=200)] = ()

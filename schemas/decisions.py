@@ -1,0 +1,333 @@
+"""The events of the log: one decision each, complete enough to explain and to decide again.
+
+Every decision carries its postings (they sum to zero) and the tier changes it caused. Folding uses
+nothing but these structs: no rule is evaluated again. All moments are microseconds since 1970 UTC
+(`schemas.fields.Instant`); points are integers; `lot` numbers count 1, 2, 3 … within an account.
+"""
+
+from enum import StrEnum
+
+from msgspec import Raw, Struct
+
+from schemas.fields import Instant
+from schemas.inputs import PurchaseData, ReturnData
+
+NO_LOT = 0
+"""The lot number of a posting that belongs to no lot: the account's debt, or the outside world."""
+
+
+class PostingAccount(StrEnum):
+    """The accounts of the double entry."""
+
+    ISSUED = "issued"
+    PENDING = "pending"
+    AVAILABLE = "available"
+    RESERVED = "reserved"
+    REDEEMED = "redeemed"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+    ADJUSTED = "adjusted"
+    TRANSFERRED = "transferred"
+
+
+class Posting(Struct, frozen=True, array_like=True, gc=False):
+    """One side of a double entry.
+
+    `account` is a PostingAccount's value. `points` is signed from the member's point of view:
+    a grant posts issued -10, pending +10. `lot` is the lot moved; on `available` NO_LOT means the
+    account's debt (a payment of debt posts lot L -y and NO_LOT +y). `effective_at`: DOMAIN "Time".
+    """
+
+    account: str
+    points: int
+    lot: int
+    effective_at: Instant
+
+
+class LineShare(Struct, frozen=True, array_like=True, gc=False):
+    """How many of an award's points were allocated to line `line` (0-based index in the order)."""
+
+    line: int
+    points: int
+
+
+class Cap(Struct, frozen=True, array_like=True, gc=False):
+    """Why an award is smaller than its value: `by` names the limit (`times/iso_week`,
+    `points/day`, `best_of_group:g`, `budget:b`, `exclusive:rule`), `left` what it still allowed."""
+
+    by: str
+    left: int
+
+
+class Award(Struct, frozen=True, omit_defaults=True):
+    """Rule `rule` of the decision's program version grants `points`.
+
+    `kind`: rate | fixed | table | multiplier | survey | referrer | referee. `value` is what the
+    rule computed before caps. `matched_amount`: minor units of the lines matched. `lines`: the
+    allocation, summing to `points`. `counters`: keys of the limit counters that it uses up
+    (`ledger.core.limits`). `lot` is NO_LOT when `points` is 0. `expires_at` None: never.
+    """
+
+    rule: str
+    kind: str
+    value: int
+    points: int
+    granted_at: Instant
+    activates_at: Instant
+    expires_at: Instant | None = None
+    matched_amount: int = 0
+    lines: tuple[LineShare, ...] = ()
+    lot: int = NO_LOT
+    capped: tuple[Cap, ...] = ()
+    counts_for_tier: bool = False
+    counters: tuple[str, ...] = ()
+
+
+class TierChange(Struct, frozen=True, array_like=True, gc=False):
+    """From `at` on the tier is `to` (a level's id, or `none`)."""
+
+    at: Instant
+    previous: str
+    to: str
+
+
+class Effect(Struct, frozen=True, omit_defaults=True):
+    """What a decision asks of another account; the effects publisher sends it to `effects`.
+
+    `type` and `data` are those of the input event that the target will get; its id is
+    `shard:position:n`, its time `occurred_at`, its subject `target`.
+    """
+
+    target: str
+    type: str
+    occurred_at: Instant
+    data: Raw
+
+
+class Cause(Struct, frozen=True, array_like=True, gc=False):
+    """The input event that led here: CloudEvents source and id."""
+
+    source: str
+    id: str
+
+
+class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
+    """What every account event carries. `program`: the version in force at `occurred_at`.
+
+    `late_by`: microseconds by which the input was older than what the account was settled to.
+    """
+
+    occurred_at: Instant
+    program: str = ""
+    cause: Cause | None = None
+    postings: tuple[Posting, ...] = ()
+    tier_changes: tuple[TierChange, ...] = ()
+    late_by: int = 0
+    effects: tuple[Effect, ...] = ()
+
+
+class AccountSettled(Decision, frozen=True, kw_only=True, tag="AccountSettled"):
+    """The account was brought up to `occurred_at`: what fell due, in the order it fell due."""
+
+    lapsed: tuple[str, ...] = ()
+    refused_returns: tuple[str, ...] = ()
+
+
+class Facts(Struct, frozen=True, omit_defaults=True):
+    """Facts from outside the account that a decision used, copied onto its event (invariant 9)."""
+
+    tags: tuple[str, ...] | None = None
+    segments: tuple[str, ...] | None = None
+    referrer_status: str | None = None
+    referrer_referred_by: str | None = None
+
+
+class PurchaseRewarded(Decision, frozen=True, kw_only=True, tag="PurchaseRewarded"):
+    """A purchase was judged. `tier`: the one it was judged with. `referral`: what it did to the
+    member's open referral (`qualified`, `closed`)."""
+
+    purchase: PurchaseData
+    tier: str = "none"
+    awards: tuple[Award, ...] = ()
+    referral: str | None = None
+    redemption_unknown: bool = False
+    facts: Facts | None = None
+
+
+class LineReturned(Struct, frozen=True, array_like=True, gc=False):
+    """Of line `line` (0-based) `amount` minor units came back with this return."""
+
+    line: int
+    amount: int
+
+
+class Clawback(Struct, frozen=True, omit_defaults=True):
+    """Of award `award` (0-based index in the order's event), for line `line`: `points` were due
+    back; `taken` of them were taken, `expired` had expired unspent, `let_go` the policy let go."""
+
+    award: int
+    line: int
+    points: int
+    taken: int
+    expired: int = 0
+    let_go: int = 0
+
+
+class PurchaseReturned(Decision, frozen=True, kw_only=True, tag="PurchaseReturned"):
+    """A return was applied. `counters`: limit counters given back as (key, points, times)."""
+
+    returned: ReturnData
+    lines: tuple[LineReturned, ...]
+    clawbacks: tuple[Clawback, ...] = ()
+    counters: tuple[tuple[str, int, int], ...] = ()
+    referral: str | None = None
+    lot_expiries: tuple[tuple[int, Instant | None], ...] = ()
+
+
+class ReturnWaiting(Decision, frozen=True, kw_only=True, tag="ReturnWaiting"):
+    """A return whose purchase has not arrived; refused at `deadline`."""
+
+    returned: ReturnData
+    deadline: Instant
+
+
+class InputRefused(Decision, frozen=True, kw_only=True, tag="InputRefused"):
+    """A business refusal: no postings, and the input's key is used up."""
+
+    input_type: str
+    code: str
+    message: str
+    data: Raw
+
+
+class ReferralAccepted(Decision, frozen=True, kw_only=True, tag="ReferralAccepted"):
+    """The member was brought in by `referrer_id`. When the first purchase is already there it is
+    judged at once: `referral` and `awards` as in PurchaseRewarded, for order `order_id`."""
+
+    referrer_id: str
+    code: str
+    facts: Facts | None = None
+    referral: str | None = None
+    order_id: str | None = None
+    awards: tuple[Award, ...] = ()
+
+
+class SurveyRewarded(Decision, frozen=True, kw_only=True, tag="SurveyRewarded"):
+    """A survey was completed and rewarded."""
+
+    survey_id: str
+    completion_id: str
+    score: int | None = None
+    awards: tuple[Award, ...] = ()
+
+
+class RewardReceived(Decision, frozen=True, kw_only=True, tag="RewardReceived"):
+    """A reward that a decision on another account (the referee's) led to."""
+
+    kind: str
+    referee_id: str
+    order_id: str
+    awards: tuple[Award, ...] = ()
+
+
+class RewardTakenBack(Decision, frozen=True, kw_only=True, tag="RewardTakenBack"):
+    """A reward is taken back whole: the order behind it no longer qualifies."""
+
+    kind: str
+    referee_id: str
+    order_id: str
+    clawbacks: tuple[Clawback, ...] = ()
+
+
+class PointsReserved(Decision, frozen=True, kw_only=True, tag="PointsReserved"):
+    """Points are held; the lots they come from are in the postings."""
+
+    reservation_id: str
+    points: int
+    lapses_at: Instant
+
+
+class ReservationConfirmed(Decision, frozen=True, kw_only=True, tag="ReservationConfirmed"):
+    """`points` of a reservation were spent, the rest went back to its lots."""
+
+    reservation_id: str
+    points: int
+    order_id: str | None = None
+    lot_expiries: tuple[tuple[int, Instant | None], ...] = ()
+
+
+class ReservationCancelled(Decision, frozen=True, kw_only=True, tag="ReservationCancelled"):
+    """A reservation was released: the same points to the same lots (restore_grace applied)."""
+
+    reservation_id: str
+    lot_expiries: tuple[tuple[int, Instant | None], ...] = ()
+
+
+class MemberProfiled(Decision, frozen=True, kw_only=True, tag="MemberProfiled"):
+    """The member's profile was set (`enrolled`) or changed (`updated`): of it only the outcome of
+    each of the program's profile conditions is kept, by the condition's id."""
+
+    kind: str
+    outcomes: dict[str, bool] = {}
+
+
+class MemberErased(Decision, frozen=True, kw_only=True, tag="MemberErased"):
+    """The profile is gone and the balance forfeited; the ledger stays under the opaque id."""
+
+    reason: str | None = None
+
+
+class AnonymousPurchaseRecorded(Decision, frozen=True, kw_only=True, tag="AnonymousPurchaseRecorded"):
+    """A purchase without a member, counted for participation only."""
+
+    purchase: PurchaseData
+
+
+class LedgerCreated(Decision, frozen=True, kw_only=True, tag="LedgerCreated"):
+    """First event of the system shard: what can never change."""
+
+    ledger_id: str
+    program_id: str
+    currency: str
+    time_zone: str
+    shards: int
+
+
+class ProgramPublished(Decision, frozen=True, kw_only=True, tag="ProgramPublished"):
+    """A program version takes effect at `effective_from`. `content`: its canonical JSON."""
+
+    version: str
+    effective_from: Instant
+    content: Raw
+
+
+class RfmBoundsSet(Decision, frozen=True, kw_only=True, tag="RfmBoundsSet"):
+    """Quintile bounds over all members as of `as_of` (four inner bounds each, rising):
+    days since the last purchase, purchases and minor units over the last 365 days."""
+
+    as_of: Instant
+    members: int
+    recency_days: tuple[int, ...]
+    frequency: tuple[int, ...]
+    monetary: tuple[int, ...]
+
+
+AccountEvent = (
+    AccountSettled
+    | PurchaseRewarded
+    | PurchaseReturned
+    | ReturnWaiting
+    | InputRefused
+    | ReferralAccepted
+    | SurveyRewarded
+    | RewardReceived
+    | RewardTakenBack
+    | PointsReserved
+    | ReservationConfirmed
+    | ReservationCancelled
+    | MemberProfiled
+    | MemberErased
+    | AnonymousPurchaseRecorded
+)
+SystemEvent = LedgerCreated | ProgramPublished | RfmBoundsSet
+LogEvent = AccountEvent | SystemEvent

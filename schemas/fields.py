@@ -1,0 +1,54 @@
+"""Constrained field types that every contract is built from.
+
+The bounds are those of the log's storage (PostgreSQL text holds no NUL, integers are 64 bit), so
+that whatever validates here can be stored: a record is refused at the door or not at all.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated
+
+from msgspec import Meta
+
+AMOUNT_MAX = 10**12
+"""Largest amount of one line, in minor units: far above any basket, far below 2**63 when summed."""
+
+LINES_MAX = 1_000
+"""Most lines of one purchase: the longest real baskets have some hundreds."""
+
+QUANTITY_MAX = Decimal(10**9)
+"""Largest quantity of one line, in units or kilograms."""
+
+QUANTITY_PLACES = 3
+"""Most decimal places of a quantity: grams of a kilogram."""
+
+Id = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9._:-]{1,128}$",
+        description="An opaque identifier. No blanks and no @, which keeps e-mail addresses out.",
+    ),
+]
+MemberId = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9._:-]{1,128}$",
+        description="The opaque id of a member; personal data lives elsewhere.",
+    ),
+]
+Text = Annotated[
+    str, Meta(min_length=1, max_length=128, description="A short text without NUL.")
+]
+AmountMinor = Annotated[
+    int, Meta(ge=0, le=AMOUNT_MAX, description="Money in the currency's minor unit (cents).")
+]
+PointsCount = Annotated[
+    int, Meta(ge=1, le=AMOUNT_MAX, description="Points in the program's smallest unit.")
+]
+Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$", description="ISO 4217 code.")]
+Time = Annotated[
+    datetime, Meta(tz=True, description="RFC 3339 with an offset: when it happened in the world.")
+]
+
+Instant = int
+"""Microseconds since 1970-01-01T00:00:00Z: the form of every moment inside the ledger."""

@@ -1,0 +1,282 @@
+"""The input events: CloudEvents 1.0 of everything that can happen to a member's points.
+
+One struct per CloudEvents `type`; decoding is strict (unknown keys of `data`, floats in money,
+negative amounts are refused with the path to the field). Unknown *envelope* attributes are
+CloudEvents extensions (trace ids and the like) and are allowed. Meaning of each field: docs/events.md.
+"""
+
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from schemas.fields import (
+    LINES_MAX,
+    AmountMinor,
+    Currency,
+    Id,
+    MemberId,
+    PointsCount,
+    Text,
+    Time,
+)
+
+
+class PurchaseLine(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One line of a purchase. `amount` is what was paid in money: after discounts, tax included."""
+
+    line_id: Text
+    sku: Text
+    amount: AmountMinor
+    quantity: Decimal = Decimal(1)
+    category: Text | None = None
+    brand: Text | None = None
+
+
+class PurchaseData(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A completed purchase. `order_id` is unique over all stores of the program."""
+
+    order_id: Id
+    store_id: Id
+    channel: Text
+    currency: Currency
+    lines: Annotated[tuple[PurchaseLine, ...], Meta(min_length=1, max_length=LINES_MAX)]
+    region: Text | None = None
+    payment_type: Text | None = None
+    partner_id: Id | None = None
+    redemption_id: Id | None = None
+    promo_codes: Annotated[tuple[Text, ...], Meta(max_length=20)] = ()
+
+
+class ReturnedLine(Struct, frozen=True, forbid_unknown_fields=True):
+    """One line given back: `amount` is the money returned for it, minor units."""
+
+    line_id: Text
+    amount: AmountMinor
+
+
+class ReturnData(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A return of some lines of an order, or of the whole order when `lines` is left out."""
+
+    order_id: Id
+    return_id: Id
+    lines: Annotated[tuple[ReturnedLine, ...], Meta(min_length=1, max_length=LINES_MAX)] | None = (
+        None
+    )
+
+
+class ReferralData(Struct, frozen=True, forbid_unknown_fields=True):
+    """The subject (referee) was brought in by `referrer_id`."""
+
+    referrer_id: MemberId
+    code: Text
+
+
+class SurveyData(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A completed survey; the answers go to the member's profile, not to the ledger."""
+
+    survey_id: Id
+    completion_id: Id
+    score: Annotated[int, Meta(ge=-1_000_000, le=1_000_000)] | None = None
+
+
+class ActivityData(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A review, visit, subscription, app install …; counts once per activity and reference."""
+
+    activity: Id
+    reference: Id
+    store_id: Id | None = None
+
+
+class Profile(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What the CRM tells of a member. Kept in an erasable table, never in the log.
+
+    In an update a key left out is unchanged, `null` forgets it.
+    """
+
+    birthday: date | UnsetType | None = UNSET
+    region: Text | UnsetType | None = UNSET
+    tags: Annotated[tuple[Text, ...], Meta(max_length=100)] | UnsetType | None = UNSET
+    consents: Annotated[tuple[Text, ...], Meta(max_length=20)] | UnsetType | None = UNSET
+
+
+class MemberData(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The profile of an enrolment or of an update."""
+
+    profile: Profile = Profile()
+
+
+class ErasureData(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Erasure asked for by the member; `reason` is for the audit and holds no personal data."""
+
+    reason: Text | None = None
+
+
+class RewardEffectData(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A reward that a decision on another account led to (made by the ledger, not by retailers).
+
+    The event's `id` is `shard:position:n` of the decision that caused it.
+    """
+
+    kind: Literal["referral"]
+    referee_id: MemberId
+    order_id: Id
+    points: PointsCount
+    program_version: Text
+
+
+class RevokeEffectData(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A reward on another account is taken back: the order behind it no longer qualifies."""
+
+    kind: Literal["referral"]
+    referee_id: MemberId
+    order_id: Id
+
+
+class ReserveData(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Hold points for a redemption; `ttl_seconds` defaults to the program's reservation_ttl."""
+
+    reservation_id: Id
+    points: PointsCount
+    ttl_seconds: Annotated[int, Meta(ge=1, le=86_400)] | None = None
+
+
+class ConfirmData(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Spend a reservation: all of it, or `points` (the rest is released)."""
+
+    reservation_id: Id
+    points: PointsCount | None = None
+    order_id: Id | None = None
+
+
+class CancelData(Struct, frozen=True, forbid_unknown_fields=True):
+    """Release a reservation: the same points go back to the same lots."""
+
+    reservation_id: Id
+
+
+class Envelope(Struct, frozen=True, kw_only=True, tag_field="type"):
+    """CloudEvents 1.0 attributes. `subject` is the member; `time` is `occurred_at`."""
+
+    specversion: Literal["1.0"]
+    id: Text
+    source: Text
+    time: Time
+    datacontenttype: Literal["application/json"] = "application/json"
+
+
+class MemberEnvelope(Envelope, frozen=True, kw_only=True):
+    """An event of one member."""
+
+    subject: MemberId
+
+
+class PurchaseCompleted(Envelope, frozen=True, kw_only=True, tag="purchase.completed.v1"):
+    """Topic `purchases`. Without a subject it is an anonymous purchase (key: order_id)."""
+
+    subject: MemberId | None = None
+    data: PurchaseData
+
+
+class PurchaseReturned(MemberEnvelope, frozen=True, kw_only=True, tag="purchase.returned.v1"):
+    """Topic `purchases`."""
+
+    data: ReturnData
+
+
+class ReferralRegistered(MemberEnvelope, frozen=True, kw_only=True, tag="referral.registered.v1"):
+    """Topic `referrals`. The subject is the referee."""
+
+    data: ReferralData
+
+
+class SurveyCompleted(MemberEnvelope, frozen=True, kw_only=True, tag="survey.completed.v1"):
+    """Topic `surveys`."""
+
+    data: SurveyData
+
+
+class ActivityCompleted(MemberEnvelope, frozen=True, kw_only=True, tag="activity.completed.v1"):
+    """Topic `activities`."""
+
+    data: ActivityData
+
+
+class MemberEnrolled(MemberEnvelope, frozen=True, kw_only=True, tag="member.enrolled.v1"):
+    """Topic `members`."""
+
+    data: MemberData = MemberData()
+
+
+class MemberUpdated(MemberEnvelope, frozen=True, kw_only=True, tag="member.updated.v1"):
+    """Topic `members`."""
+
+    data: MemberData
+
+
+class MemberErased(MemberEnvelope, frozen=True, kw_only=True, tag="member.erased.v1"):
+    """Topic `members`."""
+
+    data: ErasureData = ErasureData()
+
+
+class RewardGranted(MemberEnvelope, frozen=True, kw_only=True, tag="effect.reward.v1"):
+    """Topic `effects`, written by the ledger's effects publisher. The subject is the rewarded."""
+
+    data: RewardEffectData
+
+
+class RewardRevoked(MemberEnvelope, frozen=True, kw_only=True, tag="effect.revoke.v1"):
+    """Topic `effects`, written by the ledger's effects publisher."""
+
+    data: RevokeEffectData
+
+
+class PointsReserve(MemberEnvelope, frozen=True, kw_only=True, tag="command.reserve.v1"):
+    """A command; its idempotency key is (`source`, `id`)."""
+
+    data: ReserveData
+
+
+class ReservationConfirm(MemberEnvelope, frozen=True, kw_only=True, tag="command.confirm.v1"):
+    """A command; its idempotency key is (`source`, `id`)."""
+
+    data: ConfirmData
+
+
+class ReservationCancel(MemberEnvelope, frozen=True, kw_only=True, tag="command.cancel.v1"):
+    """A command; its idempotency key is (`source`, `id`)."""
+
+    data: CancelData
+
+
+InputEvent = (
+    PurchaseCompleted
+    | PurchaseReturned
+    | ReferralRegistered
+    | SurveyCompleted
+    | ActivityCompleted
+    | MemberEnrolled
+    | MemberUpdated
+    | MemberErased
+    | RewardGranted
+    | RewardRevoked
+    | PointsReserve
+    | ReservationConfirm
+    | ReservationCancel
+)
+
+TOPIC_OF_TYPE: dict[str, str] = {
+    "purchase.completed.v1": "purchases",
+    "purchase.returned.v1": "purchases",
+    "referral.registered.v1": "referrals",
+    "survey.completed.v1": "surveys",
+    "activity.completed.v1": "activities",
+    "member.enrolled.v1": "members",
+    "member.updated.v1": "members",
+    "member.erased.v1": "members",
+    "effect.reward.v1": "effects",
+    "effect.revoke.v1": "effects",
+}
+"""Which topic carries which type. Commands are not on a topic yet: they enter by `handle()`."""
