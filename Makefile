@@ -47,6 +47,7 @@ schemas: $(STAMP)  ## write the JSON Schema and AsyncAPI files again from the ty
 requirements:  ## pin the dependencies again (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra dev --no-annotate --no-header pyproject.toml -o requirements/dev.txt
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-annotate --no-header -c requirements/dev.txt pyproject.toml -o requirements/runtime.txt
+	echo hatchling | uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-annotate --no-header -c requirements/dev.txt - -o requirements/build.txt
 
 clean:  ## remove .venv and caches (not .points, which holds data)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

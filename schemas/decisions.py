@@ -53,7 +53,8 @@ class LineShare(Struct, frozen=True, array_like=True, gc=False):
 
 class Cap(Struct, frozen=True, array_like=True, gc=False):
     """Why an award is smaller than its value: `by` names the limit (`times/iso_week`,
-    `points/day`, `best_of_group:g`, `budget:b`, `exclusive:rule`), `left` what it still allowed."""
+    `points/day`, `best_of_group:g`, `budget:b`, `exclusive:rule`, and `multiplier_of:rule` when the
+    rule multiplied lost), `left` what it still allowed."""
 
     by: str
     left: int
@@ -65,7 +66,8 @@ class Award(Struct, frozen=True, omit_defaults=True):
     `kind`: rate | fixed | table | multiplier | survey | referrer | referee. `value` is what the
     rule computed before caps. `matched_amount`: minor units of the lines matched. `lines`: the
     allocation, summing to `points`. `counters`: keys of the limit counters that it uses up
-    (`ledger.core.limits`). `lot` is NO_LOT when `points` is 0. `expires_at` None: never.
+    (`ledger.core.limits`). `lot` is NO_LOT when `points` is 0. `expires_at` None: never. Earn
+    awards of one purchase with the same `activates_at` and `expires_at` are one lot.
     """
 
     rule: str
@@ -84,7 +86,8 @@ class Award(Struct, frozen=True, omit_defaults=True):
 
 
 class TierChange(Struct, frozen=True, array_like=True, gc=False):
-    """From `at` on the tier is `to` (a level's id, or `none`)."""
+    """From `at` on the tier is `to` (a level's id, or `none`). It replaces every change that was
+    recorded for `at` or later (a late input's change); `previous` is what was held then."""
 
     at: Instant
     previous: str
@@ -127,31 +130,48 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field=
 
 
 class AccountSettled(Decision, frozen=True, kw_only=True, tag="AccountSettled"):
-    """The account was brought up to `occurred_at`: what fell due, in the order it fell due."""
+    """The account was brought up to `occurred_at`: what fell due, in the order it fell due.
+
+    `refused_returns`: ids of waiting returns whose deadline passed. `lot_expiries`: new expiries of
+    lots to which a lapsed reservation gave back points (restore_grace)."""
 
     lapsed: tuple[str, ...] = ()
     refused_returns: tuple[str, ...] = ()
+    lot_expiries: tuple[tuple[int, Instant | None], ...] = ()
 
 
 class Facts(Struct, frozen=True, omit_defaults=True):
-    """Facts from outside the account that a decision used, copied onto its event (invariant 9)."""
+    """Facts from outside the account that a decision used, copied onto its event (invariant 9).
+
+    `order_known`: for a return, whether its purchase was ever taken as an input (by the dedupe
+    rows), whether or not the account's state still holds the order. `referrer_status`: open |
+    closed | erased | unknown (no such account).
+    """
 
     tags: tuple[str, ...] | None = None
     segments: tuple[str, ...] | None = None
     referrer_status: str | None = None
     referrer_referred_by: str | None = None
+    order_known: bool | None = None
 
 
 class PurchaseRewarded(Decision, frozen=True, kw_only=True, tag="PurchaseRewarded"):
     """A purchase was judged. `tier`: the one it was judged with. `referral`: what it did to the
-    member's open referral (`qualified`, `closed`)."""
+    member's open referral (`qualified`, `closed`). `month`: the start of the local month whose
+    tier amounts it counts in. Returns are accepted up to and including `returnable_until`."""
 
     purchase: PurchaseData
+    month: Instant
+    returnable_until: Instant
     tier: str = "none"
     awards: tuple[Award, ...] = ()
     referral: str | None = None
     redemption_unknown: bool = False
     facts: Facts | None = None
+
+
+WHOLE_AWARD = -1
+"""The line of a clawback that is not for a line: lines are counted from 0."""
 
 
 class LineReturned(Struct, frozen=True, array_like=True, gc=False):
@@ -163,7 +183,10 @@ class LineReturned(Struct, frozen=True, array_like=True, gc=False):
 
 class Clawback(Struct, frozen=True, omit_defaults=True):
     """Of award `award` (0-based index in the order's event), for line `line`: `points` were due
-    back; `taken` of them were taken, `expired` had expired unspent, `let_go` the policy let go."""
+    back; `taken` of them were taken, `expired` had expired unspent, `let_go` the policy let go.
+
+    `line` WHOLE_AWARD: a referral's reward, taken back whole; `award` then counts the awards of
+    PurchaseRewarded and after them those of ReferralAccepted."""
 
     award: int
     line: int
@@ -174,7 +197,10 @@ class Clawback(Struct, frozen=True, omit_defaults=True):
 
 
 class PurchaseReturned(Decision, frozen=True, kw_only=True, tag="PurchaseReturned"):
-    """A return was applied. `counters`: limit counters given back as (key, points, times)."""
+    """A return was applied. `counters`: limit counters given back as (key, points, times).
+
+    `referral` `taken_back`: what is left of the order no longer qualifies. `lot_expiries`: new
+    expiries of lots to which points spent on the order were restored."""
 
     returned: ReturnData
     lines: tuple[LineReturned, ...]
@@ -222,11 +248,13 @@ class SurveyRewarded(Decision, frozen=True, kw_only=True, tag="SurveyRewarded"):
 
 
 class RewardReceived(Decision, frozen=True, kw_only=True, tag="RewardReceived"):
-    """A reward that a decision on another account (the referee's) led to."""
+    """A reward that a decision on another account (the referee's) led to. It can be taken back up
+    to `returnable_until`."""
 
     kind: str
     referee_id: str
     order_id: str
+    returnable_until: Instant
     awards: tuple[Award, ...] = ()
 
 
@@ -248,10 +276,12 @@ class PointsReserved(Decision, frozen=True, kw_only=True, tag="PointsReserved"):
 
 
 class ReservationConfirmed(Decision, frozen=True, kw_only=True, tag="ReservationConfirmed"):
-    """`points` of a reservation were spent, the rest went back to its lots."""
+    """`points` of a reservation were spent, the rest went back to its lots. A return of what they
+    were spent on can restore them up to `returnable_until` (or the order's, if that is later)."""
 
     reservation_id: str
     points: int
+    returnable_until: Instant
     order_id: str | None = None
     lot_expiries: tuple[tuple[int, Instant | None], ...] = ()
 
@@ -272,12 +302,16 @@ class MemberProfiled(Decision, frozen=True, kw_only=True, tag="MemberProfiled"):
 
 
 class MemberErased(Decision, frozen=True, kw_only=True, tag="MemberErased"):
-    """The profile is gone and the balance forfeited; the ledger stays under the opaque id."""
+    """The profile is gone and the balance forfeited; the ledger stays under the opaque id.
+    `refused_returns`: ids of the returns that were still waiting."""
 
     reason: str | None = None
+    refused_returns: tuple[str, ...] = ()
 
 
-class AnonymousPurchaseRecorded(Decision, frozen=True, kw_only=True, tag="AnonymousPurchaseRecorded"):
+class AnonymousPurchaseRecorded(
+    Decision, frozen=True, kw_only=True, tag="AnonymousPurchaseRecorded"
+):
     """A purchase without a member, counted for participation only."""
 
     purchase: PurchaseData

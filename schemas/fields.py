@@ -22,22 +22,42 @@ QUANTITY_MAX = Decimal(10**9)
 QUANTITY_PLACES = 3
 """Most decimal places of a quantity: grams of a kilogram."""
 
+ID_PATTERN = r"^[A-Za-z0-9._:-]{1,128}$(?!\n)"
+"""What an id looks like. Python's `$` also matches before a final newline: `(?!\\n)` refuses it."""
+
 Id = Annotated[
     str,
     Meta(
-        pattern=r"^[A-Za-z0-9._:-]{1,128}$",
+        pattern=ID_PATTERN,
         description="An opaque identifier. No blanks and no @, which keeps e-mail addresses out.",
     ),
 ]
 MemberId = Annotated[
     str,
     Meta(
-        pattern=r"^[A-Za-z0-9._:-]{1,128}$",
+        pattern=ID_PATTERN,
         description="The opaque id of a member; personal data lives elsewhere.",
     ),
 ]
 Text = Annotated[
-    str, Meta(min_length=1, max_length=128, description="A short text without NUL.")
+    str,
+    Meta(
+        min_length=1,
+        max_length=128,
+        description="A short text without NUL.",
+        extra_json_schema={"pattern": r"^[^\u0000]*$"},
+    ),
+]
+Quantity = Annotated[
+    Decimal,
+    Meta(
+        description="A decimal of at most three places, as a JSON number or a string.",
+        extra_json_schema={
+            "minimum": 0,
+            "maximum": int(QUANTITY_MAX),
+            "pattern": r"^[0-9]{1,10}(\.[0-9]{1,3})?$(?!\n)",
+        },
+    ),
 ]
 AmountMinor = Annotated[
     int, Meta(ge=0, le=AMOUNT_MAX, description="Money in the currency's minor unit (cents).")
@@ -45,7 +65,7 @@ AmountMinor = Annotated[
 PointsCount = Annotated[
     int, Meta(ge=1, le=AMOUNT_MAX, description="Points in the program's smallest unit.")
 ]
-Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$", description="ISO 4217 code.")]
+Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$(?!\n)", description="ISO 4217 code.")]
 Time = Annotated[
     datetime, Meta(tz=True, description="RFC 3339 with an offset: when it happened in the world.")
 ]

@@ -2,7 +2,8 @@
 
 One struct per CloudEvents `type`; decoding is strict (unknown keys of `data`, floats in money,
 negative amounts are refused with the path to the field). Unknown *envelope* attributes are
-CloudEvents extensions (trace ids and the like) and are allowed. Meaning of each field: docs/events.md.
+CloudEvents extensions (trace ids and the like) and are allowed. Meaning of each field:
+docs/events.md.
 """
 
 from datetime import date
@@ -18,18 +19,19 @@ from schemas.fields import (
     Id,
     MemberId,
     PointsCount,
+    Quantity,
     Text,
     Time,
 )
 
 
-class PurchaseLine(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class PurchaseLine(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """One line of a purchase. `amount` is what was paid in money: after discounts, tax included."""
 
     line_id: Text
     sku: Text
     amount: AmountMinor
-    quantity: Decimal = Decimal(1)
+    quantity: Quantity = Decimal(1)
     category: Text | None = None
     brand: Text | None = None
 

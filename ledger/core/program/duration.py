@@ -12,6 +12,9 @@ _DURATION = re.compile(
     r"(?:T(?=\d)(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,9})S)?)?$"
 )
 
+DURATION_DAYS_MAX = 36_600
+"""Longest duration, in days (100 years): every date computed from one can still be written."""
+
 
 class Duration:
     """A length of time: calendar months and days, then exact seconds. Immutable by convention.
@@ -19,16 +22,15 @@ class Duration:
     A plain class and not a struct: msgspec then hands the text to the decoding hook.
     """
 
-    __slots__ = ("days", "months", "seconds", "years")
+    __slots__ = ("days", "months", "seconds")
 
     def __init__(self, years: int = 0, months: int = 0, days: int = 0, seconds: int = 0) -> None:
-        self.years = years
-        self.months = months
+        self.months = 12 * years + months
         self.days = days
         self.seconds = seconds
 
-    def _key(self) -> tuple[int, int, int, int]:
-        return (self.years, self.months, self.days, self.seconds)
+    def _key(self) -> tuple[int, int, int]:
+        return (self.months, self.days, self.seconds)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Duration) and self._key() == other._key()
@@ -40,14 +42,20 @@ class Duration:
         return f"Duration({self})"
 
     def __bool__(self) -> bool:
-        return bool(self.years or self.months or self.days or self.seconds)
+        return bool(self.months or self.days or self.seconds)
 
     def __str__(self) -> str:
-        date = "".join(
-            f"{n}{u}" for n, u in ((self.years, "Y"), (self.months, "M"), (self.days, "D")) if n
-        )
-        time = f"T{self.seconds}S" if self.seconds else ""
-        return f"P{date}{time}" if date or time else "PT0S"
+        """The one normal form: P1Y and P12M, PT1H and PT60M read alike."""
+        years, months = divmod(self.months, 12)
+        hours, rest = divmod(self.seconds, 3_600)
+        minutes, seconds = divmod(rest, 60)
+        date = _written((years, "Y"), (months, "M"), (self.days, "D"))
+        time = _written((hours, "H"), (minutes, "M"), (seconds, "S"))
+        return f"P{date}{'T' if time else ''}{time}" if date or time else "PT0S"
+
+
+def _written(*parts: tuple[int, str]) -> str:
+    return "".join(f"{number}{unit}" for number, unit in parts if number)
 
 
 def parse_duration(text: str) -> Duration:
@@ -58,6 +66,9 @@ def parse_duration(text: str) -> Duration:
             f"{text!r} is not an ISO 8601 duration; write for instance P14D, P6M or PT30M"
         )
     years, months, weeks, days, hours, minutes, seconds = (int(g or 0) for g in found.groups())
+    length_days = 366 * years + 31 * months + 7 * weeks + days + (hours + minutes // 60) // 24
+    if length_days + seconds // 86_400 > DURATION_DAYS_MAX:
+        raise ValueError(f"{text!r} is longer than 100 years, which no program needs; shorten it")
     return Duration(
         years=years,
         months=months,
@@ -84,6 +95,12 @@ class Ratio:
     def __repr__(self) -> str:
         return f"Ratio({self.numerator}, {self.denominator})"
 
+    def __str__(self) -> str:
+        """The shortest decimal; exact, since a ratio is read from one of at most nine places."""
+        whole, rest = divmod(self.numerator * 10**9 // self.denominator, 10**9)
+        places = f"{rest:09}".rstrip("0")
+        return f"{whole}.{places}" if places else str(whole)
+
     @property
     def fraction(self) -> Fraction:
         """The same number for exact arithmetic."""
@@ -97,6 +114,8 @@ def parse_ratio(value: str | int) -> Ratio:
     """Read `"1.2"` or `2`. Raises ValueError for anything else (a float above all)."""
     text = str(value)
     if isinstance(value, bool) or not _RATIO.match(text):
-        raise ValueError(f'{value!r} is not an exact number; write it in quotes, for instance "1.2"')
+        raise ValueError(
+            f'{value!r} is not an exact number; write it in quotes, for instance "1.2"'
+        )
     exact = Fraction(text)
     return Ratio(exact.numerator, exact.denominator)

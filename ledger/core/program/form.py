@@ -27,14 +27,14 @@ class Strict(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     """Base of all parts: immutable, unknown keys refused."""
 
 
-class Bounds(Strict):
+class Bounds(Strict, frozen=True):
     """A range of integers, both ends inclusive, either may be open."""
 
     at_least: int | None = None
     at_most: int | None = None
 
 
-class Validity(Strict, rename={"start": "from", "end": "to"}):
+class Validity(Strict, frozen=True, rename={"start": "from", "end": "to"}):
     """`valid`: the rule holds for an `occurred_at` in [from, to)."""
 
     start: Moment | None = None
@@ -44,8 +44,9 @@ class Validity(Strict, rename={"start": "from", "end": "to"}):
 # --- activation and expiry -------------------------------------------------------------------
 
 
-class ActivateAfter(Strict):
-    """`{after: P14D}`: from the grant's occurred_at. `{on: EVENT, within: P14D}`: see docs."""
+class ActivateAfter(Strict, frozen=True):
+    """`{after: P14D}`: from the grant's occurred_at. `{on: EVENT, within: P14D}`: when the event
+    happens; the points are revoked when it has not by then."""
 
     after: Duration | None = None
     on: Text | None = None
@@ -55,8 +56,9 @@ class ActivateAfter(Strict):
 Activation = Literal["immediately"] | ActivateAfter
 
 
-class ExpireBy(Strict):
-    """`{after: P6M}`, `{end_of: month|year, after: P12M}` or `{after_inactivity: P6M}`."""
+class ExpireBy(Strict, frozen=True):
+    """`{after: P6M}` from activation; `{end_of: month|year, after: P12M}`: add (`after` may be left
+    out), then go to the end; `{after_inactivity: P6M}` from the member's last purchase."""
 
     after: Duration | None = None
     end_of: Literal["month", "year"] | None = None
@@ -69,28 +71,28 @@ Expiry = Literal["never"] | ExpireBy
 # --- awards ----------------------------------------------------------------------------------
 
 
-class Rate(Strict):
+class Rate(Strict, frozen=True):
     """`points` for every `per_amount` minor units of the lines matched."""
 
     points: Count
     per_amount: Count
 
 
-class Multiplier(Strict):
+class Multiplier(Strict, frozen=True):
     """An award of its own worth round(a * by) - a, where a is the award of rule `of`."""
 
     of: Id
     by: Ratio
 
 
-class Step(Strict):
+class Step(Strict, frozen=True):
     """One step of a table: from `at_least` minor units on, `points`."""
 
     at_least: Money
     points: Points
 
 
-class Award(Strict):
+class Award(Strict, frozen=True):
     """Exactly one of the four kinds."""
 
     rate: Rate | None = None
@@ -102,29 +104,33 @@ class Award(Strict):
 # --- conditions ------------------------------------------------------------------------------
 
 
-class Hours(Strict, rename={"start": "from", "end": "to"}):
-    """Local hours of the day [from, to), `HH:MM`."""
+class Hours(Strict, frozen=True, rename={"start": "from", "end": "to"}):
+    """Local hours of the day [from, to), `HH:MM`; from 22:00 to 02:00 goes over midnight."""
 
     start: Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
     end: Annotated[str, Meta(pattern=r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$")]
 
 
-class BirthdayWindow(Strict):
+class BirthdayWindow(Strict, frozen=True):
     """Days before and after the member's birthday, in the program's zone."""
 
     days_before: Annotated[int, Meta(ge=0, le=180)] = 0
     days_after: Annotated[int, Meta(ge=0, le=180)] = 0
 
 
-class Nth(Strict, rename={"is_": "is"}):
+class Nth(Strict, frozen=True, rename={"is_": "is"}):
     """`{is: 1}` the first purchase, `{every: 6}` each sixth."""
 
     is_: Count | None = None
     every: Count | None = None
 
 
-class When(Strict):
-    """Typed conditions; all that are given must hold. A list means: one of them."""
+class When(Strict, frozen=True):
+    """Typed conditions; all that are given must hold. A list means: one of them.
+
+    `tier: x` is exactly x, `tier_at_least: x` is x or higher; no tier is `none`. `balance` is what
+    is available before the purchase. `expression` is asked last.
+    """
 
     purchase_amount: Bounds | None = None
     store: Texts | None = None
@@ -151,7 +157,7 @@ class When(Strict):
     expression: str | None = None
 
 
-class Lines(Strict):
+class Lines(Strict, frozen=True):
     """Which lines of a purchase a rule looks at; all given keys must hold for a line."""
 
     category: Texts | None = None
@@ -165,7 +171,7 @@ class Lines(Strict):
 Period = Literal["order", "day", "iso_week", "month", "year", "lifetime"]
 
 
-class Limit(Strict):
+class Limit(Strict, frozen=True):
     """At most so many `points`, or so many `times`, per period (exactly one of the two)."""
 
     per: Period
@@ -173,7 +179,7 @@ class Limit(Strict):
     times: Count | None = None
 
 
-class BestOfGroup(Strict):
+class BestOfGroup(Strict, frozen=True):
     """Of the group's awards only the largest counts."""
 
     best_of_group: Id
@@ -182,8 +188,11 @@ class BestOfGroup(Strict):
 Stacking = Literal["add", "exclusive"] | BestOfGroup
 
 
-class Override(Strict):
-    """Other numbers for named stores, regions, channels or partners; the first match counts."""
+class Override(Strict, frozen=True):
+    """Other numbers for named stores, regions, channels or partners; the first match counts.
+
+    The award is of the same kind as the rule's; all places that are given must match.
+    """
 
     award: Award
     store: Texts | None = None
@@ -192,8 +201,12 @@ class Override(Strict):
     partner: Texts | None = None
 
 
-class EarnRule(Strict):
-    """One earn rule. `when` is a typed condition, or an expression as a string."""
+class EarnRule(Strict, frozen=True):
+    """One earn rule. `when` is typed conditions, or an expression as a text.
+
+    `lines` limits it to some lines, `limits` cap its awards per period, `stacking` sets it against
+    other rules. `activation`, `expiry` and `rounding` are the program's unless given here.
+    """
 
     id: Id
     award: Award
@@ -210,7 +223,7 @@ class EarnRule(Strict):
     rounding: Rounding | None = None
 
 
-class Survey(Strict):
+class Survey(Strict, frozen=True):
     """One reward per survey and member."""
 
     id: Id
@@ -222,28 +235,28 @@ class Survey(Strict):
     budget: Id | None = None
 
 
-class Qualifies(Strict):
+class Qualifies(Strict, frozen=True):
     """What the referee must do: the first purchase, or any purchase, that satisfies this."""
 
     at_least: Money = 0
     within: Duration | None = None
 
 
-class ReferralQualifies(Strict):
+class ReferralQualifies(Strict, frozen=True):
     """Exactly one of the two."""
 
     first_purchase: Qualifies | None = None
     purchase: Qualifies | None = None
 
 
-class ShareOfPurchases(Strict):
+class ShareOfPurchases(Strict, frozen=True):
     """A share of the referee's first purchases."""
 
     rate: Rate
     orders: Annotated[int, Meta(ge=1, le=10)] = 1
 
 
-class ReferralReward(Strict):
+class ReferralReward(Strict, frozen=True):
     """A fixed reward, or (referrer only) a share of the referee's purchases."""
 
     fixed: Count | None = None
@@ -252,14 +265,14 @@ class ReferralReward(Strict):
     expiry: Expiry | None = None
 
 
-class ReferrerLimit(Strict):
+class ReferrerLimit(Strict, frozen=True):
     """At most so many rewards per referrer and period."""
 
     times: Count
     per: Period = "lifetime"
 
 
-class Referral(Strict):
+class Referral(Strict, frozen=True):
     """Rewards for bringing in a member."""
 
     qualifies: ReferralQualifies
@@ -272,14 +285,14 @@ class Referral(Strict):
 # --- tiers -----------------------------------------------------------------------------------
 
 
-class QualifyWindow(Strict):
+class QualifyWindow(Strict, frozen=True):
     """`window: calendar_year|calendar_month|calendar_quarter|lifetime` or `rolling: P12M`."""
 
     window: Literal["calendar_month", "calendar_quarter", "calendar_year", "lifetime"] | None = None
     rolling: Duration | None = None
 
 
-class QualifyBy(Strict):
+class QualifyBy(Strict, frozen=True):
     """Exactly one measure."""
 
     amount_spent: QualifyWindow | None = None
@@ -287,7 +300,7 @@ class QualifyBy(Strict):
     purchases: QualifyWindow | None = None
 
 
-class Level(Strict):
+class Level(Strict, frozen=True):
     """One tier, from `at_least` of the measure on; `welcome` is granted on entering it."""
 
     id: Id
@@ -295,14 +308,14 @@ class Level(Strict):
     welcome: Count | None = None
 
 
-class Downgrade(Strict):
+class Downgrade(Strict, frozen=True):
     """How a tier is lost."""
 
     to: Literal["to_qualified", "one_down"] = "to_qualified"
     grace: Duration | None = None
 
 
-class Tiers(Strict):
+class Tiers(Strict, frozen=True):
     """Levels in rising order."""
 
     qualify_by: QualifyBy
@@ -313,7 +326,7 @@ class Tiers(Strict):
 # --- returns, spending, segments -------------------------------------------------------------
 
 
-class Returns(Strict):
+class Returns(Strict, frozen=True):
     """What a return takes back, and how far."""
 
     policy: Literal["only_pending", "within_balance", "debt"] = "debt"
@@ -321,13 +334,13 @@ class Returns(Strict):
     window: Duration = Duration(years=1)
 
 
-class BasketShare(Strict):
+class BasketShare(Strict, frozen=True):
     """At most this share of the basket may be paid with points."""
 
     percent: Annotated[int, Meta(ge=1, le=100)]
 
 
-class Redemption(Strict):
+class Redemption(Strict, frozen=True):
     """Limits of spending."""
 
     minimum: Points = 0
@@ -339,7 +352,7 @@ class Redemption(Strict):
     per_day: Count | None = None
 
 
-class Rfm(Strict):
+class Rfm(Strict, frozen=True):
     """Quintile scores, 5 = best; a member is in when each given score is one of those named."""
 
     recency: tuple[Score, ...] | None = None
@@ -347,7 +360,7 @@ class Rfm(Strict):
     monetary: tuple[Score, ...] | None = None
 
 
-class SegmentWhen(Strict):
+class SegmentWhen(Strict, frozen=True):
     """All given conditions must hold. Frequency and monetary value are over the last 365 days."""
 
     recency_days: Bounds | None = None
@@ -361,14 +374,14 @@ class SegmentWhen(Strict):
     category_bought: Texts | None = None
 
 
-class Segment(Strict):
+class Segment(Strict, frozen=True):
     """A named condition over a member."""
 
     id: Id
     when: SegmentWhen
 
 
-class Program(Strict):
+class Program(Strict, frozen=True):
     """The whole program. `point_value`: minor units that one point is worth when spent."""
 
     program: Id

@@ -1,0 +1,186 @@
+"""`points dead-letters`: inputs that were put aside; look at them, retry them, give them up."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+from msgspec.structs import replace
+
+from cli.context import open_ledger, print_json, run
+from ledger.dead_letters import LIST_MAX, DeadLetter, Status
+from ledger.errors import LedgerError
+from ledger.received import Outcome, Received, undecodable
+from schemas.decode import decode_record, instant_of
+from schemas.errors import Malformed
+
+commands = typer.Typer(help="Inputs that could not be understood or decided.", no_args_is_help=True)
+
+Ids = Annotated[list[int] | None, typer.Argument(help="Ids, as `list` shows them.")]
+Code = Annotated[str | None, typer.Option(help="Only those with this reason code.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+@commands.command("list")
+def list_dead_letters(
+    status: Annotated[str, typer.Option(help="open, retried or discarded.")] = "open",
+    code: Code = None,
+    after: Annotated[int, typer.Option(min=0, help="Only ids above this one.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=LIST_MAX, help="At most so many.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List dead letters, oldest first.
+
+    Example: `points dead-letters list --code not_json`
+    """
+
+    async def work() -> list[DeadLetter]:
+        async with open_ledger() as ledger:
+            found: list[DeadLetter] = await ledger.dead_letters(
+                _status(status), code=code, after=after, limit=limit
+            )
+            return found
+
+    letters = run(work())
+    if as_json:
+        print_json({"dead_letters": [_plain(letter) for letter in letters]})
+        return
+    for letter in letters:
+        typer.echo(f"{letter.id:>8}  {_place(letter):<28} {letter.code:<20} {letter.message}")
+    more = f"; more with --after {letters[-1].id}" if len(letters) == limit else ""
+    typer.echo(f"{len(letters)} {status}{more}")
+
+
+@commands.command()
+def show(number: Annotated[int, typer.Argument(help="The id.")], as_json: AsJson = False) -> None:
+    """Show one dead letter with the bytes that came.
+
+    Example: `points dead-letters show 17`
+    """
+
+    async def work() -> DeadLetter:
+        async with open_ledger() as ledger:
+            letter: DeadLetter = await ledger.dead_letter(number)
+            return letter
+
+    letter = _plain(run(work()))
+    if as_json:
+        print_json(letter)
+        return
+    for name, value in letter.items():
+        if value not in (None, []):
+            typer.echo(f"{name:<17} {value}")
+
+
+@commands.command()
+def retry(ids: Ids = None, code: Code = None, as_json: AsJson = False) -> None:
+    """Put dead letters through the ledger again, each exactly once: those named, or all of a code.
+
+    Example: `points dead-letters retry --code no_program`
+    """
+
+    async def work() -> dict[int, Outcome]:
+        async with open_ledger() as ledger:
+            return {
+                letter.id: (await ledger.handle([_again(letter)], retry_of=letter.id))[0]
+                async for letter in _chosen(ledger, ids, code)
+            }
+
+    outcomes = run(work())
+    if as_json:
+        print_json(
+            {
+                "retried": [
+                    {"id": number, "outcome": o.kind, "code": o.code, "message": o.message}
+                    for number, o in outcomes.items()
+                ]
+            }
+        )
+        return
+    for number, outcome in outcomes.items():
+        reason = f": {outcome.message} [{outcome.code}]" if outcome.code else ""
+        typer.echo(f"{number:>8}  {outcome.kind}{reason}")
+    typer.echo(f"{len(outcomes)} retried")
+
+
+@commands.command()
+def discard(ids: Ids = None, code: Code = None, as_json: AsJson = False) -> None:
+    """Give dead letters up: those named, or all of a code. They stay counted and listed.
+
+    Example: `points dead-letters discard 17 18`
+    """
+
+    async def work() -> list[int]:
+        discarded = []
+        async with open_ledger() as ledger:
+            async for letter in _chosen(ledger, ids, code):
+                await ledger.discard_dead_letter(letter.id)
+                discarded.append(letter.id)
+        return discarded
+
+    discarded = run(work())
+    if as_json:
+        print_json({"discarded": discarded})
+    else:
+        typer.echo(f"{len(discarded)} discarded")
+
+
+async def _chosen(ledger: Any, ids: list[int] | None, code: str | None) -> Any:
+    """The open dead letters named, or all of a code. Raises LedgerError."""
+    if bool(ids) == bool(code):
+        raise LedgerError("Name either ids or --code.", "nothing_chosen")
+    for number in ids or ():
+        yield await ledger.dead_letter(number)
+    after = 0
+    while code is not None:
+        page = await ledger.dead_letters("open", code=code, after=after, limit=LIST_MAX)
+        for letter in page:
+            yield letter
+        if len(page) < LIST_MAX:
+            return
+        after = page[-1].id
+
+
+def _again(letter: DeadLetter) -> Received:
+    """The input as it came. Its time of arrival no longer bounds its `occurred_at`: it may be
+    retried because that moment has come."""
+    record = replace(letter.record(), timestamp=None)
+    try:
+        event = decode_record(record.value, record.headers)
+    except Malformed as error:
+        return undecodable(record, error.code, error.path, error.message)
+    return Received(event, instant_of(event), record=record)
+
+
+def _status(text: str) -> Status:
+    for known in ("open", "retried", "discarded"):
+        if text == known:
+            return known  # type: ignore[return-value]
+    raise typer.BadParameter("choose open, retried or discarded")
+
+
+def _place(letter: DeadLetter) -> str:
+    if letter.partition is None:
+        return letter.source
+    return f"{letter.source}/{letter.partition} {letter.offset}"
+
+
+def _plain(letter: DeadLetter) -> dict[str, object]:
+    fields: dict[str, object] = {}
+    for name in letter.__struct_fields__:
+        value = getattr(letter, name)
+        if isinstance(value, bytes):
+            value = value.decode("utf-8", "backslashreplace")
+        elif isinstance(value, datetime):
+            value = value.isoformat()
+        elif name == "headers":
+            value = [
+                [key, None if raw is None else raw.decode("utf-8", "backslashreplace")]
+                for key, raw in value
+            ]
+        fields[name] = value
+    return fields
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(commands, name="dead-letters")

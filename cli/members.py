@@ -1,0 +1,308 @@
+"""`points balance|history|segments MEMBER`, `points balances`: the read models, for people and
+programs. All as of a moment of the world (`--at`, default now).
+
+Balances, tiers and segments come from the read models; lots at a moment and the explained history
+from the member's events, as far as the read models have folded them, so that both agree.
+"""
+
+import csv
+import sys
+from collections.abc import Iterable
+from contextlib import closing
+from typing import Annotated, Any
+
+import orjson
+import typer
+from psycopg import Connection
+from typer.core import TyperGroup
+
+from cli.context import open_ledger, parse_moment, print_json
+from cli.context import run as run_async
+from cli.projections import moment_json, reading, translated
+from ledger.accounts import account_id_of
+from ledger.core.calendar import format_instant, from_instant
+from ledger.errors import LedgerError
+from ledger.sharding import shard_of
+from projections import queries
+from projections.explain import explain
+from projections.log import Entry, decode, histories
+from projections.lots import LotView, lots_at
+from projections.rfm import compute_bounds
+from projections.system import System
+
+MemberId = Annotated[str, typer.Argument(help="The member's opaque id.")]
+At = Annotated[
+    str | None, typer.Option("--at", help="Moment, RFC 3339, as 2018-01-15T00:00:00Z; now.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+HISTORY_SHOWN = 20
+"""Entries shown when no limit is given: a screen."""
+
+
+class UnknownMember(LedgerError):
+    """No account of that id, or none yet at the asked moment."""
+
+    code = "unknown_member"
+
+
+def _entries(connection: Connection, member_id: str) -> tuple[list[Entry], str]:
+    """The member's events as far as the balances have folded them, and the ledger's currency."""
+    row = connection.execute("SELECT program_id, currency, shards FROM ledger.ledger").fetchone()
+    if row is None:
+        raise LedgerError("The database holds no ledger yet: run `points init`.", "no_ledger")
+    program_id, currency, shards = row
+    shard = shard_of(member_id, shards)
+    folded = queries.position_in(connection, "balances", shard)
+    account = account_id_of(program_id, member_id)
+    return list(histories(connection, shard, [account], folded)), currency
+
+
+def balance(member: MemberId, at: At = None, as_json: AsJson = False) -> None:
+    """A member's points, lots with their dates and tier, as of a moment.
+
+    Example: `points balance 1609 --at 2018-01-15T00:00:00Z`
+    """
+    moment = parse_moment(at)
+    with reading() as connection:
+        found = queries.balance_of(connection, member, from_instant(moment))
+        if found is None:
+            raise UnknownMember(f"Member {member} has no account at {format_instant(moment)}.")
+        progress = queries.progress_of(connection, member)
+        system = System()
+        system.catch_up(connection)
+        entries, _ = _entries(connection, member)
+    lots = lots_at(member, map(decode, entries), moment, system.programs)
+    if as_json:
+        shown = {"at": format_instant(moment), **found._asdict(), "lots": [_lot(x) for x in lots]}
+        if progress is not None:
+            shown["tier_progress"] = {
+                key: moment_json(value) if hasattr(value, "isoformat") else value
+                for key, value in progress._asdict().items()
+            }
+        print_json(shown)
+        return
+    typer.echo(f"member {member} as of {format_instant(moment)}")
+    for name in ("available", "pending", "reserved", "expired", "granted", "debt", "tier"):
+        typer.echo(f"  {name:<10} {getattr(found, name):>12}")
+    if progress is not None and progress.next_tier is not None:
+        typer.echo(
+            f"  {progress.missing} of {progress.measure} missing to {progress.next_tier} "
+            f"({progress.reached} of {progress.next_at_least} as of {moment_json(progress.as_of)})"
+        )
+    for lot in lots:
+        ends = "never expires" if lot.expires_at is None else f"expires {_at(lot.expires_at)}"
+        state = ", ".join(
+            f"{getattr(lot, name)} {name}"
+            for name in ("available", "pending", "reserved")
+            if getattr(lot, name)
+        )
+        typer.echo(
+            f"  lot {lot.lot}: {state} of {lot.granted}, granted {_at(lot.granted_at)}, "
+            f"spendable from {_at(lot.activates_at)}, {ends} ({', '.join(lot.rules)})"
+        )
+
+
+def _at(moment: int) -> str:
+    return format_instant(moment)
+
+
+def _lot(lot: LotView) -> dict[str, Any]:
+    return {
+        "lot": lot.lot,
+        "rules": list(lot.rules),
+        "granted": lot.granted,
+        "available": lot.available,
+        "pending": lot.pending,
+        "reserved": lot.reserved,
+        "granted_at": format_instant(lot.granted_at),
+        "activates_at": format_instant(lot.activates_at),
+        "expires_at": None if lot.expires_at is None else format_instant(lot.expires_at),
+    }
+
+
+def history(
+    member: MemberId,
+    limit: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="At most so many, the newest.")
+    ] = HISTORY_SHOWN,
+    as_json: AsJson = False,
+) -> None:
+    """The member's entries explained: what happened, which rules gave how much, what capped them.
+
+    Example: `points history 1609 --limit 5`
+    """
+    with reading() as connection:
+        entries, currency = _entries(connection, member)
+    if not entries:
+        raise UnknownMember(f"Member {member} has no account.")
+    shown = []
+    for entry in entries[-limit:]:
+        event = decode(entry)
+        told = explain(event, currency)
+        shown.append(
+            {
+                "shard": entry.shard,
+                "position": entry.position,
+                "occurred_at": format_instant(event.occurred_at),
+                "type": type(event).__name__,
+                "headline": told.headline,
+                "details": list(told.details),
+            }
+        )
+    if as_json:
+        print_json({"member_id": member, "entries": shown, "earlier": len(entries) - len(shown)})
+        return
+    if len(entries) > len(shown):
+        typer.echo(f"… {len(entries) - len(shown)} earlier entries (see --limit)")
+    for each in shown:
+        typer.echo(f"{each['occurred_at']}  {each['headline']}")
+        for detail in each["details"]:  # type: ignore[attr-defined]
+            typer.echo(f"    {detail}")
+
+
+def balances(
+    at: At = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """All members' points and tiers as of a moment, by member_id; streamed, so any number.
+
+    Example: `points balances --at 2018-01-15T00:00:00Z --csv > balances.csv`
+    """
+    if as_csv and as_json:
+        raise typer.BadParameter("choose one of --csv and --json")
+    moment = from_instant(parse_moment(at))
+    # Closed before the session: whoever reads the output may stop early (head).
+    with reading() as connection, closing(queries.balances(connection, moment)) as rows:
+        if as_csv:
+            writer = csv.writer(sys.stdout, lineterminator="\n")
+            writer.writerow(queries.Balance._fields)
+            writer.writerows(rows)
+        elif as_json:
+            _print_json_rows(rows)
+        else:
+            _print_table(rows)
+
+
+def _print_json_rows(rows: Iterable[queries.Balance]) -> None:
+    out = sys.stdout.buffer
+    separator = b"[\n"
+    for row in rows:
+        out.write(separator + orjson.dumps(row._asdict()))
+        separator = b",\n"
+    out.write(b"\n]\n" if separator == b",\n" else b"[]\n")
+    out.flush()
+
+
+def _print_table(rows: Iterable[queries.Balance]) -> None:
+    fields = queries.Balance._fields
+    typer.echo(f"{fields[0]:<20}" + "".join(f"{name:>12}" for name in fields[1:]))
+    for row in rows:
+        typer.echo(f"{row[0]:<20}" + "".join(f"{value:>12}" for value in row[1:]))
+
+
+def show(member: MemberId, at: At = None, as_json: AsJson = False) -> None:
+    """Which segments a member is in at a moment, since when and until when, with the RFM values.
+
+    Example: `points segments 1609 --at 2018-01-15T00:00:00Z` (same as `points segments show 1609`)
+    """
+    instant = parse_moment(at)
+    moment = from_instant(instant)
+    with reading() as connection:
+        if queries.balance_of(connection, member, moment) is None:
+            raise UnknownMember(f"Member {member} has no account at {format_instant(instant)}.")
+        intervals = queries.memberships(connection, member)
+        scores = queries.scores_of(connection, member, moment)
+    inside = [
+        i for i in intervals if i.entered_at <= moment and (i.left_at is None or i.left_at > moment)
+    ]
+    if as_json:
+        print_json(
+            {
+                "member_id": member,
+                "at": format_instant(instant),
+                "segments": [i.segment for i in inside],
+                "values": None if scores is None else scores._asdict(),
+                "intervals": [
+                    {
+                        "segment": i.segment,
+                        "entered_at": moment_json(i.entered_at),
+                        "left_at": moment_json(i.left_at),
+                    }
+                    for i in intervals
+                ],
+            }
+        )
+        return
+    typer.echo(f"member {member} as of {format_instant(instant)}")
+    if scores is not None:
+        typer.echo(
+            f"  last purchase {scores.recency_days} days ago, {scores.frequency} purchases and "
+            f"{scores.monetary} minor units in 365 days, RFM scores "
+            f"{_score(scores.recency_score)}{_score(scores.frequency_score)}"
+            f"{_score(scores.monetary_score)}"
+        )
+    typer.echo(f"  in: {', '.join(i.segment for i in inside) or 'no segment'}")
+    for interval in intervals:
+        left = moment_json(interval.left_at)
+        until = f"until {left}" if left else "for good if nothing more happens"
+        typer.echo(f"  {interval.segment}: from {moment_json(interval.entered_at)} {until}")
+
+
+def _score(score: int | None) -> str:
+    return "-" if score is None else str(score)
+
+
+def refresh(at: At = None, as_json: AsJson = False) -> None:
+    """Work out the RFM bounds over all members as of a moment, and record them in the log.
+
+    Example: `points segments refresh --at 2018-01-15T00:00:00Z`
+    """
+    instant = parse_moment(at)
+    with reading() as connection:
+        event = compute_bounds(connection, instant)
+
+    async def record() -> None:
+        async with open_ledger() as ledger:
+            await ledger.record_bounds(event)
+
+    with translated():
+        run_async(record())
+    shown = {
+        "as_of": format_instant(event.as_of),
+        "members": event.members,
+        "recency_days": list(event.recency_days),
+        "frequency": list(event.frequency),
+        "monetary": list(event.monetary),
+    }
+    if as_json:
+        print_json(shown)
+        return
+    for name, value in shown.items():
+        typer.echo(f"{name:<14} {value}")
+
+
+class ShowByDefault(TyperGroup):
+    """`points segments MEMBER` means `points segments show MEMBER`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put `show` in front of what is no command of the group."""
+        if args and args[0] not in self.commands and args[0] not in {"--help", "-h"}:
+            args = ["show", *args]
+        return super().parse_args(ctx, args)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(balance)
+    app.command()(history)
+    app.command()(balances)
+    group = typer.Typer(
+        cls=ShowByDefault,
+        no_args_is_help=True,
+        help="`points segments MEMBER [--at T] [--json]`: a member's segments; refresh RFM bounds.",
+    )
+    group.command()(show)
+    group.command()(refresh)
+    app.add_typer(group, name="segments")

@@ -1,0 +1,171 @@
+"""`points projections …`: keep the read models up with the log, say how far they are, rebuild one.
+
+Thin: folding is `projections.runner`, rebuilding `projections.rebuild`.
+"""
+
+import logging
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+import psycopg
+import typer
+from psycopg import Connection
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from cli.context import print_json, settings_of_services
+from ledger.errors import DatabaseUnavailable, LedgerError, StartRefused
+from projections import queries
+from projections.connection import connect
+from projections.errors import ProjectionError
+from projections.rebuild import rebuild as rebuild_projection
+from projections.runner import Runner
+from projections.system import System, rfm_segments_without_bounds
+
+
+class ReadModelName(StrEnum):
+    """What can be rebuilt."""
+
+    balances = "balances"
+    tiers = "tiers"
+    segments = "segments"
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn what the projections raise into the errors that the command line shows as sentences."""
+    try:
+        yield
+    except ProjectionError as error:
+        raise LedgerError(f"{error.message}.", error.code) from error
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
+        raise StartRefused(
+            "The database holds no ledger of this version: run `points init PROGRAM` "
+            "(or `points migrate`).",
+            "no_ledger",
+        ) from error
+    except psycopg.errors.InvalidParameterValue as error:
+        raise StartRefused(
+            "The database holds no ledger yet: run `points init PROGRAM`.", "no_ledger"
+        ) from error
+    except psycopg.OperationalError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise DatabaseUnavailable(
+            f"The database cannot be reached ({reason}): start it, or correct POINTS_DATABASE_URL."
+        ) from error
+
+
+@contextmanager
+def reading() -> Iterator[Connection]:
+    """A session on the ledger's database, for questions."""
+    with translated(), connect(settings_of_services().require_database_url()) as connection:
+        yield connection
+
+
+def run(
+    until_caught_up: Annotated[
+        bool, typer.Option(help="Stop once nothing is left to fold.")
+    ] = False,
+) -> None:
+    """Fold the log into the read models; goes on where it stopped. Ctrl-C ends it in order.
+
+    Example: `points projections run --until-caught-up`
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    runner = Runner(settings_of_services().require_database_url())
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: runner.stop())
+    with translated():
+        folded = runner.run(until_caught_up)
+    typer.echo(f"folded {folded} events", err=True)
+
+
+def status(as_json: AsJson = False) -> None:
+    """Say how far each read model is, how many members each segment has, and what is missing.
+
+    Example: `points projections status --json`
+    """
+    with reading() as connection:
+        standings = queries.standings(connection)
+        system = System()
+        system.catch_up(connection)
+        counts = dict(queries.members_of_segments(connection, datetime.now(UTC)))
+    waiting = rfm_segments_without_bounds(system)
+    if as_json:
+        print_json(
+            {
+                "projections": [standing._asdict() for standing in standings],
+                "caught_up": bool(standings)
+                and not any(s.behind or s.refreshing for s in standings),
+                "segments": counts,
+                "segments_without_rfm_bounds": list(waiting),
+            }
+        )
+        return
+    if not standings:
+        typer.echo("nothing was folded yet: run `points projections run`")
+    for standing in standings:
+        state = "up to date" if not standing.behind else f"{standing.behind} events behind"
+        if standing.refreshing:
+            state += f", computing {standing.refreshing} shards anew"
+        typer.echo(f"{standing.projection:<10} {standing.folded:>12} events folded, {state}")
+    for segment, members in counts.items():
+        typer.echo(f"segment {segment}: {members} members now")
+    for segment in waiting:
+        typer.echo(
+            f"segment {segment} is empty until RFM bounds are recorded: "
+            "run `points segments refresh`"
+        )
+
+
+def rebuild(
+    name: Annotated[ReadModelName, typer.Argument(help="Which read model.")],
+) -> None:
+    """Empty one read model and fold it anew from the first event. Its views fill up meanwhile.
+
+    Example: `points projections rebuild segments`
+    """
+    url = settings_of_services().require_database_url()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with translated(), Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(f"folding {name}", total=None)
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        folded = rebuild_projection(url, name, show)
+    typer.echo(f"{name}: folded {folded} events anew")
+
+
+def moment_json(moment: datetime | None) -> Any:
+    """RFC 3339 with Z, None for an open end."""
+    return None if moment is None else moment.isoformat().replace("+00:00", "Z")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    group = typer.Typer(help="The read models: run, status, rebuild.", no_args_is_help=True)
+    group.command()(run)
+    group.command()(status)
+    group.command()(rebuild)
+    app.add_typer(group, name="projections")

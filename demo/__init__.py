@@ -1,0 +1,1 @@
+"""The demo: a year of a real grocer, and the reference model that checks it."""

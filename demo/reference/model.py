@@ -1,0 +1,370 @@
+"""The reference model: what the ledger should say, worked out the plain way.
+
+It keeps everything it was ever told about a member and follows the definitions literally: no
+events, no shards, no caches, nothing taken from the ledger. Inputs are CloudEvents as dictionaries
+and are applied in order of arrival. Commands on points have no topic, so they are given in the same
+form: `redemption.reserve.v1` (redemption_id, points, ttl?), `redemption.confirm.v1` (redemption_id,
+points?) and `redemption.cancel.v1` (redemption_id).
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from fractions import Fraction
+from typing import Any
+
+import orjson
+
+from demo.reference import earning, returns
+from demo.reference.dates import Duration, duration, instant, period_start, plus, window
+from demo.reference.program import (
+    Account,
+    Expiry,
+    Limit,
+    Line,
+    Program,
+    Purchase,
+    Rule,
+    UnsupportedError,
+)
+from demo.reference.tiers import Counted, rank_at
+from demo.reference.wallet import Hold, Lot, Wallet
+
+Data = Mapping[str, Any]
+
+# The business key of each input: what makes it the same input again.
+_KEYS = {
+    "purchase.completed.v1": ("order_id",),
+    "purchase.returned.v1": ("return_id",),
+    "referral.registered.v1": ("referrer_id",),
+    "survey.completed.v1": ("completion_id",),
+    "activity.completed.v1": ("activity", "reference"),
+    "redemption.reserve.v1": ("redemption_id",),
+    "redemption.confirm.v1": ("redemption_id",),
+    "redemption.cancel.v1": ("redemption_id",),
+}
+_WITHOUT_POINTS = {"member.enrolled.v1", "member.updated.v1", "activity.completed.v1"}
+
+
+class RefusedError(Exception):
+    """A business refusal; its text is the code."""
+
+
+@dataclass(slots=True)
+class Granted:
+    """One award as it was granted, and how much of each line's share has been taken back."""
+
+    award: earning.Award
+    lot: Lot
+    taken: list[int]
+
+    def kept(self) -> int:
+        return self.award.points - sum(self.taken)
+
+
+@dataclass
+class Order:
+    purchase: Purchase
+    awards: list[Granted] = field(default_factory=list)
+    returned: list[int] = field(default_factory=list)  # minor units, per line
+    whole: list[bool] = field(default_factory=list)  # per line: nothing is left to return
+    referral_rewards: list[tuple["Member", Lot, int]] = field(default_factory=list)
+
+    @property
+    def amount_left(self) -> int:
+        return self.purchase.amount - sum(self.returned)
+
+
+@dataclass
+class Referral:
+    referrer_id: str
+    at: datetime
+    open: bool = True
+
+
+@dataclass
+class Member:
+    id: str
+    wallet: Wallet
+    seen: dict[tuple[str, ...], bytes] = field(default_factory=dict)
+    orders: dict[str, Order] = field(default_factory=dict)
+    counted: list[Counted] = field(default_factory=list)  # towards tiers
+    limited: dict[str, list[tuple[Purchase, Granted]]] = field(default_factory=dict)
+    surveys: set[str] = field(default_factory=set)
+    referral: Referral | None = None
+    redemptions: dict[str, Hold] = field(default_factory=dict)
+    waiting: dict[str, list[tuple[datetime, Data]]] = field(default_factory=dict)
+    # What became of the returns that waited for their purchase, by return_id.
+    waited: dict[str, str] = field(default_factory=dict)
+
+
+class ReferenceProgram:
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self.program = Program(document)
+        self.members: dict[str, Member] = {}
+
+    def member(self, member_id: str) -> Member:
+        """The member's account, opened if there is none yet."""
+        if member_id not in self.members:
+            wallet = Wallet(self.program, self.program.effective_from)
+            self.members[member_id] = Member(member_id, wallet)
+        return self.members[member_id]
+
+    def state(self, member_id: str, at: datetime) -> dict[str, int | str]:
+        """The balances and the tier as of a moment; changes nothing."""
+        member = self.members[member_id]
+        total = member.wallet.balance(at)
+        return {
+            "available": total["available"],
+            "pending": total["pending"],
+            "reserved": total["reserved"],
+            "expired": total["expired"],
+            "granted": -total["issued"],
+            "debt": max(0, -total["available"]),
+            "tier": self.tier(member, at),
+        }
+
+    def tier(self, member: Member, at: datetime) -> str:
+        tiers = self.program.tiers
+        rank = rank_at(tiers, self.program.zone, member.counted, at) if tiers else 0
+        return self.program.tier_name(rank)
+
+    def count(self, member: Member, at: datetime, happened_at: datetime, **amounts: int) -> None:
+        """Count towards the tier from `at` on, in the period of `happened_at`."""
+        if self.program.tiers:
+            period = period_start(happened_at, self.program.tiers.months, self.program.zone)
+            member.counted.append(Counted(at, period, amounts[self.program.tiers.measure]))
+
+    def apply(self, event: Mapping[str, Any]) -> str:
+        """Apply one input. Returns applied, duplicate, conflict, waiting, refused(CODE) or
+        dead_lettered(CODE).
+        """
+        kind, data, at = str(event["type"]), event["data"], instant(event["time"])
+        if kind not in _KEYS and kind not in _WITHOUT_POINTS:
+            raise UnsupportedError(f"input type: {kind}")
+        if at < self.program.effective_from:
+            return "dead_lettered(no_program)"
+        if event.get("subject") is None:
+            return "applied"  # an anonymous purchase moves no points
+        member = self.member(str(event["subject"]))
+        key = (kind, *(str(data[name]) for name in _KEYS.get(kind, ())))
+        if kind not in _KEYS:
+            key = (kind, str(event["source"]), str(event["id"]))
+        text = orjson.dumps([at, data], default=str, option=orjson.OPT_SORT_KEYS)
+        content = hashlib.sha256(text).digest()
+        if key in member.seen:
+            return "duplicate" if member.seen[key] == content else "conflict"
+        member.seen[key] = content
+        self.settle(member, at)
+        try:
+            outcome = self._decide(kind, member, at, data)
+        except RefusedError as refusal:
+            outcome = f"refused({refusal})"
+        self.settle(member, at)  # what was granted may be due at once, or have been due already
+        return outcome
+
+    def settle(self, member: Member, at: datetime) -> None:
+        at = max(at, member.wallet.settled_to)
+        member.wallet.settle(at)
+        for waiting in member.waiting.values():
+            for returned_at, data in list(waiting):
+                if self.after(returned_at, self.program.return_window) <= at:
+                    waiting.remove((returned_at, data))
+                    member.waited[data["return_id"]] = "refused(return_window_over)"
+
+    def after(self, at: datetime, by: Duration) -> datetime:
+        return plus(at, by, self.program.zone)
+
+    def _decide(self, kind: str, member: Member, at: datetime, data: Data) -> str:
+        match kind:
+            case "purchase.completed.v1":
+                self._purchase(member, at, data)
+            case "purchase.returned.v1":
+                if data["order_id"] not in member.orders:
+                    member.waiting.setdefault(data["order_id"], []).append((at, data))
+                    return "waiting"
+                self._return(member, at, data)
+            case "referral.registered.v1":
+                self._referral(member, at, data)
+            case "survey.completed.v1":
+                self._survey(member, at, data)
+            case "redemption.reserve.v1":
+                self._reserve(member, at, data)
+            case "redemption.confirm.v1" | "redemption.cancel.v1":
+                self._finish(member, at, data, confirm=kind == "redemption.confirm.v1")
+        return "applied"
+
+    # What is bought and what comes back.
+
+    def _purchase(self, member: Member, at: datetime, data: Data) -> None:
+        purchase = _purchase(at, data)
+
+        def used(rule: Rule, limit: Limit) -> int:
+            here = window(at, limit.per, purchase.order_id, self.program.zone)
+            kept = [
+                granted.kept()
+                for earlier, granted in member.limited.get(rule.id, ())
+                if window(earlier.occurred_at, limit.per, earlier.order_id, self.program.zone)
+                == here
+            ]
+            return sum(kept) if limit.kind == "points" else sum(1 for points in kept if points)
+
+        account = Account(self.tier(member, at))
+        order = Order(purchase)
+        order.returned = [0] * len(purchase.lines)
+        order.whole = [False] * len(purchase.lines)
+        awards = earning.awards(self.program, purchase, account, used)
+        # Points of one purchase with the same activation and expiry are one lot.
+        dates = [self._dates(at, award.rule.activation, award.rule.expiry) for award in awards]
+        lots = {
+            when: member.wallet.grant(
+                sum(a.points for a, d in zip(awards, dates, strict=True) if d == when), at, *when
+            )
+            for when in dict.fromkeys(dates)
+        }
+        for award, when in zip(awards, dates, strict=True):
+            order.awards.append(Granted(award, lots[when], [0] * len(award.shares)))
+        for granted in order.awards:
+            if granted.award.rule.limits:
+                member.limited.setdefault(granted.award.rule.id, []).append((purchase, granted))
+        earned = sum(award.points for award in awards if award.rule.counts_for_tier)
+        self.count(member, at, at, amount_spent=purchase.amount, points_earned=earned, purchases=1)
+        member.orders[purchase.order_id] = order
+        hold = member.redemptions.get(purchase.redemption_id or "")
+        if hold is not None and hold.order_id is None:
+            hold.order_id = purchase.order_id
+        self._qualify(member, order)
+        for returned_at, waited in member.waiting.pop(purchase.order_id, []):
+            try:
+                self._return(member, returned_at, waited)
+                member.waited[waited["return_id"]] = "applied"
+            except RefusedError as refusal:
+                member.waited[waited["return_id"]] = f"refused({refusal})"
+
+    def _return(self, member: Member, at: datetime, data: Data) -> None:
+        order = member.orders[data["order_id"]]
+        if at > self.after(order.purchase.occurred_at, self.program.return_window):
+            raise RefusedError("return_window_over")
+        named = returns.named_lines(order, data)
+        if isinstance(named, str):
+            raise RefusedError(named)
+        returns.apply(self, member, order, named, max(at, order.purchase.occurred_at))
+
+    # Surveys and referrals
+
+    def _grant(
+        self, member: Member, points: int, at: datetime, activation: Duration, expiry: Expiry
+    ) -> Lot:
+        return member.wallet.grant(points, at, *self._dates(at, activation, expiry))
+
+    def _dates(
+        self, at: datetime, activation: Duration, expiry: Expiry
+    ) -> tuple[datetime, datetime | None]:
+        activates_at = self.after(at, activation)
+        return activates_at, expiry.of(activates_at, self.program.zone)
+
+    def _survey(self, member: Member, at: datetime, data: Data) -> None:
+        survey = self.program.surveys.get(data["survey_id"])
+        if survey is None:
+            raise RefusedError("unknown_survey")
+        if data["survey_id"] in member.surveys:
+            raise RefusedError("already_rewarded")
+        if not survey.valid_from <= at < survey.valid_to:
+            raise RefusedError("outside_window")
+        member.surveys.add(data["survey_id"])
+        self._grant(member, survey.points, at, survey.activation, survey.expiry)
+
+    def _referral(self, member: Member, at: datetime, data: Data) -> None:
+        referrer = self.members.get(data["referrer_id"])
+        if self.program.referral is None:
+            raise RefusedError("no_referral")
+        if data["referrer_id"] == member.id:
+            raise RefusedError("self_referral")
+        if member.referral is not None:
+            raise RefusedError("already_referred")
+        if referrer and referrer.referral and referrer.referral.referrer_id == member.id:
+            raise RefusedError("cycle")
+        if any(order.purchase.occurred_at < at for order in member.orders.values()):
+            raise RefusedError("existing_buyer")
+        member.referral = Referral(data["referrer_id"], at)
+        for order in sorted(member.orders.values(), key=lambda o: o.purchase.occurred_at):
+            self._qualify(member, order)
+
+    def _qualify(self, member: Member, order: Order) -> None:
+        """Look at one purchase of a referred member, while the referral is open."""
+        terms, referral = self.program.referral, member.referral
+        if terms is None or referral is None or not referral.open:
+            return
+        at = order.purchase.occurred_at
+        qualifies = (
+            at >= referral.at
+            and order.amount_left >= terms.at_least
+            and (terms.within is None or at <= self.after(referral.at, terms.within))
+        )
+        if qualifies or terms.first_only:
+            referral.open = False
+        if not qualifies:
+            return
+        for who, points in (
+            (member, terms.referee_points),
+            (self.member(referral.referrer_id), terms.referrer_points),
+        ):
+            if points:
+                self.settle(who, at)
+                lot = self._grant(who, points, at, terms.activation, terms.expiry)
+                self.settle(who, at)
+                order.referral_rewards.append((who, lot, points))
+
+    # Spending
+
+    def _reserve(self, member: Member, at: datetime, data: Data) -> None:
+        points, wallet = int(data["points"]), member.wallet
+        if points < self.program.minimum:
+            raise RefusedError("below_minimum")
+        if points % self.program.step:
+            raise RefusedError("not_a_step")
+        if points > sum(lot.left for lot in wallet.spendable()) - wallet.debt:
+            raise RefusedError("not_enough_points")
+        ttl = duration(data["ttl"]) if "ttl" in data else self.program.reservation_ttl
+        member.redemptions[data["redemption_id"]] = wallet.reserve(points, at, ttl)
+
+    def _finish(self, member: Member, at: datetime, data: Data, *, confirm: bool) -> None:
+        hold = member.redemptions.get(data["redemption_id"])
+        if hold is None:
+            raise RefusedError("unknown_redemption")
+        if not hold.open:
+            raise RefusedError("redemption_closed")
+        if not confirm:
+            member.wallet.release(hold, at)
+            return
+        reserved = sum(part for _, part in hold.parts)
+        points = int(data.get("points", reserved))
+        if points > reserved:
+            raise RefusedError("more_than_reserved")
+        member.wallet.confirm(hold, points, at)
+
+
+def _purchase(at: datetime, data: Data) -> Purchase:
+    lines = [
+        Line(
+            entry["line_id"],
+            entry["sku"],
+            entry.get("category"),
+            entry.get("brand"),
+            quantity if type(quantity := entry["quantity"]) is int else Fraction(str(quantity)),
+            entry["amount"],
+        )
+        for entry in data["lines"]
+    ]
+    return Purchase(
+        order_id=data["order_id"],
+        occurred_at=at,
+        lines=lines,
+        amount=sum(line.amount for line in lines),
+        store_id=data.get("store_id"),
+        region=data.get("region"),
+        channel=data.get("channel"),
+        payment_type=data.get("payment_type"),
+        redemption_id=data.get("redemption_id"),
+    )

@@ -1,0 +1,363 @@
+"""The program's YAML as plain values and predicates.
+
+Only the rule kinds that the model knows are read. An unknown key, a float, a rule of a kind that
+the model does not follow: each is refused with `UnsupportedError`, because a model that silently
+skips a rule would agree with nothing.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from fractions import Fraction
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from demo.reference import expression
+from demo.reference.dates import Duration, duration, instant, period_end, plus
+
+
+class UnsupportedError(ValueError):
+    """The program or the input uses something that this model does not follow."""
+
+
+class Line(NamedTuple):
+    line_id: str
+    sku: str
+    category: str | None
+    brand: str | None
+    quantity: int | Fraction
+    amount: int
+
+
+@dataclass
+class Purchase:
+    order_id: str
+    occurred_at: datetime
+    lines: list[Line]
+    amount: int  # of all lines, minor units
+    store_id: str | None
+    region: str | None
+    channel: str | None
+    payment_type: str | None
+    redemption_id: str | None
+
+
+class Account(NamedTuple):
+    tier: str
+
+
+@dataclass(frozen=True)
+class Expiry:
+    after: Duration | None  # None: never
+    end_of_months: int = 0  # 1 or 12: go on to the end of that period; 0: do not
+
+    def of(self, activation: datetime, zone: ZoneInfo) -> datetime | None:
+        if self.after is None:
+            return None
+        moment = plus(activation, self.after, zone)
+        return period_end(moment, self.end_of_months, zone) if self.end_of_months else moment
+
+
+@dataclass(frozen=True)
+class Limit:
+    kind: str  # points | times
+    most: int
+    per: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    id: str
+    kind: str  # rate | fixed | table | multiplier
+    rate: Fraction  # points per minor unit; for a multiplier: by
+    steps: tuple[tuple[int, int], ...]  # (at least, points); a fixed award is one step from 0
+    of: str  # a multiplier's rule
+    group: str | None
+    exclusive: bool
+    limits: tuple[Limit, ...]
+    valid_from: datetime
+    valid_to: datetime
+    conditions: tuple[Callable[[Purchase, Account], bool], ...]
+    line_conditions: tuple[Callable[[Line], bool], ...]
+    activation: Duration
+    expiry: Expiry
+    counts_for_tier: bool
+
+
+@dataclass(frozen=True)
+class Survey:
+    points: int
+    valid_from: datetime
+    valid_to: datetime
+    activation: Duration
+    expiry: Expiry
+
+
+@dataclass(frozen=True)
+class Tiers:
+    measure: str  # amount_spent | points_earned | purchases
+    months: int  # length of the calendar period
+    levels: tuple[tuple[str, int], ...]  # (id, at least), lowest first
+    grace: Duration
+
+    def level(self, amount: int) -> int:
+        """How many thresholds the amount reaches: 0 is no tier."""
+        return sum(1 for _, at_least in self.levels if amount >= at_least)
+
+
+@dataclass(frozen=True)
+class ReferralTerms:
+    first_only: bool
+    at_least: int
+    within: Duration | None
+    referrer_points: int
+    referee_points: int
+    activation: Duration
+    expiry: Expiry
+
+
+_ALWAYS = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+_PERIOD_MONTHS = {"calendar_month": 1, "calendar_quarter": 3, "calendar_year": 12}
+_WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_TOP = (
+    "program currency time_zone effective_from point_value rounding activation expiry earn tiers "
+    "surveys referral returns redemption segments"
+)
+_RULE = "id when lines award stacking limits valid activation expiry counts_for_tier"
+
+
+class Program:
+    """Everything that the model asks of a program, read once."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        _only(document, _TOP, "program")
+        self.zone = ZoneInfo(str(document["time_zone"]))
+        self.effective_from = instant(document["effective_from"])
+        self.rounding = str(document.get("rounding", "floor"))
+        if self.rounding not in ("floor", "half_even", "ceil"):
+            raise UnsupportedError(f"rounding: {self.rounding}")
+        self._activation = _activation(document.get("activation", "immediately"))
+        self._expiry = _expiry(document.get("expiry", "never"))
+        self.tiers = _tiers(document["tiers"]) if document.get("tiers") else None
+        self.rules = [self._rule(entry) for entry in document.get("earn") or ()]
+        for place, rule in enumerate(self.rules):
+            if rule.of and rule.of not in [earlier.id for earlier in self.rules[:place]]:
+                raise UnsupportedError(f"{rule.id}: a multiplier of {rule.of}")
+        self.surveys = {str(s["id"]): self._survey(s) for s in document.get("surveys") or ()}
+        self.referral = self._referral(document["referral"]) if document.get("referral") else None
+        returns = document.get("returns") or {}
+        _only(returns, "policy window debt_limit", "returns")
+        self.return_policy = str(returns.get("policy", "within_balance"))
+        if self.return_policy not in ("only_pending", "within_balance", "debt"):
+            raise UnsupportedError(f"returns policy: {self.return_policy}")
+        self.return_window = duration(str(returns.get("window", "P1Y")))
+        self.debt_limit: int | None = returns.get("debt_limit")
+        redemption = document.get("redemption") or {}
+        _only(redemption, "minimum step reservation_ttl restore_grace", "redemption")
+        self.minimum, self.step = int(redemption.get("minimum", 1)), int(redemption.get("step", 1))
+        self.reservation_ttl = duration(str(redemption.get("reservation_ttl", "PT30M")))
+        self.restore_grace = duration(str(redemption.get("restore_grace", "P0D")))
+
+    def rounded(self, value: Fraction) -> int:
+        match self.rounding:
+            case "floor":
+                return value.numerator // value.denominator
+            case "ceil":
+                return -(-value.numerator // value.denominator)
+        return round(value)  # a Fraction rounds half to even
+
+    def rank(self, tier: str) -> int:
+        return [level for level, _ in self.tiers.levels].index(tier) + 1 if self.tiers else 0
+
+    def tier_name(self, rank: int) -> str:
+        return self.tiers.levels[rank - 1][0] if self.tiers and rank else "none"
+
+    def _when(self, entry: Mapping[str, Any]) -> tuple[Duration, Expiry]:
+        activation, expiry = entry.get("activation"), entry.get("expiry")
+        return (
+            self._activation if activation is None else _activation(activation),
+            self._expiry if expiry is None else _expiry(expiry),
+        )
+
+    def _rule(self, entry: Mapping[str, Any]) -> Rule:
+        name = str(entry["id"])
+        _only(entry, _RULE, name)
+        kind, of, rate, steps = _award(entry["award"], name)
+        stacking = entry.get("stacking", "add")
+        group = stacking.get("best_of_group") if isinstance(stacking, Mapping) else None
+        if stacking not in ("add", "exclusive") and group is None:
+            raise UnsupportedError(f"{name}: stacking {stacking!r}")
+        when = entry.get("when") or {}
+        conditions = {"expression": when} if isinstance(when, str) else when
+        activation, expiry = self._when(entry)
+        return Rule(
+            id=name,
+            kind=kind,
+            rate=rate,
+            steps=steps,
+            of=of,
+            group=group,
+            exclusive=stacking == "exclusive",
+            limits=tuple(_limit(limit, name) for limit in entry.get("limits") or ()),
+            valid_from=_valid(entry)[0],
+            valid_to=_valid(entry)[1],
+            conditions=tuple(self._condition(k, v, name) for k, v in conditions.items()),
+            line_conditions=tuple(
+                _line_condition(k, v, name) for k, v in (entry.get("lines") or {}).items()
+            ),
+            activation=activation,
+            expiry=expiry,
+            counts_for_tier=bool(entry.get("counts_for_tier", True)),
+        )
+
+    def _condition(self, key: str, wanted: Any, where: str) -> Callable[[Purchase, Account], bool]:
+        texts = set(_texts(wanted))
+        match key:
+            case "tier":
+                return lambda _, account: account.tier in texts
+            case "tier_at_least":
+                rank = self.rank(str(wanted))
+                return lambda _, account: account.tier != "none" and self.rank(account.tier) >= rank
+            case "purchase_amount":
+                in_range = _range(wanted, where)
+                return lambda purchase, _: in_range(purchase.amount)
+            case "store" | "region" | "channel" | "payment_type":
+                field = "store_id" if key == "store" else key
+                return lambda purchase, _: getattr(purchase, field) in texts
+            case "weekday":
+                days = {_WEEKDAYS.index(day.lower()[:3]) for day in texts}
+                return lambda purchase, _: (
+                    purchase.occurred_at.astimezone(self.zone).weekday() in days
+                )
+            case "expression":
+                holds = expression.compiled(str(wanted))
+                return lambda purchase, account: holds({"purchase": purchase, "account": account})
+        raise UnsupportedError(f"{where}: condition {key}")
+
+    def _survey(self, entry: Mapping[str, Any]) -> Survey:
+        _only(entry, "id award activation expiry valid", str(entry["id"]))
+        return Survey(_fixed(entry["award"]), *_valid(entry), *self._when(entry))
+
+    def _referral(self, entry: Mapping[str, Any]) -> ReferralTerms:
+        _only(entry, "qualifies referrer referee activation expiry", "referral")
+        ((kind, terms),) = entry["qualifies"].items()
+        if kind not in ("first_purchase", "purchase"):
+            raise UnsupportedError(f"referral qualifies: {kind}")
+        _only(terms, "at_least within", "referral")
+        return ReferralTerms(
+            kind == "first_purchase",
+            int(terms.get("at_least", 0)),
+            duration(terms["within"]) if "within" in terms else None,
+            _fixed(entry["referrer"]) if "referrer" in entry else 0,
+            _fixed(entry["referee"]) if "referee" in entry else 0,
+            *self._when(entry),
+        )
+
+
+def _only(entry: Mapping[str, Any], known: str, where: str) -> None:
+    unknown = set(entry) - set(known.split())
+    if unknown:
+        raise UnsupportedError(f"{where}: {', '.join(sorted(map(str, unknown)))}")
+
+
+def _exact(value: Any, where: str) -> Fraction:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise UnsupportedError(f"{where}: {value!r} is not an exact number")
+    return Fraction(value)
+
+
+def _texts(value: Any) -> list[str]:
+    return [str(v) for v in value] if isinstance(value, list) else [str(value)]
+
+
+def _range(bounds: Mapping[str, int], where: str) -> Callable[[int], bool]:
+    _only(bounds, "at_least at_most below", where)
+    low, high, below = bounds.get("at_least"), bounds.get("at_most"), bounds.get("below")
+    return lambda value: (
+        (low is None or value >= low)
+        and (high is None or value <= high)
+        and (below is None or value < below)
+    )
+
+
+def _line_condition(key: str, wanted: Any, where: str) -> Callable[[Line], bool]:
+    if key == "amount":
+        in_range = _range(wanted, where)
+        return lambda line: in_range(line.amount)
+    if key not in ("category", "brand", "sku"):
+        raise UnsupportedError(f"{where}: lines {key}")
+    texts, column = set(_texts(wanted)), Line._fields.index(key)
+    return lambda line: line[column] in texts
+
+
+def _valid(entry: Mapping[str, Any]) -> tuple[datetime, datetime]:
+    valid = entry.get("valid") or {}
+    _only(valid, "from to", "valid")
+    return (
+        instant(valid["from"]) if "from" in valid else _ALWAYS[0],
+        instant(valid["to"]) if "to" in valid else _ALWAYS[1],
+    )
+
+
+def _fixed(award: Mapping[str, Any]) -> int:
+    _only(award, "fixed", "award")
+    return int(award["fixed"])
+
+
+def _award(
+    award: Mapping[str, Any], where: str
+) -> tuple[str, str, Fraction, tuple[tuple[int, int], ...]]:
+    ((kind, terms),) = award.items()
+    match kind:
+        case "fixed":
+            return kind, "", Fraction(0), ((0, int(terms)),)
+        case "table":
+            return kind, "", Fraction(0), tuple((s["at_least"], s["points"]) for s in terms)
+        case "rate":
+            _only(terms, "points per_amount", where)
+            rate = _exact(terms["points"], where) / _exact(terms["per_amount"], where)
+            return kind, "", rate, ()
+        case "multiplier":
+            _only(terms, "of by", where)
+            return kind, str(terms["of"]), _exact(terms["by"], where), ()
+    raise UnsupportedError(f"{where}: award {kind}")
+
+
+def _limit(entry: Mapping[str, Any], where: str) -> Limit:
+    kind = "points" if "points" in entry else "times"
+    _only(entry, f"{kind} per", where)
+    return Limit(kind, int(entry[kind]), str(entry["per"]))
+
+
+def _activation(value: Any) -> Duration:
+    if value == "immediately":
+        return Duration()
+    _only(value, "after", "activation")
+    return duration(value["after"])
+
+
+def _expiry(value: Any) -> Expiry:
+    if value == "never":
+        return Expiry(None)
+    _only(value, "after end_of", "expiry")
+    months = {"month": 1, "year": 12}[value["end_of"]] if "end_of" in value else 0
+    return Expiry(duration(value.get("after", "P0D")), months)
+
+
+def _tiers(entry: Mapping[str, Any]) -> Tiers:
+    _only(entry, "qualify_by levels downgrade", "tiers")
+    ((measure, terms),) = entry["qualify_by"].items()
+    _only(terms, "window", "tiers")
+    downgrade = entry.get("downgrade") or {}
+    _only(downgrade, "to grace", "tiers")
+    if downgrade.get("to", "to_qualified") != "to_qualified":
+        raise UnsupportedError(f"tiers downgrade: {downgrade['to']}")
+    if measure not in ("amount_spent", "points_earned", "purchases"):
+        raise UnsupportedError(f"tiers qualify_by: {measure}")
+    if terms["window"] not in _PERIOD_MONTHS:
+        raise UnsupportedError(f"tiers window: {terms['window']}")
+    levels = tuple((str(level["id"]), int(level["at_least"])) for level in entry["levels"])
+    if list(levels) != sorted(levels, key=lambda level: level[1]):
+        raise UnsupportedError("tiers: levels are not in ascending order")
+    grace = duration(downgrade.get("grace", "P0D"))
+    return Tiers(measure, _PERIOD_MONTHS[terms["window"]], levels, grace)

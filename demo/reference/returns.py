@@ -1,0 +1,110 @@
+"""Returns: what comes back of a purchase takes its share of the points with it.
+
+Per line and award everything due so far is floor(share x returned / amount), and all of it once the
+line is wholly returned; what was due before is not due again, whether it was found, had expired or
+was let go.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from demo.reference.earning import allocate
+
+if TYPE_CHECKING:
+    from demo.reference.model import Member, Order, ReferenceProgram
+
+
+def named_lines(order: "Order", data: Mapping[str, Any]) -> list[tuple[int, int]] | str:
+    """The (place, amount) of the lines that come back, or the code of the refusal."""
+    lines = order.purchase.lines
+    if data.get("lines") is None:
+        rest = [(i, line.amount - order.returned[i]) for i, line in enumerate(lines)]
+        rest = [(i, amount) for i, amount in rest if not order.whole[i]]
+        return rest or "returned_more_than_bought"
+    places = {line.line_id: i for i, line in enumerate(lines)}
+    left = [line.amount - amount for line, amount in zip(lines, order.returned, strict=True)]
+    named = []
+    for entry in data["lines"]:
+        place = places.get(entry["line_id"])
+        if place is None:
+            return "unknown_line"
+        left[place] -= entry["amount"]
+        if left[place] < 0 or order.whole[place]:
+            return "returned_more_than_bought"
+        named.append((place, entry["amount"]))
+    return named
+
+
+def apply(
+    model: "ReferenceProgram",
+    member: "Member",
+    order: "Order",
+    named: list[tuple[int, int]],
+    at: datetime,
+) -> None:
+    bought_at, was_whole = order.purchase.occurred_at, all(order.whole)
+    order_lots = list(dict.fromkeys(granted.lot for granted in order.awards))
+    points_for_tier = 0
+    for place, amount in named:
+        order.returned[place] += amount
+        order.whole[place] = order.returned[place] == order.purchase.lines[place].amount
+        for granted in order.awards:
+            if place not in granted.award.matched:
+                continue
+            i = granted.award.matched.index(place)
+            due = _due(order, place, granted.award.shares[i]) - granted.taken[i]
+            granted.taken[i] += due
+            if granted.award.rule.counts_for_tier:
+                points_for_tier += due
+            if due:
+                member.wallet.claw_back(due, granted.lot, order_lots, at)
+    model.count(
+        member,
+        at,
+        bought_at,
+        amount_spent=-sum(amount for _, amount in named),
+        points_earned=-points_for_tier,
+        purchases=-int(all(order.whole) and not was_whole),
+    )
+    _take_back_referral(model, order, at)
+    _restore_spent_points(member, order, at)
+
+
+def _due(order: "Order", place: int, share: int) -> int:
+    if order.whole[place]:
+        return share
+    if not order.returned[place]:  # also a line of amount 0, which comes back by being named
+        return 0
+    return share * order.returned[place] // order.purchase.lines[place].amount
+
+
+def _take_back_referral(model: "ReferenceProgram", order: "Order", at: datetime) -> None:
+    terms = model.program.referral
+    if terms is None or order.amount_left >= terms.at_least:
+        return
+    for rewarded, lot, points in order.referral_rewards:
+        model.settle(rewarded, at)
+        rewarded.wallet.claw_back(points, lot, [], at)
+    order.referral_rewards = []
+
+
+def _restore_spent_points(member: "Member", order: "Order", at: datetime) -> None:
+    """The points spent on the order are shared among its lines like an award, and come back as the
+    lines do.
+    """
+    hold = member.redemptions.get(order.purchase.redemption_id or "")
+    if hold is None or hold.open or hold.order_id != order.purchase.order_id:
+        return
+    spent = sum(part for _, part in hold.parts)
+    shares = allocate(spent, [line.amount for line in order.purchase.lines])
+    due = sum(_due(order, place, share) for place, share in enumerate(shares))
+    before = hold.restored  # the first so many points, in draw order, are back already
+    for lot, part in hold.parts:
+        skipped = min(before, part)
+        before -= skipped
+        points = min(due - hold.restored, part - skipped)
+        if points:
+            member.wallet.give_back(lot, points, at, "redeemed")
+            hold.restored += points
+    member.wallet.pay_debt()

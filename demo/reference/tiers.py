@@ -1,0 +1,40 @@
+"""The tier at a moment, as a pure function of what counted and when.
+
+What counts is a list of (from when, for which period, how much): a purchase adds to the period it
+happened in, a return takes from that same period from the return's moment on. So the tier at any
+moment can be asked again, also after something late has arrived.
+"""
+
+from datetime import datetime
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from demo.reference.dates import STEP, period_start, plus
+from demo.reference.program import Tiers
+
+
+class Counted(NamedTuple):
+    at: datetime  # effective from
+    period: datetime  # the start of the period it counts in
+    amount: int
+
+
+def rank_at(tiers: Tiers, zone: ZoneInfo, counted: list[Counted], moment: datetime) -> int:
+    """How many levels up the account is: the best of this period's level so far, the level of the
+    period before and, within the grace, the tier held when that period ended.
+    """
+    if not any(at <= moment for at, _, _ in counted):
+        return 0
+    start = period_start(moment, tiers.months, zone)
+    before = period_start(start - STEP, tiers.months, zone)
+    this_period = last_period = 0
+    for at, period, amount in counted:
+        if at <= moment:
+            if period == start:
+                this_period += amount
+            elif period == before:
+                last_period += amount
+    rank = tiers.level(max(this_period, last_period))
+    if moment < plus(start, tiers.grace, zone):
+        rank = max(rank, rank_at(tiers, zone, counted, start - STEP))
+    return rank

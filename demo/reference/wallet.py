@@ -1,0 +1,244 @@
+"""A member's points: lots, reservations, debt and the double entries that moved them.
+
+Every movement is one entry that sums to zero over the accounts, effective at a moment; a balance as
+of a moment is the sum of the entries effective by then. `available` may be below zero: that is
+debt. What falls due (activation, lapse of a reservation, expiry) is done by `settle`, in the order
+of the moments.
+"""
+
+import copy
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from demo.reference.dates import Duration, plus
+from demo.reference.program import Program
+
+_FAR = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(eq=False, slots=True)
+class Lot:
+    number: int  # in the order granted
+    granted_at: datetime
+    activates_at: datetime
+    expires_at: datetime | None
+    left: int
+    active: bool = False
+    expired_unspent: int = 0  # expired, and not yet set against a clawback
+
+    @property
+    def draw_order(self) -> tuple[datetime, datetime, int]:
+        return self.expires_at or _FAR, self.activates_at, self.number
+
+    @property
+    def account(self) -> str:
+        return "available" if self.active else "pending"
+
+
+@dataclass(eq=False, slots=True)
+class Hold:
+    """A redemption: reserved, then confirmed, cancelled or lapsed (the last two give everything
+    back).
+    """
+
+    lapses_at: datetime
+    parts: list[tuple[Lot, int]]
+    open: bool = True
+    order_id: str | None = None  # the purchase it was spent on
+    restored: int = 0
+
+
+@dataclass
+class Wallet:
+    program: Program
+    settled_to: datetime
+    lots: list[Lot] = field(default_factory=list)  # with something left
+    holds: list[Hold] = field(default_factory=list)  # open ones
+    debt: int = 0
+    entries: list[tuple[datetime, dict[str, int]]] = field(default_factory=list)
+    granted_lots: int = 0
+
+    def post(self, at: datetime, **moves: int) -> None:
+        assert sum(moves.values()) == 0, moves
+        self.entries.append((at, moves))
+
+    def balance(self, at: datetime) -> Counter[str]:
+        """Every account's balance as of a moment; the wallet itself does not change."""
+        wallet = self
+        if at > self.settled_to:
+            wallet = copy.copy(self)
+            twins = {lot: copy.copy(lot) for lot in self._all_lots()}
+            wallet.lots = [twins[lot] for lot in self.lots]
+            wallet.holds = [
+                replace(hold, parts=[(twins[lot], n) for lot, n in hold.parts])
+                for hold in self.holds
+            ]
+            wallet.entries = list(self.entries)
+            wallet.settle(at)
+        total: Counter[str] = Counter()
+        for moment, moves in wallet.entries:
+            if moment <= at:
+                total.update(moves)
+        return total
+
+    def _all_lots(self) -> list[Lot]:
+        return self.lots + [lot for hold in self.holds for lot, _ in hold.parts]
+
+    def check(self) -> None:
+        """What is in the entries is what is in the lots, the reservations and the debt."""
+        total: Counter[str] = Counter()
+        for _, moves in self.entries:
+            total.update(moves)
+        active = sum(lot.left for lot in self.lots if lot.active)
+        assert total["available"] == active - self.debt
+        assert total["pending"] == sum(lot.left for lot in self.lots) - active
+        assert total["reserved"] == sum(n for hold in self.holds for _, n in hold.parts)
+        assert all(lot.left > 0 for lot in self.lots)
+        assert self.debt >= 0
+        assert not (self.debt and active), "debt is paid whenever points become available"
+
+    # Time
+
+    def settle(self, until: datetime) -> None:
+        while (due := self._next_due(until)) is not None:
+            self.settled_to = max(self.settled_to, due)
+            for lot in self.lots:
+                if not lot.active and lot.activates_at <= due:
+                    self._activate(lot)
+            self.pay_debt()
+            for hold in [hold for hold in self.holds if hold.lapses_at <= due]:
+                self.release(hold, hold.lapses_at)
+            for lot in self.lots:
+                if lot.active and lot.expires_at is not None and lot.expires_at <= due:
+                    self._expire(lot)
+            self._forget_empty()
+        self.settled_to = max(self.settled_to, until)
+
+    def _next_due(self, until: datetime) -> datetime | None:
+        due = min((hold.lapses_at for hold in self.holds), default=_FAR)
+        for lot in self.lots:
+            moment = lot.expires_at if lot.active else lot.activates_at
+            if moment is not None and moment < due:
+                due = moment
+        return due if due <= until else None
+
+    def _activate(self, lot: Lot) -> None:
+        lot.active = True
+        self.post(lot.activates_at, pending=-lot.left, available=lot.left)
+
+    def _expire(self, lot: Lot) -> None:
+        assert lot.expires_at is not None
+        self.post(lot.expires_at, available=-lot.left, expired=lot.left)
+        lot.expired_unspent += lot.left
+        lot.left = 0
+
+    def _forget_empty(self) -> None:
+        self.lots = [lot for lot in self.lots if lot.left]
+
+    # Points in
+
+    def grant(
+        self, points: int, at: datetime, activates_at: datetime, expires_at: datetime | None
+    ) -> Lot:
+        self.granted_lots += 1
+        lot = Lot(self.granted_lots, at, activates_at, expires_at, points)
+        self.post(at, issued=-points, pending=points)
+        if expires_at is not None and expires_at <= self.settled_to:
+            # Too late to be of any use, also to pay a debt: granted and expired at once.
+            self._activate(lot)
+            self._expire(lot)
+        else:
+            self.lots.append(lot)
+        return lot
+
+    def give_back(self, lot: Lot, points: int, at: datetime, source: str) -> None:
+        """Return spent or reserved points to their lot; one that has expired lives on for the
+        grace.
+        """
+        if lot.expires_at is not None and lot.expires_at <= max(at, self.settled_to):
+            if lot.left:  # falls due at this very moment: what was not reserved gets no grace
+                self._expire(lot)
+            lot.expires_at = max(lot.expires_at, self._after(at, self.program.restore_grace))
+        if lot not in self.lots:
+            self.lots.append(lot)
+        lot.left += points
+        moves = {source: -points, "available": points}
+        self.post(max(at, lot.activates_at), **moves)
+
+    def pay_debt(self) -> None:
+        """The entries need nothing: `available` is already the lots less the debt."""
+        for lot in self.spendable() if self.debt else ():
+            paid = min(self.debt, lot.left)
+            lot.left -= paid
+            self.debt -= paid
+        self._forget_empty()
+
+    # Points out
+
+    def spendable(self) -> list[Lot]:
+        return sorted((lot for lot in self.lots if lot.active), key=lambda lot: lot.draw_order)
+
+    def take(self, lot: Lot, points: int, at: datetime, target: str) -> None:
+        lot.left -= points
+        moves = {lot.account: -points, target: points}
+        self.post(max(at, lot.activates_at if lot.active else lot.granted_at), **moves)
+
+    def reserve(self, points: int, at: datetime, ttl: Duration) -> Hold:
+        hold = Hold(self._after(at, ttl), [])
+        for lot in self.spendable():
+            part = min(lot.left, points)
+            if part:
+                self.take(lot, part, at, "reserved")
+                hold.parts.append((lot, part))
+                points -= part
+        assert points == 0, "the caller has looked at what is available"
+        self.holds.append(hold)
+        self._forget_empty()
+        return hold
+
+    def confirm(self, hold: Hold, points: int, at: datetime) -> None:
+        """Spend the first so many points of a reservation; the rest goes back to its lots."""
+        kept, rest = [], []
+        for lot, part in hold.parts:
+            spent = min(part, points)
+            points -= spent
+            if spent:
+                kept.append((lot, spent))
+                self.post(max(at, lot.activates_at), reserved=-spent, redeemed=spent)
+            if part > spent:
+                rest.append((lot, part - spent))
+        hold.parts = rest
+        self.release(hold, at)
+        hold.parts = kept
+
+    def release(self, hold: Hold, at: datetime) -> None:
+        hold.open = False
+        self.holds.remove(hold)
+        for lot, part in hold.parts:
+            self.give_back(lot, part, at, "reserved")
+        hold.parts = []
+        self.pay_debt()
+
+    def _after(self, at: datetime, by: Duration) -> datetime:
+        return plus(at, by, self.program.zone)
+
+    def claw_back(self, points: int, own: Lot, same_order: list[Lot], at: datetime) -> None:
+        """Take back what the return policy lets it find; the rest is let go."""
+        credit = min(points, own.expired_unspent)
+        own.expired_unspent -= credit
+        points -= credit
+        order = sorted(same_order, key=lambda lot: lot.draw_order)
+        others = sorted(self.lots, key=lambda lot: (not lot.active, lot.draw_order))
+        for lot in [own, *order, *others]:
+            part = min(points, lot.left)
+            if part and not (lot.active and self.program.return_policy == "only_pending"):
+                self.take(lot, part, at, "revoked")
+                points -= part
+        if points and self.program.return_policy == "debt":
+            room = points
+            if self.program.debt_limit is not None:
+                room = min(points, max(0, self.program.debt_limit - self.debt))
+            self.debt += room
+            self.post(at, available=-room, revoked=room)
+        self._forget_empty()

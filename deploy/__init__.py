@@ -1,0 +1,1 @@
+"""Running the ledger: embedded services, the image. Imports nothing else of the project."""

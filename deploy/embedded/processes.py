@@ -1,0 +1,139 @@
+"""Processes of the embedded services: start one that outlives us, find it again, end it.
+
+A process is ours if its command line names the program and our own data folder. A number read from
+a file is only a hint: process ids are used again, so a recorded pid alone must never be signalled.
+Looking at command lines instead of start times also finds a process whose record was lost, and does
+not trip over a changed clock.
+"""
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .errors import EmbeddedServicesError, require
+from .files import POLL_SECONDS
+
+Belongs = Callable[[Sequence[str]], bool]
+
+# Seconds for /bin/sh to fork the server and print its pid: it does nothing else.
+_LAUNCH_SECONDS = 20.0
+
+# Seconds a process has to vanish after SIGKILL; only a hung disk takes longer.
+_KILL_SECONDS = 10.0
+
+# The shell goes at once and the server is left to init: no zombie stays in a long-lived parent
+# (PostgreSQL would take the zombie in its pid file for a running server), and nothing ties the
+# server to the terminal.
+_DETACH = '"$@" </dev/null >&2 & echo $!'
+
+
+def launch(
+    argv: Sequence[str], *, log: Path, cwd: Path, env: Mapping[str, str], user: Mapping[str, Any]
+) -> int:
+    """Start a server in a session of its own with its output in `log` (made new); the pid."""
+    with open(log, "wb") as sink:
+        done = subprocess.run(
+            ["/bin/sh", "-c", _DETACH, "sh", *argv],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=sink,
+            cwd=cwd,
+            env=dict(env),
+            start_new_session=True,
+            umask=0o077,
+            timeout=_LAUNCH_SECONDS,
+            check=True,
+            text=True,
+            **user,
+        )
+    return int(done.stdout)
+
+
+def find(belongs: Belongs, hint: int | None = None) -> int | None:
+    """The pid of the live process that `belongs` accepts, looked for at `hint` first."""
+    psutil = require("psutil")
+    if hint is not None and is_live(hint, belongs):
+        return hint
+    for process in psutil.process_iter(["cmdline"]):
+        if belongs(process.info["cmdline"] or ()) and is_live(process.pid, belongs):
+            return int(process.pid)
+    return None
+
+
+def is_live(pid: int, belongs: Belongs) -> bool:
+    """True if `pid` runs, is no zombie, and its command line is ours."""
+    psutil = require("psutil")
+    try:
+        process = psutil.Process(pid)
+        return process.status() != psutil.STATUS_ZOMBIE and belongs(process.cmdline())
+    except (psutil.Error, ValueError, OverflowError):
+        return False
+
+
+def exists(pid: int) -> bool:
+    """True if any process, even a zombie, has this pid."""
+    return bool(require("psutil").pid_exists(pid))
+
+
+def working_in(folder: Path, name: str) -> list[int]:
+    """Live processes called `name` whose working directory is `folder`."""
+    psutil = require("psutil")
+    pids = []
+    for process in psutil.process_iter(["name", "cwd", "status"]):
+        info = process.info
+        if info["name"] == name and info["cwd"] == str(folder):
+            if info["status"] != psutil.STATUS_ZOMBIE:
+                pids.append(int(process.pid))
+    return pids
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float) -> bool:
+    """Look at `condition` until it is true (True) or the time is over (False)."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+def end(
+    pid: int, belongs: Belongs, steps: Sequence[tuple[signal.Signals, float]]
+) -> signal.Signals:
+    """End our process by signals, each with its patience in seconds, SIGKILL last.
+
+    Returns the signal that ended it. Raises: stop_failed.
+    """
+    psutil = require("psutil")
+    try:
+        process = psutil.Process(pid)
+    except psutil.NoSuchProcess:
+        return steps[0][0]
+
+    def gone() -> bool:
+        # Not by the command line: a dying process loses it before it gives back its ports.
+        try:
+            return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+
+    if not is_live(pid, belongs):  # asked again, now that `process` is bound to this very process
+        return steps[0][0]  # ended by itself meanwhile
+    for number, seconds in (*steps, (signal.SIGKILL, _KILL_SECONDS)):
+        try:
+            process.send_signal(number)  # refuses a pid that was used again since
+        except psutil.NoSuchProcess:
+            return number
+        except psutil.AccessDenied as error:
+            raise EmbeddedServicesError(
+                "stop_failed", f"Process {pid} belongs to another user: stop it as that user."
+            ) from error
+        if wait_until(gone, seconds=seconds):
+            return number
+    raise EmbeddedServicesError(
+        "stop_failed",
+        f"Process {pid} did not end even after SIGKILL: look at it with `ps -p {pid}`.",
+    )

@@ -1,0 +1,354 @@
+"""Both services of one data folder: start, stop, look, remove.
+
+One command at a time works on a folder (a lock in it); different folders know nothing of each
+other. `start` is idempotent and safe after any kill: what runs is found by its command line, what
+does not is started, and what this call started is stopped again if the rest fails.
+"""
+
+import os
+import pwd
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from . import (
+    jars,
+    java,
+    kafka,
+    kafka_files,
+    ports,
+    postgres,
+    postgres_files,
+    processes,
+    service_user,
+    state,
+)
+from .errors import EmbeddedServicesError, in_one_sentence
+from .files import check_free_space, exclusive
+from .state import Services, ServicesStatus, ServiceStatus, State
+
+Progress = Callable[[str], None]
+
+# Seconds to wait for another command on the folder: a first start with a download fits in.
+_LOCK_SECONDS = 300.0
+
+# Tries to start a service whose freely chosen port another program took at the same moment.
+_PORT_TRIES_MAX = 3
+
+# Seconds for the kernel to take a remembered port from a dying process; then another is chosen.
+_PORT_SECONDS = 3.0
+
+_LOCK_FILE = ".lock"
+
+
+def _silent(_: str) -> None:
+    pass
+
+
+def start(
+    data_dir: Path,
+    *,
+    progress: Progress = _silent,
+    postgres_port: int | None = None,
+    kafka_port: int | None = None,
+) -> Services:
+    """Start what does not run yet and return when both answer. Raises: EmbeddedServicesError."""
+    with _locked(data_dir, make=True) as folder:
+        return _Folder(folder, progress).start(postgres_port, kafka_port)
+
+
+def stop(data_dir: Path, *, progress: Progress = _silent) -> None:
+    """Stop both; nothing happens if nothing runs. Raises: EmbeddedServicesError."""
+    if state.owner(data_dir.expanduser()) is not None:
+        with _locked(data_dir) as folder:
+            _Folder(folder, progress).stop()
+
+
+def status(data_dir: Path) -> ServicesStatus:
+    """Look without changing anything. Raises: EmbeddedServicesError."""
+    folder = _resolved(data_dir)
+    with in_one_sentence(folder):
+        return _Folder(folder, _silent).status()
+
+
+def remove(data_dir: Path, *, progress: Progress = _silent) -> None:
+    """Stop both and delete all their data, for good. Raises: EmbeddedServicesError."""
+    if state.owner(data_dir.expanduser()) is None:
+        return
+    with _locked(data_dir) as folder:
+        services = _Folder(folder, progress)
+        services.stop()
+        services.delete()
+
+
+@contextmanager
+def running(data_dir: Path, *, progress: Progress = _silent) -> Iterator[Services]:
+    """Services for the length of a block, stopped at its end; the data is kept."""
+    services = start(data_dir, progress=progress)
+    try:
+        yield services
+    finally:
+        stop(data_dir, progress=progress)
+
+
+def _resolved(data_dir: Path) -> Path:
+    """One spelling for one folder: processes are recognised by it."""
+    return data_dir.expanduser().resolve()
+
+
+@contextmanager
+def _locked(data_dir: Path, *, make: bool = False) -> Iterator[Path]:
+    folder = _resolved(data_dir)
+    with in_one_sentence(folder):
+        if make:
+            check_free_space(folder)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner = state.owner(folder)
+        if owner is not None and owner != os.geteuid():
+            # Mixed owners would lock one of the two users out for ever.
+            name = next((e.pw_name for e in pwd.getpwall() if e.pw_uid == owner), str(owner))
+            raise EmbeddedServicesError(
+                "data_dir_of_other_user",
+                f"{folder} belongs to the user {name}: run the command as {name} or "
+                "choose another folder with --data-dir.",
+            )
+        with exclusive(folder / _LOCK_FILE, wait_seconds=_LOCK_SECONDS):
+            yield folder
+
+
+class _Folder:
+    """The work on one folder, under its lock (except `status`)."""
+
+    def __init__(self, folder: Path, progress: Progress) -> None:
+        self.folder = folder
+        self.progress = progress
+        self.state = state.read(folder)
+        self.kafka = kafka_files.Layout(folder / "kafka")
+        self.undo: list[Callable[[], None]] = []  # for what this start has started
+
+    @property
+    def postgres(self) -> postgres_files.Layout:
+        home = self.state.postgres_home
+        return postgres_files.Layout(Path(home) if home else self.folder / "postgres")
+
+    @property
+    def password_file(self) -> Path:
+        return self.folder / state.PASSWORD_FILE
+
+    def remember(self, changed: State) -> None:
+        self.state = changed
+        state.write(self.folder, changed)
+
+    def start(self, postgres_port: int | None, kafka_port: int | None) -> Services:
+        seen = self.status()
+        _check_asked("PostgreSQL", seen.postgres, postgres_port)
+        _check_asked("Kafka", seen.kafka, kafka_port)
+        if seen.services is not None:
+            return seen.services
+        # A start that was killed may have left servers whose pids it had not yet written down.
+        self.state = replace(self.state, postgres_pid=seen.postgres.pid, kafka_pid=seen.kafka.pid)
+        # All that can be known before is asked before: a refusal must not have started anything.
+        postgres_files.installation()
+        java.find_java()
+        if self.state.postgres_made and not self.postgres.data.exists():
+            raise EmbeddedServicesError(
+                "data_dir_damaged",
+                f"The PostgreSQL data of this folder is gone from {self.postgres.data}: "
+                "put it back from a backup or choose a new folder with --data-dir.",
+            )
+        try:
+            # Kafka first: PostgreSQL starts while the Java machine warms up.
+            if not seen.kafka.running or seen.kafka.port is None:
+                self.launch_kafka(kafka_port)
+            if not seen.postgres.running or self.state.database_url is None:
+                self.launch_postgres(postgres_port)
+            if not seen.postgres.answering:
+                self.wait_postgres(postgres_port)
+            if not seen.kafka.answering:
+                self.wait_kafka(kafka_port)
+        except BaseException as error:
+            if not (isinstance(error, EmbeddedServicesError) and error.code == "start_slow"):
+                for undo in self.undo:
+                    undo()
+            raise
+        services = self.status().services
+        if services is None:
+            raise EmbeddedServicesError(
+                "start_failed",
+                "A service ended right after its start: "
+                f"read {self.postgres.current_log()} and {self.kafka.log}, then start again.",
+            )
+        return services
+
+    def launch_kafka(self, asked: int | None) -> None:
+        java_binary = java.find_java()
+        class_path = jars.class_path(jars.cache_root(self.folder / "cache"), self.progress)
+        self.stop_kafka()  # one whose record was lost
+        port = self.choose_port("Kafka", asked, self.state.kafka_port)
+        self.remember(replace(self.state, kafka_port=port))
+        controller_port = self.choose_port("Kafka", None, self.state.kafka_controller_port)
+        self.remember(replace(self.state, kafka_controller_port=controller_port))
+        self.progress(f"Starting Apache Kafka on {ports.LOOPBACK}:{port}.")
+        self.kafka.home.mkdir(mode=0o700, exist_ok=True)
+        self.undo.append(self.stop_kafka)
+        pid = kafka.launch(self.kafka, java_binary, class_path, port, controller_port)
+        self.remember(
+            replace(self.state, kafka_pid=pid, kafka_bootstrap=f"{ports.LOOPBACK}:{port}")
+        )
+
+    def wait_kafka(self, asked: int | None) -> None:
+        for tries_left in reversed(range(_PORT_TRIES_MAX)):
+            s = self.state
+            assert s.kafka_pid and s.kafka_port and s.kafka_controller_port
+            try:
+                kafka.wait_ready(self.kafka, s.kafka_pid, s.kafka_port, s.kafka_controller_port)
+                return
+            except EmbeddedServicesError as error:
+                # One that was found dying is started anew; one that we started is reported.
+                found_dying = error.code == "start_failed" and self.stop_kafka not in self.undo
+                if not found_dying and (error.code != "port_in_use" or not tries_left):
+                    raise
+            self.launch_kafka(asked)
+
+    def launch_postgres(self, asked: int | None) -> None:
+        install, version = postgres_files.installation()
+        self.stop_postgres()
+        user = service_user.choose(self.postgres.data)
+        home = self.postgres_home(user)
+        check_free_space(home)
+        binaries = service_user.reachable_binaries(user, install, version)
+        password = postgres_files.read_or_make_password(self.password_file, self.postgres)
+        port = self.choose_port("PostgreSQL", asked, self.state.postgres_port)
+        url = postgres.url(port, password)
+        self.remember(replace(self.state, postgres_port=port, database_url=url))
+        self.progress(f"Starting PostgreSQL on {ports.LOOPBACK}:{port}.")
+        self.undo.append(self.stop_postgres)
+        pid = postgres.launch(self.postgres, binaries, user, port, password)
+        self.remember(replace(self.state, postgres_pid=pid, postgres_made=True))
+
+    def postgres_home(self, user: service_user.ServiceUser) -> Path:
+        """The remembered place of PostgreSQL's files, or a new one. Raises: data_dir_damaged."""
+        if self.state.postgres_home is None:
+            inside = self.postgres.data.exists()
+            if self.password_file.exists() and not inside:
+                raise EmbeddedServicesError(
+                    "data_dir_damaged",
+                    f"{self.folder / state.STATE_FILE}, which says where the PostgreSQL data is, "
+                    "is gone: put it back from a backup or choose a new folder with --data-dir.",
+                )
+            home = service_user.choose_home(user, self.folder)
+            self.remember(replace(self.state, postgres_home=str(home)))
+            if not home.is_relative_to(self.folder):
+                self.progress(
+                    f"PostgreSQL's files go to {home}, because the user it runs as "
+                    f"cannot reach {self.folder}."
+                )
+        return self.postgres.home
+
+    def wait_postgres(self, asked: int | None) -> None:
+        for tries_left in reversed(range(_PORT_TRIES_MAX)):
+            s = self.state
+            assert s.postgres_pid and s.postgres_port and s.database_url
+            try:
+                postgres.wait_ready(self.postgres, s.postgres_pid, s.postgres_port, s.database_url)
+                return
+            except EmbeddedServicesError as error:
+                if error.code == "password_lost":
+                    raise postgres_files.password_lost(self.password_file) from error
+                found_dying = error.code == "start_failed" and self.stop_postgres not in self.undo
+                if not found_dying and (error.code != "port_in_use" or not tries_left):
+                    raise
+            self.launch_postgres(asked)
+
+    def choose_port(self, service: str, asked: int | None, remembered: int | None) -> int:
+        if asked is not None:
+            ports.check_explicit(asked, service)
+            return asked
+        # A server that was just killed may hold its port for a moment yet.
+        if remembered is not None and processes.wait_until(
+            lambda: ports.is_free(remembered), seconds=_PORT_SECONDS
+        ):
+            return remembered
+        # Not one that the other service of this folder is about to take.
+        s = self.state
+        return ports.find_free_ports(
+            1, avoid=(s.postgres_port, s.kafka_port, s.kafka_controller_port)
+        )[0]
+
+    def stop(self) -> None:
+        self.stop_kafka()
+        self.stop_postgres()
+        state.forget_pids(self.folder, self.state)
+
+    def stop_kafka(self) -> None:
+        kafka.stop(self.kafka, self.state.kafka_pid, self.progress)
+
+    def stop_postgres(self) -> None:
+        postgres.stop(self.postgres, self.state.postgres_pid, self.progress)
+
+    def delete(self) -> None:
+        shutil.rmtree(self.postgres.home, ignore_errors=True)
+        for name in ("kafka", "cache"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        for name in (state.PASSWORD_FILE, state.STATE_FILE, _LOCK_FILE):
+            (self.folder / name).unlink(missing_ok=True)
+        if not any(self.folder.iterdir()):
+            self.folder.rmdir()
+
+    def status(self) -> ServicesStatus:
+        s = self.state
+        if state.owner(self.folder) is None:
+            none = ServiceStatus(False, False, None, None, self.postgres.current_log())
+            return ServicesStatus(self.folder, none, replace(none, log=self.kafka.log), None)
+        postgres_pid = processes.find(postgres.belongs(self.postgres), s.postgres_pid)
+        kafka_pid = processes.find(kafka.belongs(self.kafka), s.kafka_pid)
+        postgres_answers = kafka_answers = False
+        if postgres_pid is not None and s.database_url is not None:
+            postgres_answers = postgres.answers(s.database_url)
+        if kafka_pid is not None and s.kafka_port is not None:
+            kafka_answers = kafka.answers(s.kafka_port)
+        services = None
+        if postgres_pid and kafka_pid and postgres_answers and kafka_answers:
+            assert s.database_url is not None and s.kafka_bootstrap is not None
+            services = Services(
+                database_url=s.database_url,
+                kafka_bootstrap=s.kafka_bootstrap,
+                data_dir=self.folder,
+                postgres_pid=postgres_pid,
+                kafka_pid=kafka_pid,
+                postgres_log=self.postgres.current_log(),
+                kafka_log=self.kafka.log,
+            )
+        return ServicesStatus(
+            self.folder,
+            ServiceStatus(
+                postgres_pid is not None,
+                postgres_answers,
+                postgres_pid,
+                s.postgres_port,
+                self.postgres.current_log(),
+            ),
+            ServiceStatus(
+                kafka_pid is not None, kafka_answers, kafka_pid, s.kafka_port, self.kafka.log
+            ),
+            services,
+        )
+
+
+def _check_asked(service: str, seen: ServiceStatus, asked: int | None) -> None:
+    """An asked port must be free; a running service does not move.
+
+    Raises: already_running, port_in_use.
+    """
+    if asked is None or (seen.running and asked == seen.port):
+        return
+    if not seen.running:
+        ports.check_explicit(asked, service)
+    else:
+        raise EmbeddedServicesError(
+            "already_running",
+            f"{service} already runs on port {seen.port}: "
+            f"stop it with `points down` first, or do not ask for port {asked}.",
+        )

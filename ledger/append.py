@@ -1,0 +1,347 @@
+"""The append transaction's statements: everything that must be stored together, or not at all.
+
+Order of locks, everywhere: stream rows, heads ascending, then dead letters and counts. The caller
+opens the transaction (`lock`), numbers the events, and ends it (`store`), whose last statement is
+COMMIT. Whatever exception comes out of `store`: whether it happened is not known.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+from psycopg.types.json import Jsonb
+
+from ledger.batch import Batch
+from ledger.core import snapshot
+from ledger.core.calendar import from_instant, to_instant
+from ledger.errors import AppendFailed, DeadLetterUnavailable, OffsetGap
+from ledger.lookups import Connection, HeadRow, head_row
+from ledger.numbering import RETURN_TYPE, CountKey, Rows, move_count
+from ledger.received import SourcePosition, StoredPosition
+from ledger.recorder import COPY_DEAD_LETTERS, COPY_EVENTS, COPY_INPUTS, copy_stream
+from ledger.sharding import SYSTEM_SHARD
+from schemas.decisions import MemberErased, MemberProfiled
+from schemas.inputs import MemberEnrolled, MemberUpdated
+
+_LOCK_STREAMS = (
+    'SELECT topic, next_offset FROM ledger.stream_positions WHERE "group" = %s AND partition = %s'
+    " AND topic = ANY(%s) ORDER BY topic FOR UPDATE"
+)
+_BEGIN_STREAMS = (
+    'INSERT INTO ledger.stream_positions ("group", topic, partition, next_offset)'
+    " VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING"
+)
+_MOVE_STREAMS = """
+UPDATE ledger.stream_positions p
+SET next_offset = v.next_offset, last_checksum = v.last_checksum, event_time = v.event_time,
+    topic_id = coalesce(v.topic_id, p.topic_id)
+FROM unnest(%s::text[], %s::bigint[], %s::bytea[], %s::bytea[], %s::timestamptz[])
+    AS v (topic, next_offset, last_checksum, topic_id, event_time)
+WHERE p."group" = %s AND p.partition = %s AND p.topic = v.topic AND p.next_offset < v.next_offset
+"""
+_STREAMS = (
+    "SELECT topic, partition, next_offset, topic_id, last_checksum, event_time"
+    ' FROM ledger.stream_positions WHERE "group" = %s'
+)
+_LOCK_HEADS = (
+    "SELECT shard, position, hash, recorded_at, decided_to, due_epoch, clock_timestamp()"
+    " FROM ledger.heads WHERE shard = ANY(%s) ORDER BY shard FOR UPDATE"
+)
+# Publishing a program locks all heads: under the lock of any head this cannot be out of date.
+_SYSTEM = "SELECT position FROM ledger.heads WHERE shard = %s"
+_MOVE_HEADS = """
+UPDATE ledger.heads h
+SET position = v.position, hash = v.hash, recorded_at = v.recorded_at, decided_to = v.decided_to
+FROM unnest(%s::integer[], %s::bigint[], %s::bytea[], %s::timestamptz[], %s::timestamptz[])
+    AS v (shard, position, hash, recorded_at, decided_to)
+WHERE h.shard = v.shard
+"""
+_MOVE_EPOCHS = "UPDATE ledger.heads SET due_epoch = due_epoch + 1 WHERE shard = ANY(%s)"
+_COUNT = """
+INSERT INTO ledger.outcome_counts AS c (source, slot, type, outcome, n)
+SELECT v.source, %s, v.type, v.outcome, v.n
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[]) AS v (source, type, outcome, n)
+ON CONFLICT (source, slot, type, outcome) DO UPDATE SET n = c.n + EXCLUDED.n
+"""
+_DUE = """
+INSERT INTO ledger.due (shard, account_id, member_id, due_at)
+SELECT * FROM unnest(%s::integer[], %s::uuid[], %s::text[], %s::timestamptz[])
+ON CONFLICT (shard, account_id) DO UPDATE SET due_at = EXCLUDED.due_at
+"""
+_NOT_DUE = """
+DELETE FROM ledger.due d USING unnest(%s::integer[], %s::uuid[]) AS v (shard, account_id)
+WHERE d.shard = v.shard AND d.account_id = v.account_id
+"""
+_WAIT = """
+INSERT INTO ledger.waiting (shard, key, source)
+SELECT * FROM unnest(%s::integer[], %s::bytea[], %s::text[])
+"""
+_RELEASE = """
+DELETE FROM ledger.waiting w USING unnest(%s::integer[], %s::bytea[]) AS v (shard, key)
+WHERE w.shard = v.shard AND w.key = v.key RETURNING w.shard, w.key, w.source
+"""
+_SNAPSHOT = """
+INSERT INTO ledger.snapshots (shard, account_id, version, schema_hash, state)
+SELECT v.shard, v.account_id, v.version, %s, v.state
+FROM unnest(%s::integer[], %s::uuid[], %s::integer[], %s::bytea[])
+    AS v (shard, account_id, version, state)
+ON CONFLICT (shard, account_id) DO UPDATE
+SET version = EXCLUDED.version, schema_hash = EXCLUDED.schema_hash, state = EXCLUDED.state
+"""
+_LOCK_DEAD_LETTER = "SELECT source, type, status FROM ledger.dead_letters WHERE id = %s FOR UPDATE"
+_RETRIED = "UPDATE ledger.dead_letters SET status = 'retried', closed_at = now() WHERE id = %s"
+_RETRY_FAILED = (
+    "UPDATE ledger.dead_letters SET attempts = attempts + 1, code = %s, path = %s, message = %s"
+    " WHERE id = %s"
+)
+_KEEP_KEY = (
+    "INSERT INTO ledger.member_keys (member_id, key) VALUES (%s, %s)"
+    " ON CONFLICT (member_id) DO UPDATE SET key = EXCLUDED.key"
+)
+_SET_PROFILE = (
+    "INSERT INTO ledger.profiles (member_id, profile, updated_at) VALUES (%s, %s, %s)"
+    " ON CONFLICT (member_id) DO UPDATE"
+    " SET profile = EXCLUDED.profile, updated_at = EXCLUDED.updated_at"
+)
+_MERGE_PROFILE = (
+    "INSERT INTO ledger.profiles AS p (member_id, profile, updated_at)"
+    " VALUES (%s, jsonb_strip_nulls(%s), %s) ON CONFLICT (member_id) DO UPDATE"
+    " SET profile = jsonb_strip_nulls(p.profile || %s), updated_at = EXCLUDED.updated_at"
+)
+_ERASE = (
+    "DELETE FROM ledger.profiles WHERE member_id = %s",
+    "DELETE FROM ledger.member_keys WHERE member_id = %s",
+    "DELETE FROM ledger.dead_letters WHERE member_id = %s",
+)
+
+
+class Locked:
+    """What the locks found. `offsets`: stored offset by topic; missing topics have no row yet."""
+
+    def __init__(self, offsets: dict[str, int], heads: dict[int, HeadRow], system: int) -> None:
+        self.offsets = offsets
+        self.heads = heads
+        self.system = system
+
+
+async def lock(
+    connection: Connection, source: SourcePosition | None, shards: Sequence[int]
+) -> Locked:
+    """Begin the transaction and take its locks, in one round trip."""
+    topics = sorted(move.topic for move in source.moves) if source is not None else []
+    async with connection.pipeline():
+        await connection.execute("BEGIN")
+        streams = None
+        if source is not None:
+            streams = await connection.execute(
+                _LOCK_STREAMS, (source.group, source.partition, topics)
+            )
+        heads = await connection.execute(_LOCK_HEADS, (list(shards),))
+        system = await connection.execute(_SYSTEM, (SYSTEM_SHARD,))
+        offsets: dict[str, int] = {}
+        if streams is not None:
+            offsets.update(await streams.fetchall())
+        rows = {row[0]: head_row(row) for row in await heads.fetchall()}
+        found = await system.fetchone()
+    if found is None or len(rows) != len(shards):
+        raise AppendFailed("A head row is missing: the ledger in this database is damaged.")
+    return Locked(offsets, rows, found[0])
+
+
+async def begin_streams(connection: Connection, source: SourcePosition) -> None:
+    """Create the stream rows that are missing, each at this batch's predecessor."""
+    for move in sorted(source.moves, key=lambda move: move.topic):
+        await connection.execute(
+            _BEGIN_STREAMS, (source.group, move.topic, source.partition, move.from_offset)
+        )
+
+
+def check_offsets(batch: Batch, source: SourcePosition, offsets: dict[str, int]) -> bool:
+    """Skip what was handled before; whether anything was. Raises OffsetGap."""
+    skipped = False
+    for move in source.moves:
+        stored = offsets[move.topic]
+        if stored < move.from_offset:
+            raise OffsetGap(
+                f"{move.topic}/{source.partition} was handled up to {stored}, but this batch"
+                f" begins after {move.from_offset}: the records in between would be lost. Restart"
+                " the worker; it resumes at the stored offset."
+            )
+        if stored > move.from_offset:
+            skipped = True
+            batch.drop_below(move.topic, stored)
+    return skipped
+
+
+async def take_dead_letter(connection: Connection, rows: Rows, batch: Batch, number: int) -> None:
+    """Lock the dead letter that is retried and move its count. Raises DeadLetterUnavailable."""
+    found = await (await connection.execute(_LOCK_DEAD_LETTER, (number,))).fetchone()
+    if found is None:
+        raise DeadLetterUnavailable(f"There is no dead letter {number}.", "no_dead_letter")
+    source, type_name, status = found
+    if status != "open":
+        raise DeadLetterUnavailable(f"Dead letter {number} was {status} before.", "closed")
+    work = batch.works[0]
+    assert work.kind is not None
+    if work.kind == "dead_lettered":
+        assert work.problem is not None
+        problem = work.problem
+        await connection.execute(
+            _RETRY_FAILED, (problem.code, problem.path, problem.message, number)
+        )
+        return
+    await connection.execute(_RETRIED, (number,))
+    rows.counts[CountKey(source, type_name, "dead_lettered")] -= 1
+    rows.counts[CountKey(source, work.type_name, work.kind)] += 1
+
+
+async def take_released(connection: Connection, rows: Rows) -> None:
+    """Returns that wait no longer: move their counts, under the source they were counted in."""
+    outcomes = dict(rows.released)
+    cursor = await connection.execute(
+        _RELEASE, ([shard for shard, _ in outcomes], [key for _, key in outcomes])
+    )
+    found = {(row[0], bytes(row[1])): row[2] for row in await cursor.fetchall()}
+    if found.keys() != outcomes.keys():
+        raise AppendFailed("A waiting return has no row in ledger.waiting: its count is lost.")
+    for place, source in found.items():
+        move_count(rows, source, RETURN_TYPE, "waiting", outcomes[place])
+
+
+async def store(
+    connection: Connection, rows: Rows, batch: Batch, source: SourcePosition | None, slot: int
+) -> None:
+    """Write everything and commit."""
+    cursor = connection.cursor()
+    events = [part for log in rows.logs.values() for part in log.rows]
+    for statement, packed in (
+        (COPY_EVENTS, events),
+        (COPY_INPUTS, rows.inputs),
+        (COPY_DEAD_LETTERS, rows.dead_letters),
+    ):
+        if packed:
+            async with cursor.copy(statement) as copy:
+                await copy.write(copy_stream(packed))
+    async with connection.pipeline():
+        await _profiles(connection, batch)
+        await _small_rows(connection, rows)
+        if rows.logs:
+            logs = rows.logs.values()
+            await connection.execute(
+                _MOVE_HEADS,
+                (
+                    [log.shard for log in logs],
+                    [log.position for log in logs],
+                    [log.hash for log in logs],
+                    [from_instant(log.recorded_at) for log in logs],
+                    [from_instant(rows.decided_to[log.shard]) for log in logs],
+                ),
+            )
+        counts = sorted((key, n) for key, n in rows.counts.items() if n)
+        if counts:
+            await connection.execute(
+                _COUNT,
+                (
+                    slot,
+                    [key.source for key, _ in counts],
+                    [key.type_name for key, _ in counts],
+                    [key.outcome for key, _ in counts],
+                    [n for _, n in counts],
+                ),
+            )
+        if source is not None:
+            await _move_streams(connection, source)
+        await connection.execute("COMMIT")
+
+
+async def _small_rows(connection: Connection, rows: Rows) -> None:
+    due = [row for row in rows.due if row.due_at is not None]
+    if due:
+        await connection.execute(
+            _DUE,
+            (
+                [row.shard for row in due],
+                [row.account_id.hex() for row in due],
+                [row.member_id for row in due],
+                [from_instant(row.due_at) for row in due if row.due_at is not None],
+            ),
+        )
+    not_due = [row for row in rows.due if row.due_at is None]
+    if not_due:
+        await connection.execute(
+            _NOT_DUE, ([row.shard for row in not_due], [row.account_id.hex() for row in not_due])
+        )
+    if rows.due_moved:
+        await connection.execute(_MOVE_EPOCHS, (sorted(rows.due_moved),))
+    if rows.waiting:
+        places = rows.waiting
+        await connection.execute(
+            _WAIT,
+            (
+                [shard for shard, _ in places],
+                [key for _, key in places],
+                list(places.values()),
+            ),
+        )
+    if rows.snapshots:
+        await connection.execute(
+            _SNAPSHOT,
+            (
+                snapshot.SCHEMA_HASH,
+                [row[0] for row in rows.snapshots],
+                [row[1].hex() for row in rows.snapshots],
+                [row[2] for row in rows.snapshots],
+                [row[3] for row in rows.snapshots],
+            ),
+        )
+
+
+async def _profiles(connection: Connection, batch: Batch) -> None:
+    """Profiles of members, in the order of the inputs; erased ones leave nothing behind."""
+    for work in batch.works:
+        if work.kind != "applied" or not work.events:
+            continue
+        decision = work.events[work.decisive]
+        if isinstance(decision, MemberErased):
+            for statement in _ERASE:
+                await connection.execute(statement, (work.member_id,))
+        elif isinstance(decision, MemberProfiled):
+            event = work.item.event
+            assert isinstance(event, MemberEnrolled | MemberUpdated)
+            profile = Jsonb(msgspec.to_builtins(event.data.profile))
+            at = from_instant(work.item.occurred_at)
+            key = batch.member_keys.get(work.member_id)
+            if key is not None:
+                await connection.execute(_KEEP_KEY, (work.member_id, key))
+            if isinstance(event, MemberEnrolled):
+                await connection.execute(_SET_PROFILE, (work.member_id, profile, at))
+            else:
+                await connection.execute(_MERGE_PROFILE, (work.member_id, profile, at, profile))
+
+
+async def _move_streams(connection: Connection, source: SourcePosition) -> None:
+    moves = source.moves
+    await connection.execute(
+        _MOVE_STREAMS,
+        (
+            [move.topic for move in moves],
+            [move.next_offset for move in moves],
+            [move.last_checksum for move in moves],
+            [move.topic_id for move in moves],
+            [None if move.event_time is None else from_instant(move.event_time) for move in moves],
+            source.group,
+            source.partition,
+        ),
+    )
+
+
+async def stream_positions(
+    connection: Connection, group: str
+) -> dict[tuple[str, int], StoredPosition]:
+    """Up to where each topic-partition of the group was handled."""
+    cursor = await connection.execute(_STREAMS, (group,))
+    return {
+        (topic, partition): StoredPosition(
+            next_offset, topic_id, checksum, None if at is None else to_instant(at)
+        )
+        for topic, partition, next_offset, topic_id, checksum, at in await cursor.fetchall()
+    }

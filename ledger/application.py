@@ -1,0 +1,326 @@
+"""The one door: every input becomes events here, with all that belongs to them, or changes nothing.
+
+    read      heads, dedupe rows, cold accounts            no locks
+    decide    on forks, in the order of the inputs         no I/O
+    lock      stream rows, then heads in ascending order
+    check     offsets; a head that moved: read and decide its inputs again
+    store     events, inputs, dead letters, counts, heads, offsets, COMMIT
+    follow    only now the forks enter the cache
+
+An exception anywhere before COMMIT has stored nothing; one during COMMIT leaves unknown whether it
+did. In both cases the accounts touched leave the cache and the same call again finds the truth: in
+the stored offsets and in the dedupe rows.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from ledger import append, lookups, system
+from ledger.accounts import account_id_of, load_accounts
+from ledger.batch import Batch
+from ledger.cache import AccountCache, Cached
+from ledger.core.program.form import Program
+from ledger.core.program.timeline import Timeline
+from ledger.database import open_pool, translated
+from ledger.deciding import decide_all
+from ledger.errors import BatchRefused
+from ledger.identity import Identity, check_database
+from ledger.lookups import Connection
+from ledger.notify import Notifier, Pool
+from ledger.numbering import Rows, number
+from ledger.programs import Programs
+from ledger.questions import Questions
+from ledger.received import (
+    INPUTS_MAX,
+    Outcome,
+    Received,
+    SourcePosition,
+    StoredPosition,
+)
+from ledger.settings import Settings
+from ledger.sharding import SYSTEM_SHARD
+from ledger.stats import Stats
+from ledger.work import Work
+from schemas.decisions import RfmBoundsSet
+
+
+class Ledger(Questions):
+    """The ledger of one database, opened by one process. Not safe across threads; any number of
+    calls may run at once in one event loop."""
+
+    def __init__(self, settings: Settings, identity: Identity, pool: Pool) -> None:
+        super().__init__(pool, identity)
+        self.settings = settings
+        self.stats = Stats()
+        self.cache = AccountCache(settings.cache_accounts)
+        self._programs = Programs()
+        self._notifier = Notifier(pool)
+        # One lock per shard: a commit and what it does to the cache are one step for other tasks.
+        self._shard_locks = [asyncio.Lock() for _ in range(identity.shards)]
+        self._skew = settings.max_clock_skew_seconds * 1_000_000
+
+    @classmethod
+    async def open(cls, settings: Settings) -> "Ledger":
+        """Connect and check that this is the right database. Raises StartRefused."""
+        identity = await check_database(settings)
+        pool = await open_pool(settings)
+        ledger = cls(settings, identity, pool)
+        try:
+            await ledger.reload_programs()
+        except BaseException:
+            await pool.close()
+            raise
+        return ledger
+
+    async def close(self) -> None:
+        """Send outstanding notifications and close the connections."""
+        await self._notifier.close()
+        await self._pool.close()
+
+    @property
+    def programs(self) -> Timeline:
+        """The program versions, as of the last look at the system shard."""
+        return self._programs.timeline
+
+    async def reload_programs(self) -> Timeline:
+        """Look at the system shard now. Raises DatabaseUnavailable."""
+        with translated():
+            async with self._pool.connection() as connection:
+                await self._programs.catch_up(connection, await lookups.system_position(connection))
+        return self.programs
+
+    async def handle(
+        self,
+        inputs: Sequence[Received],
+        source: SourcePosition | None = None,
+        retry_of: int | None = None,
+    ) -> list[Outcome]:
+        """Decide the inputs in their order and append, once; one outcome for each.
+
+        `source`: the stretch of Kafka that they are, whose offsets move in the same transaction.
+        `retry_of`: the dead letter that the one input comes from. Raises BatchRefused, OffsetGap,
+        DeadLetterUnavailable, AppendFailed (nothing was stored) and DatabaseUnavailable (not known;
+        call again).
+        """
+        _check_call(inputs, source, retry_of)
+        batch = Batch(inputs, self.identity.shards, time.time_ns() // 1_000, self._skew)
+        shards = batch.shards()
+        with translated():
+            async with self._pool.connection() as connection:
+                with self.stats.reading.timed():
+                    await self._read(connection, batch, shards)
+                programs = self.programs
+                with self.stats.deciding.timed():
+                    decide_all(batch, set(shards), programs)
+                async with self._hold(shards):
+                    await self._append(connection, batch, programs, source, retry_of)
+        self.stats.count(len(inputs))
+        return [_outcome(work) for work in batch.works]
+
+    @asynccontextmanager
+    async def _hold(self, shards: Iterable[int]) -> AsyncIterator[None]:
+        """The locks of these shards within this process, taken in ascending order."""
+        held = []
+        try:
+            for shard in shards:
+                await self._shard_locks[shard].acquire()
+                held.append(shard)
+            yield
+        finally:
+            for shard in held:
+                self._shard_locks[shard].release()
+
+    async def _read(
+        self,
+        connection: Connection,
+        batch: Batch,
+        shards: Sequence[int],
+        locked: append.Locked | None = None,
+    ) -> None:
+        """Read what deciding needs for these shards: before the lock, or again under it."""
+        if locked is None:
+            positions, system = await lookups.read_heads(connection, shards)
+        else:
+            positions = {shard: locked.heads[shard].position for shard in shards}
+            system = locked.system
+        if system > self._programs.position:
+            await self._programs.catch_up(connection, system)
+        wanted = set(shards)
+        for shard, position in positions.items():
+            await self._catch_up(connection, shard, position)
+            batch.based_on[shard] = position
+        batch.stored.update(await lookups.stored_inputs(connection, batch.keys(wanted)))
+        members = batch.profile_members(wanted)
+        for member_id in members:
+            batch.member_keys.pop(member_id, None)
+        batch.member_keys.update(await lookups.member_keys(connection, members))
+        await self._find_accounts(connection, batch, wanted)
+
+    async def _catch_up(self, connection: Connection, shard: int, position: int) -> None:
+        """Evict the accounts that changed between what the cache has seen and `position`."""
+        seen = self.cache.seen(shard)
+        if seen is None or seen >= position:
+            if seen is None:
+                self.cache.advance(shard, position, ())
+            return
+        touched = await lookups.touched_members(connection, shard, seen, position)
+        self.cache.advance(shard, position, touched)
+
+    async def _find_accounts(self, connection: Connection, batch: Batch, shards: set[int]) -> None:
+        cold = []
+        own = set(batch.based_on)
+        for place in batch.accounts(shards):
+            if place in batch.bases:
+                continue
+            # A shard that this batch does not lock may have moved unseen: ask the database.
+            cached = self.cache.get(*place) if place[0] in own else None
+            if cached is not None:
+                batch.bases[place] = cached
+            else:
+                cold.append(place)
+        if not cold:
+            return
+        program_id = self.identity.program_id
+        accounts = await load_accounts(connection, program_id, cold)
+        for place, account in accounts.items():
+            batch.bases[place] = Cached(account, account_id_of(program_id, place[1]))
+
+    async def _append(
+        self,
+        connection: Connection,
+        batch: Batch,
+        decided_with: Timeline,
+        source: SourcePosition | None,
+        retry_of: int | None,
+    ) -> None:
+        shards = batch.shards()
+        try:
+            with self.stats.locking.timed():
+                locked = await self._lock(connection, source, shards)
+                await self._decide_again(connection, batch, source, locked, decided_with)
+            with self.stats.numbering.timed():
+                rows = number(batch, locked.heads, self.programs, retry=retry_of is not None)
+            if retry_of is not None:
+                await append.take_dead_letter(connection, rows, batch, retry_of)
+            if rows.released:
+                await append.take_released(connection, rows)
+            with self.stats.storing.timed():
+                slot = source.partition if source is not None else min(shards, default=0)
+                await append.store(connection, rows, batch, source, slot)
+        except BaseException:
+            for shard, member_id in batch.forks:
+                self.cache.evict(shard, (member_id,))
+            raise
+        self._follow(batch, locked, rows)
+
+    async def _lock(
+        self, connection: Connection, source: SourcePosition | None, shards: Sequence[int]
+    ) -> append.Locked:
+        locked = await append.lock(connection, source, shards)
+        if source is None or len(locked.offsets) == len(source.moves):
+            return locked
+        await connection.execute("ROLLBACK")
+        await append.begin_streams(connection, source)
+        return await append.lock(connection, source, shards)
+
+    async def _decide_again(
+        self,
+        connection: Connection,
+        batch: Batch,
+        source: SourcePosition | None,
+        locked: append.Locked,
+        decided_with: Timeline,
+    ) -> None:
+        """Whatever changed between reading and locking: read and decide it again, under the lock."""
+        moved = {
+            shard for shard, head in locked.heads.items() if head.position != batch.based_on[shard]
+        }
+        if source is not None and append.check_offsets(batch, source, locked.offsets):
+            moved = set(locked.heads)
+        if locked.system > self._programs.position:
+            await self._programs.catch_up(connection, locked.system)
+        if self.programs is not decided_with:
+            moved = set(locked.heads)
+        if not moved:
+            return
+        self.stats.decided_again += 1
+        batch.forget(moved)
+        await self._read(connection, batch, sorted(moved), locked)
+        decide_all(batch, moved, self.programs)
+
+    def _follow(self, batch: Batch, locked: append.Locked, rows: Rows) -> None:
+        """COMMIT is confirmed: what was decided is now what the cache holds."""
+        entries: dict[int, dict[str, Cached]] = {shard: {} for shard in locked.heads}
+        for (shard, member_id), fork in batch.forks.items():
+            entries[shard][member_id] = Cached(
+                fork.account, fork.account_id, fork.due_at, fork.due_epoch
+            )
+        for shard, head in locked.heads.items():
+            log = rows.logs.get(shard)
+            self.cache.commit(shard, log.position if log else head.position, entries[shard])
+        self._notifier.add(set(rows.logs))
+
+    async def publish_program(self, program: Program) -> tuple[str, bool]:
+        """Put a checked program into force; its version, and whether it is new to this ledger.
+
+        Raises ProgramRefused: other_program, other_currency, other_time_zone,
+        not_after_last_version, already_decided.
+        """
+        async with self._connection() as connection:
+            done = await system.publish(connection, self.identity, self._programs, program)
+            await self._programs.catch_up(connection, await lookups.system_position(connection))
+        self._notifier.add({SYSTEM_SHARD})
+        return done
+
+    async def record_bounds(self, bounds: RfmBoundsSet) -> int:
+        """Record RFM bounds in the system shard; their position."""
+        async with self._connection() as connection:
+            position = await system.record(connection, self.identity, bounds)
+        self._notifier.add({SYSTEM_SHARD})
+        return position
+
+    async def stream_positions(self, group: str) -> dict[tuple[str, int], StoredPosition]:
+        """Up to where each (topic, partition) was handled. Raises DatabaseUnavailable."""
+        with translated():
+            async with self._pool.connection() as connection:
+                return await append.stream_positions(connection, group)
+
+
+def _check_call(
+    inputs: Sequence[Received], source: SourcePosition | None, retry_of: int | None
+) -> None:
+    if len(inputs) > INPUTS_MAX:
+        raise BatchRefused(f"A batch has {len(inputs)} inputs; the most is {INPUTS_MAX}: split it.")
+    if retry_of is not None and (len(inputs) != 1 or source is not None):
+        raise BatchRefused("A retry is one input, without a source position.")
+    if source is None:
+        return
+    topics: dict[str, Any] = {move.topic: move for move in source.moves}
+    if len(topics) != len(source.moves):
+        raise BatchRefused("A topic is named twice in the source position.")
+    for item in inputs:
+        record = item.record
+        move = topics.get(record.topic) if record is not None else None
+        if record is None or move is None or record.partition != source.partition:
+            raise BatchRefused("An input is not of the stretch that the source position names.")
+        if not move.from_offset <= record.offset < move.next_offset:
+            raise BatchRefused(
+                f"Offset {record.offset} of {record.topic} is outside of the stretch"
+                f" {move.from_offset} to {move.next_offset}."
+            )
+
+
+def _outcome(work: Work) -> Outcome:
+    assert work.kind is not None
+    position = work.twin.position if work.twin is not None else work.position
+    problem = work.problem
+    return Outcome(
+        work.kind,
+        work.shard if work.shard >= 0 else None,
+        position,
+        problem.code if problem is not None else None,
+        problem.message if problem is not None else None,
+    )

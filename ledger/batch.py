@@ -1,0 +1,164 @@
+"""The inputs of one append, prepared: who each addresses, by what it is known, what it needs.
+
+Preparing asks nothing of the database. Here also live the checks that no account is needed for: an
+event from the future, an event that could not be decoded.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+from ledger.accounts import AccountKey
+from ledger.cache import Cached
+from ledger.core.account import Account
+from ledger.core.calendar import format_instant
+from ledger.dedupe import (
+    WITH_PROFILE,
+    content_of,
+    key_of,
+    purchase_key,
+    subject_of,
+    type_of,
+)
+from ledger.lookups import InputKey
+from ledger.received import Problem, Received, source_of
+from ledger.sharding import shard_of
+from ledger.work import NO_SHARD, Fork, Work
+from schemas.fields import Instant
+from schemas.inputs import PurchaseCompleted, PurchaseReturned, ReferralRegistered
+
+T = TypeVar("T")
+
+TICK = "tick"
+"""The type of a scheduler's input; ticks are not counted among the inputs."""
+
+UNKNOWN = "unknown"
+"""The type under which an input is counted that could not be decoded."""
+
+
+class Batch:
+    """Everything that one call of handle() knows. `stored`: keys taken before; `bases`: accounts as
+    committed; `based_on`: the head positions that both hold for."""
+
+    def __init__(
+        self, inputs: Sequence[Received], shards: int, now: Instant, skew: Instant
+    ) -> None:
+        self.works = [_work(item, shards, now, skew) for item in inputs]
+        self.stored: dict[InputKey, tuple[bytes, int]] = {}
+        self.taken: dict[InputKey, Work] = {}
+        self.bases: dict[AccountKey, Cached] = {}
+        self.forks: dict[AccountKey, Fork] = {}
+        self.member_keys: dict[str, bytes] = {}
+        self.based_on: dict[int, int] = {}
+        self._shards = shards
+
+    def shards(self) -> list[int]:
+        """The shards whose heads the batch needs, ascending."""
+        return sorted({work.shard for work in self.works if work.shard != NO_SHARD})
+
+    def forget(self, shards: Iterable[int]) -> None:
+        """Undo what was read and decided for these shards."""
+        gone = set(shards)
+        for work in self.works:
+            if work.shard in gone:
+                work.reset()
+        _drop(self.stored, gone)
+        _drop(self.taken, gone)
+        _drop(self.bases, gone)
+        _drop(self.forks, gone)
+
+    def drop_below(self, topic: str, offset: int) -> None:
+        """Skip the records of a topic that lie below a stored offset: they were handled before."""
+        for work in self.works:
+            record = work.item.record
+            if record is not None and record.topic == topic and record.offset < offset:
+                work.reset()
+                work.kind = "skipped"
+                work.shard = NO_SHARD
+
+    def keys(self, shards: set[int]) -> list[InputKey]:
+        """The dedupe keys to look up: of the inputs, and of the purchases that returns name."""
+        keys: dict[InputKey, None] = {}
+        for work in self.works:
+            if work.shard not in shards or not work.key:
+                continue
+            keys[work.shard, work.key] = None
+            if isinstance(work.item.event, PurchaseReturned):
+                order = purchase_key(work.member_id, work.item.event.data.order_id)
+                keys[work.shard, order] = None
+        return list(keys)
+
+    def accounts(self, shards: set[int]) -> list[AccountKey]:
+        """The accounts that deciding needs: those addressed, and the referrers named."""
+        wanted: dict[AccountKey, None] = {}
+        for work in self.works:
+            if work.shard not in shards or (work.shard, work.key) in self.stored:
+                continue
+            wanted[work.shard, work.member_id] = None
+            if isinstance(work.item.event, ReferralRegistered):
+                referrer = work.item.event.data.referrer_id
+                wanted[shard_of(referrer, self._shards), referrer] = None
+        return list(wanted)
+
+    def profile_members(self, shards: set[int]) -> list[str]:
+        """Members whose profile inputs are compared under a key of their own."""
+        return list(
+            {
+                work.member_id: None
+                for work in self.works
+                if work.shard in shards and isinstance(work.item.event, WITH_PROFILE)
+            }
+        )
+
+    def referrer(self, member_id: str) -> Account | None:
+        """The account of a referrer as this batch knows it so far; None if it has no events."""
+        key = (shard_of(member_id, self._shards), member_id)
+        fork = self.forks.get(key)
+        account = fork.account if fork is not None else self.bases[key].account
+        return account if account.version else None
+
+
+def _drop(mapping: dict[tuple[int, T], Any], shards: set[int]) -> None:
+    for key in [key for key in mapping if key[0] in shards]:
+        del mapping[key]
+
+
+def _work(item: Received, shards: int, now: Instant, skew: Instant) -> Work:
+    source = source_of(item)
+    tick = item.tick
+    if tick is not None:
+        shard = tick.shard if tick.shard is not None else shard_of(tick.member_id, shards)
+        return Work(item, source, TICK, shard, tick.member_id)
+    event = item.event
+    if event is None:
+        reason = item.undecodable or Problem(
+            "empty", "$", "Neither an event nor a reason was handed over."
+        )
+        return Work(item, source, UNKNOWN, rejected=reason)
+    member_id = subject_of(event)
+    latest = now
+    arrived = item.record.timestamp if item.record is not None else None
+    if arrived is not None and arrived >= 0:  # Kafka says -1 when it does not know
+        latest = min(now, arrived * 1_000)
+    if item.occurred_at > latest + skew:
+        return Work(
+            item,
+            source,
+            type_of(event),
+            member_id=member_id,
+            rejected=Problem(
+                "from_future",
+                "$.time",
+                f"time is {format_instant(item.occurred_at)}, but it arrived at"
+                f" {format_instant(latest)}: check the sender's clock, then retry.",
+            ),
+        )
+    of = member_id
+    if event.subject is None:
+        assert isinstance(event, PurchaseCompleted)
+        of = event.data.order_id
+    content = item.content
+    if not content and not isinstance(event, WITH_PROFILE):
+        content = content_of(event, item.occurred_at)
+    return Work(
+        item, source, type_of(event), shard_of(of, shards), member_id, key_of(event), content
+    )

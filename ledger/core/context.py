@@ -1,0 +1,80 @@
+"""What a decision is made with: the settled account, the moment, the program in force, the facts.
+
+A decider reads the context, never changes the account, and returns one event; it raises Refused for
+a business refusal, which becomes an event of its own.
+"""
+
+from typing import Any
+
+import msgspec
+
+from ledger.core.account import Account
+from ledger.core.calendar import add
+from ledger.core.program.compiled import Compiled
+from ledger.core.program.timeline import Timeline
+from schemas.decisions import Cause, Facts, InputRefused
+from schemas.fields import Instant
+from schemas.inputs import InputEvent
+
+
+class Refused(Exception):
+    """The input is understood and turned down. `code` is stable, the message a sentence."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class Context:
+    """`at`: the input's occurred_at, `now`: the later of it and what the account is settled to,
+    `late_by`: microseconds between the two."""
+
+    __slots__ = ("account", "at", "cause", "facts", "late_by", "now", "program", "programs")
+
+    def __init__(
+        self,
+        account: Account,
+        at: Instant,
+        program: Compiled,
+        programs: Timeline,
+        cause: Cause | None,
+        facts: Facts,
+    ) -> None:
+        self.account = account
+        self.at = at
+        self.now = max(at, account.settled_to)
+        self.late_by = self.now - at
+        self.program = program
+        self.programs = programs
+        self.cause = cause
+        self.facts = facts
+
+    @property
+    def returnable_until(self) -> Instant:
+        """The last instant at which what is bought now can be returned."""
+        return add(self.at, self.program.form.returns.window, self.program.zone)
+
+    def head(self) -> dict[str, Any]:
+        """What every decision carries."""
+        return {
+            "occurred_at": self.at,
+            "program": self.program.version,
+            "cause": self.cause,
+            "late_by": self.late_by,
+        }
+
+    def refused(self, kind: str, refusal: Refused, data: msgspec.Struct) -> InputRefused:
+        """The event of a refusal."""
+        return InputRefused(
+            **self.head(),
+            input_type=kind,
+            code=refusal.code,
+            message=refusal.message,
+            data=msgspec.Raw(msgspec.json.encode(data)),
+        )
+
+
+def input_type(event: InputEvent) -> str:
+    """The CloudEvents type of an input."""
+    return str(type(event).__struct_config__.tag)

@@ -1,0 +1,156 @@
+"""Deciding: what one input does to one account, as events; each of them already folded.
+
+First the account settles to the input's moment, then the input is judged by the program version in
+force then, then the returns that waited for it are decided. A business refusal is an event too. An
+impossible input raises Undecidable and leaves the account as it was. No I/O, no clock: the only
+facts from outside are those handed in, and they are copied onto the event (invariant 9).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from ledger.core import inputs_check
+from ledger.core.account import ANONYMOUS, Account
+from ledger.core.context import Context, Refused, input_type
+from ledger.core.errors import Undecidable
+from ledger.core.fold import evolve
+from ledger.core.members import decide_erasure, decide_profile
+from ledger.core.program.timeline import NoProgram, Timeline
+from ledger.core.purchases import decide_anonymous, decide_purchase
+from ledger.core.records import WaitingReturn
+from ledger.core.referrals import decide_referral
+from ledger.core.returns import decide_return, release
+from ledger.core.rewards import decide_revocation, decide_reward
+from ledger.core.settle import settle
+from ledger.core.spending import decide_cancel, decide_confirm, decide_reserve
+from ledger.core.surveys import decide_survey
+from schemas import inputs
+from schemas.decisions import (
+    AccountEvent,
+    AccountSettled,
+    Cause,
+    Facts,
+    InputRefused,
+    ReturnWaiting,
+)
+from schemas.fields import Instant
+from schemas.inputs import InputEvent
+
+NO_FACTS = Facts()
+
+_HANDLERS: dict[type, Callable[[Context, Any], AccountEvent]] = {
+    inputs.PurchaseCompleted: decide_purchase,
+    inputs.PurchaseReturned: decide_return,
+    inputs.ReferralRegistered: decide_referral,
+    inputs.SurveyCompleted: decide_survey,
+    inputs.MemberEnrolled: decide_profile,
+    inputs.MemberUpdated: decide_profile,
+    inputs.MemberErased: decide_erasure,
+    inputs.RewardGranted: decide_reward,
+    inputs.RewardRevoked: decide_revocation,
+    inputs.PointsReserve: decide_reserve,
+    inputs.ReservationConfirm: decide_confirm,
+    inputs.ReservationCancel: decide_cancel,
+}
+
+
+def decide(
+    account: Account,
+    event: InputEvent,
+    occurred_at: Instant,
+    programs: Timeline,
+    facts: Facts = NO_FACTS,
+) -> list[AccountEvent]:
+    """Decide on `event`; `account` is a fork and afterwards has every returned event applied.
+
+    At most one AccountSettled, then the decision, then one event for each return that had waited
+    for this purchase. Raises Undecidable, before anything was applied; InvariantBroken when the
+    account is in an impossible state (the fork is then of no use).
+    """
+    handler = _HANDLERS.get(type(event))
+    if handler is None:
+        raise Undecidable(
+            "not_supported_yet",
+            "type",
+            f"{input_type(event)} is known, but no rule of this ledger rewards it yet",
+        )
+    try:
+        program = programs.at(occurred_at)
+    except NoProgram as none:
+        raise Undecidable(NoProgram.code, "time", str(none)) from None
+    inputs_check.check(event, program)
+    cause = Cause(event.source, event.id)
+    if account.member_id == ANONYMOUS and isinstance(event, inputs.PurchaseCompleted):
+        decision: AccountEvent = decide_anonymous(
+            Context(account, occurred_at, program, programs, cause, facts), event
+        )
+        evolve(account, decision)
+        return [decision]
+
+    events: list[AccountEvent] = []
+    before = None
+    settled = settle(account, occurred_at, programs)
+    if settled is not None:
+        before = account.fork()
+        evolve(account, settled)
+        events.append(settled)
+    context = Context(account, occurred_at, program, programs, cause, facts)
+    waiting: Sequence[WaitingReturn] = ()
+    try:
+        if account.status == "erased":
+            raise Refused("account_erased", "the member was erased: the account takes no inputs")
+        decision = handler(context, event)
+        if isinstance(event, inputs.PurchaseCompleted):
+            waiting = account.waiting.get(event.data.order_id, ())
+    except Refused as refusal:
+        decision = context.refused(input_type(event), refusal, event.data)
+    except Undecidable:
+        if before is not None:
+            account.become(before)
+        raise
+    evolve(account, decision)
+    events.append(decision)
+    for one in waiting:
+        released = release(account, one, programs)
+        evolve(account, released)
+        events.append(released)
+    return events
+
+
+def decide_tick(account: Account, until: Instant, programs: Timeline) -> list[AccountEvent]:
+    """Settle the account up to `until`: one AccountSettled, applied, or nothing."""
+    settled = settle(account, until, programs)
+    if settled is None:
+        return []
+    evolve(account, settled)
+    return [settled]
+
+
+def outcome_of(events: Sequence[AccountEvent]) -> Literal["applied", "refused", "waiting"]:
+    """The outcome of the input that led to `events` (not of the returns that it released)."""
+    for event in events:
+        if isinstance(event, InputRefused):
+            return "refused"
+        if isinstance(event, ReturnWaiting):
+            return "waiting"
+        if not isinstance(event, AccountSettled):
+            break
+    return "applied"
+
+
+def refusal_of(events: Sequence[AccountEvent]) -> InputRefused | None:
+    """The refusal among `events` that answers the input itself, if it was refused."""
+    for event in events:
+        if isinstance(event, InputRefused):
+            return event
+        if not isinstance(event, AccountSettled):
+            break
+    return None
+
+
+def unknown_order(account: Account, event: InputEvent) -> str | None:
+    """The order of a return that the account does not hold: whether it was ever recorded is then a
+    fact from outside (`Facts.order_known`). None when there is nothing to look up."""
+    if isinstance(event, inputs.PurchaseReturned) and event.data.order_id not in account.orders:
+        return event.data.order_id
+    return None

@@ -1,0 +1,73 @@
+"""Forgetting: what no later decision can ask for leaves the account's state.
+
+A function of the state alone, so that folding the log again forgets the same. Everything is kept a
+while longer than it counts (`LATE_KEPT_US`), for inputs that arrive late; one that is later still
+finds its limit windows unused and its order no longer returnable.
+"""
+
+from ledger.core.account import Account
+from ledger.core.calendar import DAY_US
+from ledger.core.records import Order, Redemption, Reward
+
+LATE_KEPT_US = 35 * DAY_US
+"""How long orders, rewards and redemptions are kept beyond their return window: a return that
+happened in time may arrive a month late."""
+
+COUNTER_KEPT_US = 366 * DAY_US + LATE_KEPT_US
+"""How long a limit counter is kept after its last use: its window, at most a year, and the same."""
+
+TIERS_KEPT_US = 3 * COUNTER_KEPT_US
+"""How long tier amounts and changes are kept: a calendar year, the one before and the one in which
+a late input may fall."""
+
+LIFETIME = "/lifetime/all"
+"""How the key of a counter ends that is never forgotten."""
+
+
+def forget(account: Account) -> None:
+    """Drop from the account what is too old to be asked for at its `settled_to`."""
+    now = account.settled_to
+    _forget_records(account, now - LATE_KEPT_US)
+    if account.used_at:
+        _forget_counters(account, now - COUNTER_KEPT_US)
+    before = now - TIERS_KEPT_US
+    if account.months and next(iter(account.months)) < before:
+        account.months = {m: counted for m, counted in account.months.items() if m >= before}
+    if len(account.tiers) > 1 and account.tiers[1][0] < before:
+        account.tiers = account.tiers[1:]  # the new first one tells what was held before
+
+
+def _forget_records(account: Account, before: int) -> None:
+    orders = account.orders
+    while orders:
+        order: Order = next(iter(orders.values()))
+        if order.returnable_until >= before:
+            break
+        del orders[order.order_id]
+        for award in order.awards:
+            account.expired_unspent.pop(award.lot, None)
+    rewards = account.rewards
+    while rewards:
+        source = next(iter(rewards))
+        reward: Reward = rewards[source]
+        if reward.returnable_until >= before:
+            break
+        del rewards[source]
+        account.expired_unspent.pop(reward.lot, None)
+    redemptions = account.redemptions
+    while redemptions:
+        redemption_id = next(iter(redemptions))
+        spent: Redemption = redemptions[redemption_id]
+        if spent.returnable_until >= before:
+            break
+        del redemptions[redemption_id]
+
+
+def _forget_counters(account: Account, before: int) -> None:
+    # A use moves its key to the end (see fold), so the front holds what was used longest ago.
+    while account.used_at:
+        key = next(iter(account.used_at))
+        if account.used_at[key] >= before:
+            break
+        del account.used_at[key]
+        del account.used[key]

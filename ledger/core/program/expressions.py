@@ -1,0 +1,259 @@
+"""Conditions written as expressions: what they may say, and how one is run (zen-engine).
+
+An expression sees the purchase, its lines and a little of the account, yields true or false and has
+neither clock nor random numbers: what is not named here is refused when the program is checked.
+Numbers are exact decimals inside the engine; only the fields an expression names are handed to it.
+It must never be run on anything but the facts of one purchase.
+"""
+
+import operator
+import re
+from collections.abc import Callable
+from typing import Any
+
+import zen
+from msgspec import Struct
+
+from schemas.inputs import PurchaseData, PurchaseLine
+
+EXPRESSION_LENGTH_MAX = 2_000
+"""Longest expression, in characters: a screen of text; the parser is not fed more."""
+
+NESTING_MAX = 40
+"""Deepest brackets: the engine's parser descends by recursion."""
+
+# fmt: off
+PURCHASE_FIELDS = (
+    "amount", "lines", "store_id", "region", "channel", "payment_type", "partner_id",
+    "promo_codes", "currency",
+)
+ACCOUNT_FIELDS = ("tier", "balance", "purchases")
+LINE_FIELDS = ("sku", "category", "brand", "quantity", "amount")
+FUNCTIONS = (
+    "sum", "map", "filter", "some", "all", "none", "one", "count", "len", "abs", "floor", "ceil",
+    "round", "trunc", "min", "max", "contains", "startsWith", "endsWith", "upper", "lower", "trim",
+)
+# fmt: on
+"""Exact and depending on nothing but their arguments. Left out: clock, random, and inexact ones."""
+
+_WORDS = frozenset({"and", "or", "not", "in", "true", "false", "null"})
+
+_TOKEN = re.compile(
+    r"""\s*(?:(?P<number>\d+(?:\.\d+)?)(?![\w.])
+    |(?P<name>[A-Za-z_]\w*)
+    |(?P<text>"[^"\\]*"|'[^'\\]*')
+    |(?P<sign>\?\?|>=|<=|==|!=|[-+*/%<>()\[\],.#?:!]))""",
+    re.VERBOSE,
+)
+
+_AMOUNT_TEST = re.compile(r"purchase\s*\.\s*amount\s*(>=|<=|==|>|<)\s*(\d{1,15})\s*")
+_COMPARE: dict[str, Callable[[int, int], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    "==": operator.eq,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+
+AmountTest = tuple[Callable[[int, int], bool], int]
+
+
+class ExpressionError(ValueError):
+    """The expression cannot be used, or failed on a purchase; the message is a sentence."""
+
+
+class Subject(Struct, frozen=True):
+    """What an expression is asked about: a purchase (`amount`: its lines' sum, minor units) and
+    the account before it (`purchases`: how many it had made)."""
+
+    purchase: PurchaseData
+    amount: int
+    tier: str
+    balance: int
+    purchases: int
+
+
+class Expression(Struct, frozen=True):
+    """A checked expression. `amount_tests` are those of its parts, joined by `and`, that compare
+    the purchase's amount with a number: all must hold, and they cost next to nothing. `parts`: the
+    texts that stand between `and` and `or`, to be tried one by one."""
+
+    text: str
+    amount_tests: tuple[AmountTest, ...]
+    parts: tuple[str, ...]
+    purchase_fields: frozenset[str]
+    account_fields: frozenset[str]
+    line_fields: frozenset[str]
+    program: Any
+
+    def holds(self, subject: Subject) -> bool:
+        """Whether it is true. Raises ExpressionError when it fails or yields anything else."""
+        for compare, number in self.amount_tests:
+            if not compare(subject.amount, number):
+                return False
+        return self.evaluate(subject)
+
+    def evaluate(self, subject: Subject) -> bool:
+        """The same without the short cut over the amount: the whole text is run."""
+        try:
+            result = self.program.evaluate(self._names(subject))
+        except RuntimeError as error:
+            raise ExpressionError(_reason(error)) from None
+        if result is not True and result is not False:
+            raise ExpressionError("it does not yield true or false; compare it with something")
+        return result
+
+    def _names(self, subject: Subject) -> dict[str, Any]:
+        purchase = subject.purchase
+        facts: dict[str, Any] = {}
+        for field in self.purchase_fields:
+            if field == "amount":
+                facts[field] = subject.amount
+            elif field == "lines":
+                facts[field] = [self._line(line) for line in purchase.lines]
+            elif field == "promo_codes":
+                facts[field] = list(purchase.promo_codes)
+            else:
+                facts[field] = getattr(purchase, field)
+        names: dict[str, Any] = {"purchase": facts}
+        if self.account_fields:
+            names["account"] = {field: getattr(subject, field) for field in self.account_fields}
+        return names
+
+    def _line(self, line: PurchaseLine) -> dict[str, Any]:
+        facts: dict[str, Any] = {}
+        for field in self.line_fields:
+            if field == "quantity":
+                # At most 13 significant digits: as a float it reads back as the same decimal,
+                # which is what the engine then computes with.
+                facts[field] = float(line.quantity)
+            else:
+                facts[field] = getattr(line, field)
+        return facts
+
+
+def compile_expression(text: str) -> Expression:
+    """Check and compile. Raises ExpressionError with a sentence that says what is wrong."""
+    tokens = _tokens(text)
+    _check_nesting(tokens)
+    fields = _check_names(tokens)
+    try:
+        program = zen.compile_expression(text)
+    except RuntimeError as error:
+        raise ExpressionError(_reason(error)) from None
+    return Expression(
+        text=text,
+        amount_tests=_amount_tests(text, tokens),
+        parts=_parts(text, tokens, ("and", "or")),
+        purchase_fields=frozenset(fields["purchase"]),
+        account_fields=frozenset(fields["account"]),
+        line_fields=frozenset(fields["#"]),
+        program=program,
+    )
+
+
+class _Token(Struct, frozen=True):
+    kind: str
+    text: str
+    start: int
+    end: int
+
+
+def _tokens(text: str) -> list[_Token]:
+    if len(text) > EXPRESSION_LENGTH_MAX:
+        raise ExpressionError(f"it is longer than {EXPRESSION_LENGTH_MAX} characters")
+    tokens: list[_Token] = []
+    at, end = 0, len(text.rstrip())
+    while at < end:
+        found = _TOKEN.match(text, at)
+        if found is None:
+            rest = text[at:].lstrip()
+            raise ExpressionError(f"it cannot be read from {rest[:20]!r} on")
+        kind = str(found.lastgroup)
+        tokens.append(_Token(kind, found[kind], found.start(kind), found.end()))
+        at = found.end()
+    if not tokens:
+        raise ExpressionError("it is empty")
+    return tokens
+
+
+def _check_nesting(tokens: list[_Token]) -> None:
+    depth = 0
+    for token in tokens:
+        depth += (token.kind == "sign") * ((token.text in "([") - (token.text in ")]"))
+        if depth > NESTING_MAX:
+            raise ExpressionError(f"its brackets are nested more than {NESTING_MAX} deep")
+
+
+def _check_names(tokens: list[_Token]) -> dict[str, set[str]]:
+    """The fields named, by owner. Raises ExpressionError for a name that is not known."""
+    known = {"purchase": PURCHASE_FIELDS, "account": ACCOUNT_FIELDS, "#": LINE_FIELDS}
+    used: dict[str, set[str]] = {owner: set() for owner in known}
+    texts = [*(token.text if token.kind != "text" else "''" for token in tokens), ""]
+    for i, token in enumerate(tokens):
+        before, after = texts[i - 1] if i else "", texts[i + 1]
+        if token.kind == "name":
+            if before == ".":
+                owner = texts[i - 2]
+                if token.text not in known[owner]:
+                    raise ExpressionError(
+                        f"{owner}.{token.text} is unknown; {owner} has {', '.join(known[owner])}"
+                    )
+                used[owner].add(token.text)
+            elif after == "(" and token.text not in _WORDS:
+                if token.text not in FUNCTIONS:
+                    raise ExpressionError(
+                        f"the function {token.text}() cannot be used; there are "
+                        + ", ".join(FUNCTIONS)
+                    )
+            elif token.text in known:
+                if after != ".":
+                    raise ExpressionError(f"write {token.text}.something, not {token.text} alone")
+            elif token.text not in _WORDS:
+                raise ExpressionError(
+                    f"the name {token.text} is unknown; there are purchase, account and, for "
+                    "each element inside map, filter, some, all, none, one and count, #"
+                )
+        elif token.text == "." and before not in known:
+            raise ExpressionError("a dot may follow only purchase, account or #")
+        elif token.text == "[" and (before in (")", "]", "#") or _is_field(tokens, i - 1)):
+            raise ExpressionError("elements have no numbers here; use map, filter, some or all")
+    return used
+
+
+def _is_field(tokens: list[_Token], i: int) -> bool:
+    return i > 0 and tokens[i].kind == "name" and tokens[i - 1].text == "."
+
+
+def _parts(text: str, tokens: list[_Token], words: tuple[str, ...]) -> tuple[str, ...]:
+    """What stands between these words outside all brackets; the whole when that is not certain
+    because a choice or a negation may reach over a word."""
+    parts: list[str] = []
+    start = depth = 0
+    for token in tokens:
+        if token.kind == "sign":
+            depth += (token.text in "([") - (token.text in ")]")
+        if depth:
+            continue
+        if token.text in ("not", "!", "?", ":", "??"):
+            return (text,)
+        if token.kind == "name" and token.text in words:
+            parts.append(text[start : token.start])
+            start = token.end
+    return (*parts, text[start:])
+
+
+def _amount_tests(text: str, tokens: list[_Token]) -> tuple[AmountTest, ...]:
+    """The parts like `purchase.amount >= 10000`, when the parts are joined by `and` alone."""
+    joined = _parts(text, tokens, ("and",))
+    if len(joined) != len(_parts(text, tokens, ("and", "or"))):
+        return ()
+    found = (_AMOUNT_TEST.fullmatch(part.strip()) for part in joined)
+    return tuple((_COMPARE[test[1]], int(test[2])) for test in found if test)
+
+
+def _reason(error: RuntimeError) -> str:
+    # The engine appends a backtrace after the first line.
+    first = str(error).split("\n", 1)[0]
+    found = re.search(r'"source":"(.*?)"\}', first)
+    return f"the expression engine says: {found[1] if found else first}"

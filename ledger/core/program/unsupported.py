@@ -1,0 +1,69 @@
+"""What a program may say by its form and the engine does not do yet: refused, never half obeyed.
+
+When the engine learns one of these, its lines here go.
+"""
+
+from ledger.core.program import form
+from ledger.core.program.judge import Judge
+
+
+def check_supported(program: form.Program, judge: Judge) -> None:
+    """Tell the judge each use of what is not supported yet."""
+    _timing(program.activation, program.expiry, judge)
+    for i, rule in enumerate(program.earn):
+        at = ("earn", i)
+        _timing(rule.activation, rule.expiry, judge, *at)
+        if isinstance(rule.when, form.When):
+            for key in ("birthday", "tag", "segment"):
+                if getattr(rule.when, key) is not None:
+                    judge.unsupported(f"the condition {key}", *at, "when", key)
+        if rule.budget is not None:
+            judge.unsupported("a budget", *at, "budget")
+    for i, survey in enumerate(program.surveys):
+        _timing(survey.activation, survey.expiry, judge, "surveys", i)
+        if survey.budget is not None:
+            judge.unsupported("a budget", "surveys", i, "budget")
+        if survey.counts_for_tier:
+            judge.unsupported("a survey that counts for tiers", "surveys", i, "counts_for_tier")
+    if program.tiers is not None:
+        _tiers(program.tiers, judge)
+    if program.referral is not None:
+        _referral(program.referral, judge)
+    for key in ("maximum_share", "excluded_categories", "per_day"):
+        if getattr(program.redemption, key) is not None:
+            judge.unsupported(key, "redemption", key)
+    for i, segment in enumerate(program.segments):
+        for key in ("region", "tag"):
+            if getattr(segment.when, key) is not None:
+                judge.unsupported(f"the condition {key}", "segments", i, "when", key)
+
+
+def _timing(
+    activation: form.Activation | None,
+    expiry: form.Expiry | None,
+    judge: Judge,
+    *path: str | int,
+) -> None:
+    if isinstance(activation, form.ActivateAfter) and activation.on is not None:
+        judge.unsupported("activation by an event", *path, "activation", "on")
+    if isinstance(expiry, form.ExpireBy) and expiry.after_inactivity is not None:
+        judge.unsupported("expiry after inactivity", *path, "expiry", "after_inactivity")
+
+
+def _tiers(tiers: form.Tiers, judge: Judge) -> None:
+    by = tiers.qualify_by
+    for name in ("amount_spent", "points_earned", "purchases"):
+        window: form.QualifyWindow | None = getattr(by, name)
+        if window is not None and window.rolling is not None:
+            judge.unsupported("a rolling window", "tiers", "qualify_by", name, "rolling")
+    for i, level in enumerate(tiers.levels):
+        if level.welcome is not None:
+            judge.unsupported("a welcome award", "tiers", "levels", i, "welcome")
+
+
+def _referral(referral: form.Referral, judge: Judge) -> None:
+    for name, reward in (("referrer", referral.referrer), ("referee", referral.referee)):
+        if reward is not None and reward.share is not None:
+            judge.unsupported("a share of purchases", "referral", name, "share")
+    if referral.per_referrer is not None:
+        judge.unsupported("a limit per referrer", "referral", "per_referrer")

@@ -1,0 +1,105 @@
+"""What an account remembers beside its points, as compact immutable records.
+
+Only what a later decision can still ask for is kept: orders while they can be returned, rewards and
+redemptions while they can be taken back or restored, returns that wait for their purchase.
+"""
+
+from msgspec import Struct
+
+from ledger.core.lots import Lot
+from schemas.decisions import Cause, LineShare
+from schemas.fields import Instant
+from schemas.inputs import ReturnData
+
+
+class OrderAward(Struct, frozen=True, array_like=True, gc=False):
+    """An award with points, as a return needs it. `index`: its place among the order's awards.
+    `gone`: points that count as taken back so far. `referee`: a referral's reward."""
+
+    index: int
+    points: int
+    lot: int
+    shares: tuple[LineShare, ...]
+    counters: tuple[str, ...]
+    counts_for_tier: bool
+    referee: bool = False
+    gone: int = 0
+
+
+class Order(Struct, frozen=True, array_like=True, gc=False):
+    """A purchase that can be returned. Amounts are minor units per line; `returned` and `whole`
+    (which lines came back wholly) are empty as long as nothing came back."""
+
+    order_id: str
+    at: Instant
+    month: Instant
+    returnable_until: Instant
+    line_ids: tuple[str, ...]
+    amounts: tuple[int, ...]
+    awards_recorded: int
+    awards: tuple[OrderAward, ...]
+    redemption_id: str | None = None
+    returned: tuple[int, ...] = ()
+    whole: tuple[bool, ...] = ()
+
+    @property
+    def amount_left(self) -> int:
+        """What was paid and not returned, minor units."""
+        return sum(self.amounts) - sum(self.returned)
+
+    @property
+    def wholly_returned(self) -> bool:
+        """Whether every line came back wholly."""
+        return bool(self.whole) and all(self.whole)
+
+
+class Reservation(Struct, frozen=True, array_like=True, gc=False):
+    """Points held. `draws`: (lot, points) in the order in which they were drawn."""
+
+    lapses_at: Instant
+    draws: tuple[tuple[int, int], ...]
+
+
+class Redemption(Struct, frozen=True, array_like=True, gc=False):
+    """Points spent, kept while a return can restore them. `draws`: (the lot as it was, emptied,
+    points drawn from it), in draw order; `restored`: the first so many points are back."""
+
+    returnable_until: Instant
+    draws: tuple[tuple[Lot, int], ...]
+    order_id: str | None = None
+    restored: int = 0
+
+
+class Reward(Struct, frozen=True, array_like=True, gc=False):
+    """A referrer's reward, kept while the order behind it can be returned."""
+
+    returnable_until: Instant
+    points: int
+    lot: int
+
+
+class WaitingReturn(Struct, frozen=True, array_like=True, gc=False):
+    """A return whose purchase has not arrived."""
+
+    returned: ReturnData
+    at: Instant
+    deadline: Instant
+    cause: Cause | None
+
+
+class Referral(Struct, frozen=True, array_like=True, gc=False):
+    """Who brought the member in. `status`: open | qualified | closed | taken_back; `order_id`: the
+    purchase that qualified."""
+
+    referrer_id: str
+    at: Instant
+    status: str
+    order_id: str | None = None
+
+
+class FirstPurchase(Struct, frozen=True, array_like=True, gc=False):
+    """The earliest purchase by occurred_at."""
+
+    order_id: str
+    at: Instant
+    amount: int

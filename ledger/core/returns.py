@@ -1,0 +1,224 @@
+"""Deciding on a return: points taken back, limits and tiers lowered, spent points restored.
+
+Per line and award what is due in all is floor(allocation × returned ÷ amount), and all of it once
+the line is wholly returned: partial returns favour the member and the last one settles exactly. No
+condition is judged again. A return of an order that has not arrived waits for it.
+"""
+
+from collections.abc import Iterable
+
+from ledger.core.account import Account
+from ledger.core.calendar import add
+from ledger.core.clawback import Clawing
+from ledger.core.context import Context, Refused
+from ledger.core.fold import redemption_of
+from ledger.core.postings import Draft
+from ledger.core.program.timeline import Timeline
+from ledger.core.records import Order, OrderAward, WaitingReturn
+from ledger.core.referrals import taking_back, terms_of
+from ledger.core.rules import allocate
+from ledger.core.tiers import Extra, requalify
+from schemas.decisions import (
+    WHOLE_AWARD,
+    AccountEvent,
+    Effect,
+    Facts,
+    LineReturned,
+    ReturnWaiting,
+)
+from schemas.decisions import PurchaseReturned as Returned
+from schemas.inputs import PurchaseReturned, ReturnData
+
+WAITING_MAX = 1_000
+"""Most returns of one account that may wait for their purchase: far more than shopping leads to,
+few enough to hold in memory."""
+
+
+def decide_return(context: Context, event: PurchaseReturned) -> AccountEvent:
+    """Apply a return, or let it wait for its purchase. Raises Refused."""
+    account, data = context.account, event.data
+    order = account.orders.get(data.order_id)
+    if order is not None:
+        return _returned(context, data, order)
+    if context.facts.order_known:
+        raise Refused("return_window_over", f"order {data.order_id} can no longer be returned")
+    if sum(len(waiting) for waiting in account.waiting.values()) >= WAITING_MAX:
+        raise Refused(
+            "too_many_waiting", f"{WAITING_MAX} returns are waiting for purchases already"
+        )
+    return ReturnWaiting(
+        **context.head(),
+        returned=data,
+        deadline=add(context.at, context.program.form.returns.window, context.program.zone),
+    )
+
+
+def release(account: Account, waiting: WaitingReturn, programs: Timeline) -> AccountEvent:
+    """Decide on a return whose purchase has just been applied; not earlier than that purchase."""
+    order = account.orders[waiting.returned.order_id]
+    at = max(waiting.at, order.at)
+    context = Context(account, at, programs.at(at), programs, waiting.cause, Facts())
+    try:
+        return _returned(context, waiting.returned, order)
+    except Refused as refusal:
+        return context.refused(input_type_of_return(), refusal, waiting.returned)
+
+
+def input_type_of_return() -> str:
+    """The CloudEvents type of a return."""
+    return str(PurchaseReturned.__struct_config__.tag)
+
+
+def _named_lines(order: Order, data: ReturnData) -> list[LineReturned]:
+    """The lines that come back, in the return's order. Raises Refused."""
+    returned = order.returned or (0,) * len(order.amounts)
+    whole = order.whole or (False,) * len(order.amounts)
+    if data.lines is None:
+        rest = [
+            LineReturned(line, order.amounts[line] - returned[line])
+            for line in range(len(order.amounts))
+            if not whole[line]
+        ]
+        if not rest:
+            raise Refused("returned_more_than_bought", f"all of order {order.order_id} is back")
+        return rest
+    named = []
+    for entry in data.lines:
+        if entry.line_id not in order.line_ids:
+            raise Refused("unknown_line", f"order {order.order_id} has no line {entry.line_id!r}")
+        line = order.line_ids.index(entry.line_id)
+        left = order.amounts[line] - returned[line]
+        if entry.amount > left or whole[line]:
+            raise Refused(
+                "returned_more_than_bought",
+                f"of line {entry.line_id!r} {left} minor units are left to return",
+            )
+        named.append(LineReturned(line, entry.amount))
+    return named
+
+
+class _Progress:
+    """How far an order has come back while one return is applied."""
+
+    def __init__(self, order: Order) -> None:
+        self.order = order
+        self.returned = list(order.returned or [0] * len(order.amounts))
+        self.whole = list(order.whole or [False] * len(order.amounts))
+
+    def due(self, line: int, share: int) -> int:
+        """What of a line's share must have been taken back by now."""
+        if self.whole[line]:
+            return share
+        return share * self.returned[line] // self.order.amounts[line] if share else 0
+
+    def advance(self, line: LineReturned) -> None:
+        """Take one more line of the return into account."""
+        self.returned[line.line] += line.amount
+        self.whole[line.line] = self.returned[line.line] == self.order.amounts[line.line]
+
+
+def _returned(context: Context, data: ReturnData, order: Order) -> Returned:
+    account, program = context.account, context.program
+    if context.at > order.returnable_until:
+        raise Refused("return_window_over", f"order {order.order_id} can no longer be returned")
+    lines = _named_lines(order, data)
+    at = max(context.at, order.at)
+    draft = Draft(account.holdings)
+    clawing = Clawing(draft, account.expired_unspent, program.form.returns, at)
+    progress = _Progress(order)
+    earned = [award for award in order.awards if not award.referee]
+    same_order = list(dict.fromkeys(award.lot for award in earned))
+    for line in lines:
+        shares = [(award, _share(award, line.line)) for award in earned]
+        before = [progress.due(line.line, share) for _, share in shares]
+        progress.advance(line)
+        for (award, share), had in zip(shares, before, strict=True):
+            due = progress.due(line.line, share) - had
+            if due:
+                clawing.take(award.index, line.line, due, award.lot, same_order)
+    amount = sum(line.amount for line in lines)
+    referral, effects = _referral(context, order, order.amount_left - amount, progress, clawing)
+    _restore(context, order, progress, draft)
+    draft.expire_due(context.now)
+    gone: dict[int, int] = {}
+    for clawback in clawing.clawbacks:
+        gone[clawback.award] = gone.get(clawback.award, 0) + clawback.points
+    counting = sum(gone.get(award.index, 0) for award in earned if award.counts_for_tier)
+    emptied = all(progress.whole) and not order.wholly_returned
+    extra = Extra(order.month, (-amount, -counting, -int(emptied)))
+    return Returned(
+        **context.head(),
+        postings=tuple(draft.postings),
+        tier_changes=requalify(account, context.programs, at, extra),
+        effects=tuple(effects),
+        returned=data,
+        lines=tuple(lines),
+        clawbacks=tuple(clawing.clawbacks),
+        counters=_counters(earned, gone),
+        referral=referral,
+        lot_expiries=draft.lot_expiries,
+    )
+
+
+def _share(award: OrderAward, line: int) -> int:
+    for share in award.shares:
+        if share.line == line:
+            return share.points
+    return 0
+
+
+def _counters(
+    awards: Iterable[OrderAward], gone: dict[int, int]
+) -> tuple[tuple[str, int, int], ...]:
+    """Limits given back: points as they are taken, `times` when the whole award is."""
+    counters: dict[str, list[int]] = {}
+    for award in awards:
+        points = gone.get(award.index, 0)
+        if points:
+            for key in award.counters:
+                given = counters.setdefault(key, [0, 0])
+                given[0] += points
+                given[1] += award.gone + points == award.points
+    return tuple((key, points, times) for key, (points, times) in counters.items())
+
+
+def _referral(
+    context: Context, order: Order, left: int, progress: _Progress, clawing: Clawing
+) -> tuple[str | None, list[Effect]]:
+    """Take a referral's rewards back when what is left of the order no longer qualifies."""
+    referral = context.account.referral
+    if referral is None or referral.status != "qualified" or referral.order_id != order.order_id:
+        return None, []
+    granted_by = context.programs.at(order.at)
+    form = granted_by.form.referral
+    if form is None or (left >= terms_of(form)[0].at_least and not all(progress.whole)):
+        return None, []
+    for award in order.awards:
+        if award.referee:
+            clawing.take(award.index, WHOLE_AWARD, award.points, award.lot, ())
+    at = max(context.at, order.at)
+    return "taken_back", taking_back(context, order.order_id, at, granted_by)
+
+
+def _restore(context: Context, order: Order, progress: _Progress, draft: Draft) -> None:
+    """Restore the points spent on the returned lines: shared among the lines like an award, given
+    back from the first lot drawn on."""
+    name = redemption_of(context.account, order)
+    if name is None:
+        return
+    spent = context.account.redemptions[name]
+    shares = allocate(sum(points for _, points in spent.draws), order.amounts)
+    due = sum(progress.due(line, share) for line, share in enumerate(shares))
+    skip, left = spent.restored, due - spent.restored
+    draws = []
+    for lot, points in spent.draws:
+        skipped = min(skip, points)
+        skip -= skipped
+        part = min(left, points - skipped)
+        if part:
+            draft.held.reopen(lot)
+            draws.append((lot.number, part))
+            left -= part
+    if draws:
+        at = max(context.at, order.at)
+        draft.give_back("redeemed", draws, at, max(at, context.now), context.program)

@@ -1,0 +1,69 @@
+"""Deciding on effects: a referrer's reward that another account's decision led to, and its end.
+
+That an effect is applied once is the business of the input door; here it is judged like any input,
+at the moment of the purchase that qualified, however late it arrives.
+"""
+
+from ledger.core.clawback import Clawing
+from ledger.core.context import Context, Refused
+from ledger.core.fold import reward_source
+from ledger.core.postings import Draft
+from ledger.core.referrals import RULE
+from ledger.core.rules import grant
+from schemas.decisions import WHOLE_AWARD, RewardReceived, RewardTakenBack
+from schemas.inputs import RewardGranted, RewardRevoked
+
+
+def decide_reward(context: Context, event: RewardGranted) -> RewardReceived:
+    """Grant the referrer's reward. Raises Refused (referral_cycle)."""
+    account, data = context.account, event.data
+    if account.referral is not None and account.referral.referrer_id == data.referee_id:
+        raise Refused("referral_cycle", f"{data.referee_id} had referred this member")
+    form = context.program.form.referral
+    reward = None if form is None else form.referrer
+    first_lot = account.holdings.next_lot
+    awards = (
+        grant(
+            context.program,
+            rule=RULE,
+            kind="referrer",
+            points=data.points,
+            at=context.at,
+            activation=None if reward is None else reward.activation,
+            expiry=None if reward is None else reward.expiry,
+            lot=first_lot,
+        ),
+    )
+    draft = Draft(account.holdings)
+    draft.grant(awards, reward_source(data.referee_id, data.order_id))
+    draft.catch_up(first_lot, context.now)
+    return RewardReceived(
+        **context.head(),
+        postings=tuple(draft.postings),
+        kind=data.kind,
+        referee_id=data.referee_id,
+        order_id=data.order_id,
+        returnable_until=context.returnable_until,
+        awards=awards,
+    )
+
+
+def decide_revocation(context: Context, event: RewardRevoked) -> RewardTakenBack:
+    """Take a reward back whole, as the returns policy allows. Raises Refused (unknown_reward)."""
+    account, data = context.account, event.data
+    reward = account.rewards.get(reward_source(data.referee_id, data.order_id))
+    if reward is None:
+        raise Refused(
+            "unknown_reward", f"no reward for order {data.order_id} of {data.referee_id} is here"
+        )
+    draft = Draft(account.holdings)
+    clawing = Clawing(draft, account.expired_unspent, context.program.form.returns, context.at)
+    clawing.take(0, WHOLE_AWARD, reward.points, reward.lot, ())
+    return RewardTakenBack(
+        **context.head(),
+        postings=tuple(draft.postings),
+        kind=data.kind,
+        referee_id=data.referee_id,
+        order_id=data.order_id,
+        clawbacks=tuple(clawing.clawbacks),
+    )

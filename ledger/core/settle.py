@@ -1,0 +1,147 @@
+"""Settling: bringing an account up to a moment, in the order in which things fell due.
+
+At one instant: a program version takes effect, lots activate (then debt is paid), reservations
+lapse, waiting returns are refused, tiers requalify, lots expire. Settling in one step or in many
+gives the same balances (invariant 11), so it does not matter whether a scheduler ever ran.
+"""
+
+from ledger.core.account import Account
+from ledger.core.lots import NEVER, Holdings
+from ledger.core.postings import Draft
+from ledger.core.program.timeline import Timeline
+from ledger.core.rules.tiers import NO_TIER
+from ledger.core.tiers import next_boundary, next_tier_due, qualified
+from schemas.decisions import AccountSettled, TierChange
+from schemas.fields import Instant
+
+
+def settle(account: Account, until: Instant, programs: Timeline) -> AccountSettled | None:
+    """What fell due up to and including `until`, as one event; None when nothing did.
+
+    The account is not changed. Raises NoProgram when no version is in force at `until`.
+    """
+    if account.version == 0 or until <= account.settled_to:
+        return None
+    settling = Settling(account, programs)
+    if settling.next_moment() > until:
+        return None
+    while (moment := settling.next_moment()) <= until:
+        settling.step(moment)
+    return settling.event(until)
+
+
+def next_due(account: Account, programs: Timeline) -> Instant | None:
+    """The next moment at which `settle` has something to do if nothing more arrives."""
+    if account.version == 0:
+        return None
+    due = min(_next_held(account), next_tier_due(account, programs))
+    return None if due >= NEVER else due
+
+
+def _next_held(account: Account) -> Instant:
+    """The next moment at which something other than the tier falls due."""
+    due = account.holdings.next_due()
+    for reservation in account.reservations.values():
+        due = min(due, reservation.lapses_at)
+    for waiting in account.waiting.values():
+        for one in waiting:
+            due = min(due, one.deadline)
+    return due
+
+
+class Settling:
+    """One settling under way: steps through the due moments on a draft."""
+
+    __slots__ = (
+        "account",
+        "boundary",
+        "changes",
+        "draft",
+        "lapsed",
+        "programs",
+        "refused",
+        "reservations",
+        "tiers",
+        "waiting",
+    )
+
+    def __init__(self, account: Account, programs: Timeline) -> None:
+        self.account = account
+        self.programs = programs
+        self.draft: Draft | None = None
+        self.tiers = account.tiers
+        self.changes: list[TierChange] = []
+        self.lapsed: list[str] = []
+        self.refused: list[str] = []
+        self.reservations = sorted(
+            (reservation.lapses_at, name) for name, reservation in account.reservations.items()
+        )
+        self.waiting = sorted(
+            (one.deadline, one.returned.return_id)
+            for waiting in account.waiting.values()
+            for one in waiting
+        )
+        self.boundary = next_boundary(account.tier, account.settled_to, programs)
+
+    @property
+    def tier(self) -> str:
+        """The tier so far."""
+        return self.tiers[-1][1] if self.tiers else NO_TIER
+
+    @property
+    def held(self) -> Holdings:
+        """The points so far."""
+        return self.account.holdings if self.draft is None else self.draft.held
+
+    def next_moment(self) -> Instant:
+        """When the next thing falls due, or may; NEVER when nothing does."""
+        moment = min(self.held.next_due(), self.boundary)
+        if self.reservations:
+            moment = min(moment, self.reservations[0][0])
+        if self.waiting:
+            moment = min(moment, self.waiting[0][0])
+        return moment
+
+    def step(self, moment: Instant) -> None:
+        """Do everything that falls due at `moment`, in the order of one instant."""
+        if self.draft is None:
+            self.draft = Draft(self.account.holdings)
+        draft = self.draft
+        held = draft.held
+        if held.due and held.due[0][0] <= moment:
+            while held.due and held.due[0][0] <= moment:
+                draft.activate(held.due[0][1])
+            draft.pay_debt(moment)
+        while self.reservations and self.reservations[0][0] <= moment:
+            name = self.reservations.pop(0)[1]
+            self.lapsed.append(name)
+            draws = self.account.reservations[name].draws
+            draft.give_back("reserved", draws, moment, moment, self.programs.at(moment))
+        while self.waiting and self.waiting[0][0] <= moment:
+            self.refused.append(self.waiting.pop(0)[1])
+        if self.boundary <= moment:
+            self._requalify(moment)
+        draft.expire_due(moment)
+
+    def _requalify(self, moment: Instant) -> None:
+        before = self.tier
+        tier = qualified(self.account, self.programs.at(moment), moment, self.tiers)
+        if tier != before:
+            self.tiers = (*self.tiers, (moment, tier))
+            self.changes.append(TierChange(moment, before, tier))
+        self.boundary = next_boundary(tier, moment, self.programs)
+
+    def event(self, until: Instant) -> AccountSettled | None:
+        """The event of what was done; None when it came to nothing."""
+        draft = self.draft
+        if draft is None or not (draft.postings or self.changes or self.lapsed or self.refused):
+            return None
+        return AccountSettled(
+            occurred_at=until,
+            program=self.programs.at(until).version,
+            postings=tuple(draft.postings),
+            tier_changes=tuple(self.changes),
+            lapsed=tuple(self.lapsed),
+            refused_returns=tuple(self.refused),
+            lot_expiries=draft.lot_expiries,
+        )

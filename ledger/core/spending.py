@@ -1,0 +1,101 @@
+"""Deciding on reservations: points held, then spent or given back; both are final.
+
+Points are drawn soonest-expiring first. A reservation remembers its lots, so what is given back
+goes to the same lots. None of the limits is met below zero.
+"""
+
+from ledger.core.account import Account
+from ledger.core.calendar import SECOND_US, add
+from ledger.core.context import Context, Refused
+from ledger.core.postings import Draft
+from ledger.core.records import Reservation
+from schemas.decisions import PointsReserved, ReservationCancelled, ReservationConfirmed
+from schemas.inputs import PointsReserve, ReservationCancel, ReservationConfirm
+
+
+def decide_reserve(context: Context, event: PointsReserve) -> PointsReserved:
+    """Hold points. Raises Refused."""
+    account, program, data = context.account, context.program, event.data
+    redemption, name = program.form.redemption, data.reservation_id
+    if name in account.reservations or name in account.redemptions:
+        raise Refused("reservation_exists", f"there was a reservation {name} before")
+    if data.points < redemption.minimum:
+        raise Refused("below_minimum", f"at least {redemption.minimum} points are spent at once")
+    if data.points % redemption.step:
+        raise Refused("not_a_step", f"points are spent in steps of {redemption.step}")
+    available = account.holdings.available - account.holdings.debt
+    if data.points > available:
+        raise Refused("not_enough_points", f"{available} points are available")
+    lapses_at = (
+        add(context.at, redemption.reservation_ttl, program.zone)
+        if data.ttl_seconds is None
+        else context.at + data.ttl_seconds * SECOND_US
+    )
+    if lapses_at <= account.settled_to:
+        raise Refused("reservation_lapsed", "it arrived so late that it would have lapsed already")
+    draft = Draft(account.holdings)
+    draft.reserve(data.points, context.at)
+    return PointsReserved(
+        **context.head(),
+        postings=tuple(draft.postings),
+        reservation_id=name,
+        points=data.points,
+        lapses_at=lapses_at,
+    )
+
+
+def _open(account: Account, name: str) -> Reservation:
+    reservation = account.reservations.get(name)
+    if reservation is None:
+        if name in account.redemptions:
+            raise Refused("reservation_closed", f"reservation {name} was confirmed before")
+        raise Refused(
+            "unknown_reservation", f"reservation {name} is not there, or was cancelled or lapsed"
+        )
+    return reservation
+
+
+def decide_confirm(context: Context, event: ReservationConfirm) -> ReservationConfirmed:
+    """Spend a reservation, or the first `points` of it; the rest goes back. Raises Refused."""
+    account, data = context.account, event.data
+    reservation = _open(account, data.reservation_id)
+    reserved = sum(points for _, points in reservation.draws)
+    spent = reserved if data.points is None else data.points
+    if spent > reserved:
+        raise Refused("more_than_reserved", f"{reserved} points are reserved")
+    draft = Draft(account.holdings)
+    left, rest = spent, []
+    for number, points in reservation.draws:
+        part = min(left, points)
+        left -= part
+        if part:
+            at = max(context.at, draft.held.lots[number].activates_at)
+            draft.move("reserved", "redeemed", part, number, at)
+        if points > part:
+            rest.append((number, points - part))
+    draft.give_back("reserved", rest, context.at, context.now, context.program)
+    draft.expire_due(context.now)
+    return ReservationConfirmed(
+        **context.head(),
+        postings=tuple(draft.postings),
+        reservation_id=data.reservation_id,
+        points=spent,
+        returnable_until=context.returnable_until,
+        order_id=data.order_id,
+        lot_expiries=draft.lot_expiries,
+    )
+
+
+def decide_cancel(context: Context, event: ReservationCancel) -> ReservationCancelled:
+    """Give a reservation's points back to their lots. Raises Refused."""
+    account, data = context.account, event.data
+    reservation = _open(account, data.reservation_id)
+    draft = Draft(account.holdings)
+    draft.give_back("reserved", reservation.draws, context.at, context.now, context.program)
+    draft.expire_due(context.now)
+    return ReservationCancelled(
+        **context.head(),
+        postings=tuple(draft.postings),
+        reservation_id=data.reservation_id,
+        lot_expiries=draft.lot_expiries,
+    )

@@ -1,0 +1,240 @@
+"""Tiers of an account: the level that its amounts reach, and the moments at which time ends one.
+
+The tier at a moment is the best of the level of the current period so far, the level of the period
+before and, until the grace ends, the tier held when the period before ended. A tier once held is a
+fact: nothing here changes what was recorded, except what a late input changes from its moment on.
+"""
+
+from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
+
+from ledger.core.calendar import add, period_bounds
+from ledger.core.lots import NEVER
+from ledger.core.program.compiled import Compiled
+from ledger.core.program.timeline import Timeline
+from ledger.core.rules.tiers import NO_TIER, better, tier_level, tier_rank
+from schemas.decisions import TierChange
+from schemas.fields import Instant
+
+if TYPE_CHECKING:
+    from ledger.core.account import Account
+
+BOUNDARIES_MAX = 2_400
+"""Most period boundaries looked at in one go: months and their graces over a century. An account
+whose tier time alone does not end within them keeps it until something happens."""
+
+Tiers = tuple[tuple[Instant, str], ...]
+"""Tier changes, rising: (from, tier)."""
+
+Counted = tuple[int, int, int]
+"""What counts for tiers: minor units spent, points earned, purchases."""
+
+Per = Literal["month", "quarter", "year"]
+_PERIODS: dict[str | None, Per] = {
+    "calendar_month": "month",
+    "calendar_quarter": "quarter",
+    "calendar_year": "year",
+}
+
+
+class Extra(Struct, frozen=True, array_like=True, gc=False):
+    """What the decision in hand adds to (or takes from) the amounts of one month."""
+
+    month: Instant
+    counted: Counted
+
+
+NOTHING = Extra(0, (0, 0, 0))
+
+
+def tier_in(tiers: Tiers, at: Instant) -> str:
+    """The tier in force at `at`, by its changes."""
+    for start, tier in reversed(tiers):
+        if start <= at:
+            return tier
+    return NO_TIER
+
+
+def _measure(program: Compiled) -> tuple[int, Per | None]:
+    """What qualifies in this program version (an index into Counted), and over which period (None:
+    the lifetime)."""
+    tiers = program.form.tiers
+    assert tiers is not None
+    by = tiers.qualify_by
+    if by.amount_spent is not None:
+        return 0, _PERIODS.get(by.amount_spent.window)
+    if by.points_earned is not None:
+        return 1, _PERIODS.get(by.points_earned.window)
+    assert by.purchases is not None
+    return 2, _PERIODS.get(by.purchases.window)
+
+
+def qualified(
+    account: "Account", program: Compiled, at: Instant, held: Tiers, extra: Extra = NOTHING
+) -> str:
+    """The tier at `at` by the amounts as they are now, `extra` included. `held`: tier changes."""
+    tiers = program.form.tiers
+    if tiers is None:
+        return NO_TIER
+    what, per = _measure(program)
+    if per is None:
+        return tier_level(program, account.lifetime[what] + extra.counted[what])
+    start, end = period_bounds(at, per, program.zone)
+    before, _ = period_bounds(start - 1, per, program.zone)
+    now = last = 0
+    for month, counted in account.months.items():
+        if start <= month < end:
+            now += counted[what]
+        elif before <= month < start:
+            last += counted[what]
+    if start <= extra.month < end:
+        now += extra.counted[what]
+    elif before <= extra.month < start:
+        last += extra.counted[what]
+    tier = tier_level(program, max(now, last))
+    if held and held[0][0] < start:
+        kept = tier_in(held, start - 1)
+        if tier_rank(program, kept) > tier_rank(program, tier):
+            grace = tiers.downgrade.grace
+            if grace is not None and at < add(start, grace, program.zone):
+                return kept
+            if tiers.downgrade.to == "one_down":
+                tier = better(program, tier, _one_below(program, kept))
+    return tier
+
+
+def _one_below(program: Compiled, tier: str) -> str:
+    rank = tier_rank(program, tier)
+    return program.levels[rank - 2][1] if rank >= 2 else NO_TIER
+
+
+def next_boundary(tier: str, after: Instant, programs: Timeline) -> Instant:
+    """The first moment later than `after` at which time or a program version may change `tier`;
+    NEVER when there is none."""
+    change = programs.next_change_after(after)
+    moment = NEVER if change is None else change
+    if tier == NO_TIER:
+        return moment  # time alone raises nobody
+    program = programs.at(after)
+    tiers = program.form.tiers
+    if tiers is None:
+        return moment
+    _, per = _measure(program)
+    if per is None:
+        return moment
+    start, end = period_bounds(after, per, program.zone)
+    moment = min(moment, end)
+    if tiers.downgrade.grace is not None:
+        ends = add(start, tiers.downgrade.grace, program.zone)
+        if ends > after:
+            moment = min(moment, ends)
+    return moment
+
+
+def future_tiers(
+    account: "Account", until: Instant, programs: Timeline, new_max: int = BOUNDARIES_MAX
+) -> Tiers:
+    """The tier changes up to `until` if nothing more arrives, at most `new_max` new ones."""
+    tiers, at = account.tiers, account.settled_to
+    if account.version == 0:
+        return tiers
+    for _ in range(BOUNDARIES_MAX):
+        before = tiers[-1][1] if tiers else NO_TIER
+        at = next_boundary(before, at, programs)
+        if at > until or at == NEVER or len(tiers) >= len(account.tiers) + new_max:
+            break
+        tier = qualified(account, programs.at(at), at, tiers)
+        if tier != before:
+            tiers = (*tiers, (at, tier))
+    return tiers
+
+
+def next_tier_due(account: "Account", programs: Timeline) -> Instant:
+    """When time alone changes the tier next; NEVER when it does not."""
+    later = future_tiers(account, NEVER, programs, new_max=1)[len(account.tiers) :]
+    return later[0][0] if later else NEVER
+
+
+def requalify(
+    account: "Account", programs: Timeline, at: Instant, extra: Extra
+) -> tuple[TierChange, ...]:
+    """The tier changes of a decision at `at` that counts `extra`, late or not."""
+    program = programs.at(at)
+    if program.form.tiers is None:
+        return ()
+    if at >= account.settled_to:
+        tier = qualified(account, program, at, account.tiers, extra)
+        return () if tier == account.tier else (TierChange(at, account.tier, tier),)
+    if min(extra.counted) < 0:
+        return _rewritten(account.tiers, at, _lowered(account, programs, at, extra))
+    return _rewritten(account.tiers, at, _raised(account, program, at, extra))
+
+
+def _raised(account: "Account", program: Compiled, at: Instant, extra: Extra) -> Tiers:
+    """What a late purchase changes: at least the level that it reached, from `at` until what that
+    period earned has run out; nothing when it reached none."""
+    old = account.tiers
+    what, per = _measure(program)
+    if per is None:
+        start, end, until = -NEVER, NEVER, NEVER
+        total = account.lifetime[what]
+    else:
+        start, end = period_bounds(at, per, program.zone)
+        _, until = period_bounds(end, per, program.zone)
+        total = sum(c[what] for m, c in account.months.items() if start <= m < end)
+        assert program.form.tiers is not None
+        grace = program.form.tiers.downgrade.grace
+        if grace is not None:
+            until = add(until, grace, program.zone)
+    reached = tier_level(program, total + extra.counted[what])
+    if tier_rank(program, reached) <= tier_rank(program, tier_level(program, total)):
+        return old
+    moments = sorted({at, until} | {m for m, _ in old if m > at})
+    return tuple((m, tier) for m, tier in old if m < at) + tuple(
+        (m, better(program, tier_in(old, m), reached) if m < until else tier_in(old, m))
+        for m in moments
+        if m <= account.settled_to
+    )
+
+
+def _lowered(account: "Account", programs: Timeline, at: Instant, extra: Extra) -> Tiers:
+    """What a late return changes: from `at` on no better than what is still qualified."""
+    old = account.tiers
+    new: Tiers = tuple((m, tier) for m, tier in old if m < at)
+    moments = {at} | {m for m, _ in old if m > at}
+    boundary = at
+    for _ in range(BOUNDARIES_MAX):
+        boundary = next_boundary(tier_in(old, boundary), boundary, programs)
+        if boundary > account.settled_to:
+            break
+        moments.add(boundary)
+    for m in sorted(moments):
+        program = programs.at(m)
+        before, tier = tier_in(old, m), qualified(account, program, m, new, extra)
+        if tier_rank(program, before) <= tier_rank(program, tier):
+            tier = before
+        new = (*new, (m, tier))
+    return new
+
+
+def _rewritten(old: Tiers, at: Instant, new: Tiers) -> tuple[TierChange, ...]:
+    """The changes that make `old` into `new` from `at` on: all from where they first differ."""
+    changed: list[tuple[Instant, str]] = []
+    tier = tier_in(tuple(change for change in new if change[0] < at), at)
+    for moment, to in new:
+        if moment >= at and to != tier:
+            changed.append((moment, to))
+            tier = to
+    kept = [(moment, to) for moment, to in old if moment >= at]
+    same = 0
+    while same < min(len(kept), len(changed)) and kept[same] == changed[same]:
+        same += 1
+    kept, changed = kept[same:], changed[same:]
+    if not kept and not changed:
+        return ()
+    first = min(change[0] for change in (*kept[:1], *changed[:1]))
+    if not changed or changed[0][0] > first:  # what was recorded there never was
+        before = tier_in(new, first)
+        changed.insert(0, (first, before))
+    return tuple(TierChange(m, tier_in(old, m), to) for m, to in changed)

@@ -1,0 +1,124 @@
+"""Connections to PostgreSQL: the pool, the role, and what a failure means.
+
+Every session of the application runs as `points_app`, which cannot change or delete rows of the
+log. A failure is either transient (the same call again finds out what happened) or final (the
+database will refuse the same rows again); nothing else leaves the ledger.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.errors import (
+    AdminShutdown,
+    CrashShutdown,
+    DeadlockDetected,
+    IdleInTransactionSessionTimeout,
+    InterfaceError,
+    LockNotAvailable,
+    OperationalError,
+    ProgramLimitExceeded,
+    QueryCanceled,
+    ReadOnlySqlTransaction,
+    SerializationFailure,
+)
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
+
+from ledger.errors import AppendFailed, DatabaseUnavailable, StartRefused
+from ledger.settings import Settings
+
+APP_ROLE = "points_app"
+
+CONNECT_SECONDS = 10
+"""One attempt to connect: a healthy server answers in milliseconds, a failover in seconds."""
+
+IDLE_IN_TRANSACTION_SECONDS = 60
+"""A worker that hangs inside an append loses its locks then (it finds out at the next statement)."""
+
+_TRANSIENT = (
+    OperationalError,  # includes lost connections and sqlstates 08, 53, 57, 58
+    InterfaceError,
+    PoolClosed,
+    PoolTimeout,
+    TooManyRequests,
+    AdminShutdown,
+    CrashShutdown,
+    DeadlockDetected,
+    IdleInTransactionSessionTimeout,
+    LockNotAvailable,
+    QueryCanceled,
+    ReadOnlySqlTransaction,
+    SerializationFailure,
+)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn psycopg's exceptions into DatabaseUnavailable and AppendFailed."""
+    try:
+        yield
+    except (
+        ProgramLimitExceeded
+    ) as error:  # operational by its class, but the same rows meet it again
+        raise _refused(error) from error
+    except _TRANSIENT as error:
+        raise DatabaseUnavailable(
+            f"The database did not answer as it should ({_text(error)}): it is tried again."
+        ) from error
+    except psycopg.Error as error:
+        raise _refused(error) from error
+
+
+async def open_pool(settings: Settings) -> AsyncConnectionPool:
+    """The pool of one process; the database was checked before (`ledger.identity`)."""
+    milliseconds = settings.database_timeout_seconds * 1_000
+
+    async def configure(connection: AsyncConnection) -> None:
+        await connection.set_autocommit(True)
+        await connection.execute(
+            "SELECT set_config('role', %s, false), set_config('statement_timeout', %s, false),"
+            " set_config('lock_timeout', %s, false),"
+            " set_config('idle_in_transaction_session_timeout', %s, false),"
+            " set_config('TimeZone', 'UTC', false)",
+            (
+                APP_ROLE,
+                str(milliseconds),
+                str(milliseconds),
+                str(IDLE_IN_TRANSACTION_SECONDS * 1_000),
+            ),
+        )
+
+    url = settings.require_database_url()
+    pool = AsyncConnectionPool(
+        url,
+        min_size=1,
+        max_size=settings.database_connections,
+        timeout=settings.database_timeout_seconds,
+        kwargs={"connect_timeout": CONNECT_SECONDS, "application_name": "points"},
+        configure=configure,
+        open=False,
+        name="ledger",
+    )
+    await pool.open()
+    return pool
+
+
+def _refused(error: psycopg.Error) -> AppendFailed:
+    return AppendFailed(
+        f"The database refused the rows ({_text(error)}): trying them again is useless, the cause"
+        " has to be removed."
+    )
+
+
+def unreachable(error: BaseException) -> StartRefused:
+    """Why the database cannot be used, and what to do."""
+    return StartRefused(
+        f"The database cannot be reached ({_text(error)}): check POINTS_DATABASE_URL, or run"
+        " `points up` for an embedded one.",
+        "no_connection",
+    )
+
+
+def _text(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

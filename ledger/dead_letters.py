@@ -1,0 +1,106 @@
+"""Inputs that were put aside: list them, look at one, discard one. Retrying is `handle(retry_of=)`.
+
+A dead letter is written by the append that meets it; here is only what people do with them later. A
+discarded one stays counted as dead-lettered: every input keeps exactly one outcome.
+"""
+
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+from psycopg.rows import TupleRow
+
+from ledger.errors import DeadLetterUnavailable
+from ledger.lookups import Connection
+from ledger.received import RecordRef
+
+Status = Literal["open", "retried", "discarded"]
+
+LIST_MAX = 1_000
+"""Most dead letters of one listing."""
+
+_COLUMNS = (
+    'SELECT id, source, partition, "offset", key, value, headers, record_timestamp, type,'
+    " member_id, code, path, message, recorded_at, status, attempts, closed_at FROM ledger.dead_letters"
+)
+_LIST = (
+    _COLUMNS + " WHERE status = %s AND id > %s AND (%s::text IS NULL OR code = %s)"
+    " ORDER BY id LIMIT %s"
+)
+_SHOW = _COLUMNS + " WHERE id = %s"
+_DISCARD = (
+    "UPDATE ledger.dead_letters SET status = 'discarded', closed_at = now()"
+    " WHERE id = %s AND status = 'open'"
+)
+_Headers = tuple[tuple[str, bytes | None], ...]
+
+
+class DeadLetter(Struct, frozen=True):
+    """One input put aside. `source`: its topic, or `direct` (then `value` is the event as JSON).
+    `record_timestamp`: milliseconds since 1970."""
+
+    id: int
+    source: str
+    partition: int | None
+    offset: int | None
+    key: bytes | None
+    value: bytes | None
+    headers: _Headers
+    record_timestamp: int | None
+    type: str
+    member_id: str | None
+    code: str
+    path: str
+    message: str
+    recorded_at: datetime
+    status: Status
+    attempts: int
+    closed_at: datetime | None
+
+    def record(self) -> RecordRef:
+        """The record as it came, to decode it again."""
+        return RecordRef(
+            self.source,
+            self.partition or 0,
+            self.offset or 0,
+            self.key,
+            self.value,
+            self.headers,
+            self.record_timestamp,
+        )
+
+
+async def list_dead_letters(
+    connection: Connection,
+    status: Status = "open",
+    *,
+    code: str | None = None,
+    after: int = 0,
+    limit: int = 100,
+) -> list[DeadLetter]:
+    """Dead letters with an id above `after`, oldest first, at most LIST_MAX."""
+    cursor = await connection.execute(_LIST, (status, after, code, code, min(limit, LIST_MAX)))
+    return [_letter(row) for row in await cursor.fetchall()]
+
+
+async def show_dead_letter(connection: Connection, number: int) -> DeadLetter:
+    """One dead letter. Raises DeadLetterUnavailable."""
+    row = await (await connection.execute(_SHOW, (number,))).fetchone()
+    if row is None:
+        raise DeadLetterUnavailable(f"There is no dead letter {number}.", "no_dead_letter")
+    return _letter(row)
+
+
+async def discard_dead_letter(connection: Connection, number: int) -> None:
+    """Give an open one up. Raises DeadLetterUnavailable."""
+    cursor = await connection.execute(_DISCARD, (number,))
+    if cursor.rowcount == 0:
+        letter = await show_dead_letter(connection, number)
+        raise DeadLetterUnavailable(f"Dead letter {number} was {letter.status} before.", "closed")
+
+
+def _letter(row: TupleRow) -> DeadLetter:
+    headers = msgspec.json.decode(row[6], type=_Headers) if row[6] else ()
+    values: tuple[Any, ...] = (*row[:6], headers, *row[7:])
+    return DeadLetter(*values)

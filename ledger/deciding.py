@@ -1,0 +1,215 @@
+"""Decide the inputs of a batch on forks, in their order, without any I/O.
+
+Each input ends as one of five outcomes. What cannot be decided becomes a dead letter and changes
+nothing; an exception of our own becomes one too, with the code `internal_error`, and the account is
+folded anew without it. Deciding again after a head moved is the same call on the same batch.
+"""
+
+import logging
+import secrets
+from collections.abc import Set
+
+from msgspec import Raw
+from msgspec.structs import replace
+
+from ledger.aggregate import Recorded
+from ledger.batch import Batch
+from ledger.core.account import Account
+from ledger.core.calendar import from_instant
+from ledger.core.decide import NO_FACTS, decide, decide_tick, outcome_of
+from ledger.core.errors import Undecidable
+from ledger.core.fold import evolve
+from ledger.core.program.timeline import NoProgram, Timeline
+from ledger.dedupe import MEMBER_KEY_BYTES, WITH_PROFILE, content_of, purchase_key
+from ledger.persistence.mapper import Mapper
+from ledger.persistence.transcoder import Transcoder
+from ledger.received import INTERNAL_ERROR, Problem
+from ledger.recorder import pack_event
+from ledger.work import Fork, Work
+from schemas.decisions import AccountEvent, AccountSettled, Facts, InputRefused, MemberErased
+from schemas.inputs import InputEvent, PurchaseReturned, ReferralRegistered
+
+log = logging.getLogger(__name__)
+
+_to_stored = Mapper(Transcoder()).to_stored_event
+_NO_DATA = Raw(b"{}")
+
+
+def decide_all(batch: Batch, shards: Set[int], programs: Timeline) -> None:
+    """Decide every input of these shards (and, once, those that belong to none)."""
+    for work in batch.works:
+        if work.kind is not None:
+            continue
+        if work.rejected is not None:
+            work.kind, work.problem = "dead_lettered", work.rejected
+        elif work.shard in shards and not _known_before(batch, work):
+            _decide_one(batch, work, programs)
+
+
+def _known_before(batch: Batch, work: Work) -> bool:
+    """Whether the input is a duplicate or a conflict of one taken before; if so it has its end."""
+    if not work.key:
+        return False
+    place = (work.shard, work.key)
+    if not work.content:
+        _profile_content(batch, work)
+    first = batch.taken.get(place)
+    if first is not None:
+        content: bytes = first.content
+        work.twin = first
+    elif place in batch.stored:
+        content, work.position = batch.stored[place]
+    else:
+        return False
+    # Without a key (the member was erased) contents cannot be compared: the key decides.
+    if content == work.content or not work.content:
+        work.kind = "duplicate"
+        return True
+    work.kind = "dead_lettered"
+    work.twin = None
+    work.problem = Problem(
+        "conflict",
+        "$.data",
+        "An input with the same key but another content was taken before"
+        + (f" (shard {work.shard}, position {work.position})" if work.position else "")
+        + ": give it a key of its own.",
+    )
+    return True
+
+
+def _profile_content(batch: Batch, work: Work) -> None:
+    """The content hash under the member's key; a new key for an input that is new."""
+    event = work.item.event
+    if event is None:
+        return
+    known = (work.shard, work.key) in batch.stored or (work.shard, work.key) in batch.taken
+    key = batch.member_keys.get(work.member_id)
+    if key is None and not known:
+        key = batch.member_keys[work.member_id] = secrets.token_bytes(MEMBER_KEY_BYTES)
+    if key is not None:
+        work.content = content_of(event, work.item.occurred_at, key)
+
+
+def _decide_one(batch: Batch, work: Work, programs: Timeline) -> None:
+    fork = _fork(batch, work)
+    try:
+        events = _events(batch, work, fork.account, programs)
+        if events:
+            _pack(work, fork, events)
+        work.kind = "applied" if work.item.tick is not None else outcome_of(events)
+    except Undecidable as reason:
+        _put_aside(work, Problem(reason.code, reason.path, reason.message))
+        return
+    except NoProgram as reason:
+        _put_aside(work, Problem(NoProgram.code, "$.time", str(reason)))
+        return
+    except Exception as error:
+        log.exception(
+            "deciding failed", extra={"member_id": work.member_id, "type": work.type_name}
+        )
+        _put_aside(
+            work,
+            Problem(INTERNAL_ERROR, "$", f"The ledger failed: {type(error).__name__}: {error}"),
+        )
+        _fold_anew(fork)
+        return
+    fork.events += events
+    if work.key:
+        batch.taken[work.shard, work.key] = work
+    if events and isinstance(events[work.decisive], InputRefused):
+        refusal = events[work.decisive]
+        assert isinstance(refusal, InputRefused)
+        work.problem = Problem(refusal.code, "$.data", refusal.message)
+    elif events and isinstance(events[work.decisive], MemberErased):
+        batch.member_keys.pop(work.member_id, None)
+
+
+def _events(batch: Batch, work: Work, account: Account, programs: Timeline) -> list[AccountEvent]:
+    tick = work.item.tick
+    if tick is not None:
+        batch.forks[work.shard, work.member_id].ticked = True
+        return decide_tick(account, tick.until, programs)
+    event = work.item.event
+    assert event is not None
+    events = decide(account, event, work.item.occurred_at, programs, _facts(batch, work, event))
+    work.decisive = 1 if isinstance(events[0], AccountSettled) else 0
+    refusal = events[work.decisive]
+    if isinstance(event, WITH_PROFILE) and isinstance(refusal, InputRefused):
+        # A refusal tells what was refused; a profile must not get into the log that way.
+        events[work.decisive] = replace(refusal, data=_NO_DATA)
+    return events
+
+
+def _facts(batch: Batch, work: Work, event: InputEvent) -> Facts:
+    """What the decision may know beside the account."""
+    if isinstance(event, PurchaseReturned):
+        place = (work.shard, purchase_key(work.member_id, event.data.order_id))
+        return Facts(order_known=place in batch.stored or place in batch.taken)
+    if isinstance(event, ReferralRegistered):
+        referrer = batch.referrer(event.data.referrer_id)
+        if referrer is None:
+            return Facts(referrer_status="unknown")
+        own = referrer.referral
+        return Facts(
+            referrer_status=referrer.status,
+            referrer_referred_by=own.referrer_id if own is not None else None,
+        )
+    return NO_FACTS
+
+
+def _fork(batch: Batch, work: Work) -> Fork:
+    place = (work.shard, work.member_id)
+    fork = batch.forks.get(place)
+    if fork is None:
+        base = batch.bases[place]
+        fork = batch.forks[place] = Fork(
+            base.account,
+            base.account.fork(),
+            base.account_id,
+            work.member_id.encode(),
+            base.due_at,
+            base.due_epoch,
+        )
+    return fork
+
+
+def _pack(work: Work, fork: Fork, events: list[AccountEvent]) -> None:
+    """The rows of the events, but for their positions."""
+    version = fork.account.version - len(events)
+    for event in events:
+        version += 1
+        stored = _to_stored(
+            Recorded(
+                originator_id=fork.account_id,
+                originator_version=version,
+                timestamp=from_instant(event.occurred_at),
+                member_id=work.member_id,
+                payload=event,
+            )
+        )
+        work.packed.append(
+            pack_event(
+                fork.account_id.bytes,
+                fork.member_bytes,
+                version,
+                stored.topic.encode(),
+                event.occurred_at,
+                len(event.effects),
+                stored.state,
+            )
+        )
+    work.events = events
+
+
+def _put_aside(work: Work, problem: Problem) -> None:
+    work.kind = "dead_lettered"
+    work.problem = problem
+    work.events = []
+    work.packed = []
+
+
+def _fold_anew(fork: Fork) -> None:
+    """The fork may be half changed: build it again from what was decided before."""
+    fork.account = fork.base.fork()
+    for event in fork.events:
+        evolve(fork.account, event)

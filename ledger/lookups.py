@@ -1,0 +1,119 @@
+"""What an append reads before it decides: heads, dedupe rows, keys of members, accounts touched.
+
+Each is one query for the whole batch. Reading heads comes first: what is read after it is at least
+as new, so a head that has not moved when it is locked proves that all of it still holds.
+"""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+
+from ledger.core.calendar import to_instant
+from ledger.sharding import SYSTEM_SHARD
+from schemas.fields import Instant
+
+Connection = AsyncConnection[TupleRow]
+InputKey = tuple[int, bytes]
+"""Shard and key of an input."""
+
+CATCH_UP_MAX = 10_000
+"""Positions read to learn which accounts changed (some MB at most); of more, all may have."""
+
+_HEADS = (
+    "SELECT shard, position, hash, recorded_at, decided_to, due_epoch, clock_timestamp()"
+    " FROM ledger.heads WHERE shard = ANY(%s) ORDER BY shard"
+)
+_HEADS_LOCKED = _HEADS + " FOR UPDATE"
+_SYSTEM = "SELECT position FROM ledger.heads WHERE shard = %s"
+_TOUCHED = (
+    "SELECT DISTINCT member_id FROM ledger.events"
+    " WHERE shard = %s AND position > %s AND position <= %s"
+)
+_STORED = """
+SELECT w.shard, w.key, i.content, i.position
+FROM unnest(%s::integer[], %s::bytea[]) AS w (shard, key)
+CROSS JOIN LATERAL (
+    SELECT content, position FROM ledger.inputs
+    WHERE shard = w.shard AND key = w.key OFFSET 0
+) i
+"""
+_MEMBER_KEYS = "SELECT member_id, key FROM ledger.member_keys WHERE member_id = ANY(%s)"
+
+
+class HeadRow(Struct, frozen=True):
+    """A shard's head. `now`: the database's clock when it was read."""
+
+    shard: int
+    position: int
+    hash: bytes
+    recorded_at: Instant
+    decided_to: Instant
+    due_epoch: int
+    now: Instant
+
+
+def head_row(row: TupleRow) -> HeadRow:
+    """A row of one of the head queries."""
+    shard, position, last, recorded_at, decided_to, due_epoch, now = row
+    return HeadRow(
+        shard,
+        position,
+        last,
+        to_instant(recorded_at),
+        to_instant(decided_to),
+        due_epoch,
+        to_instant(now),
+    )
+
+
+async def read_heads(connection: Connection, shards: Sequence[int]) -> tuple[dict[int, int], int]:
+    """Positions of the shards and of the system shard, without a lock."""
+    cursor = await connection.execute(_HEADS, ([SYSTEM_SHARD, *shards],))
+    positions = {row[0]: row[1] for row in await cursor.fetchall()}
+    return positions, positions.pop(SYSTEM_SHARD)
+
+
+async def lock_heads(connection: Connection, shards: Sequence[int]) -> dict[int, HeadRow]:
+    """Lock the heads in ascending order and read them."""
+    cursor = await connection.execute(_HEADS_LOCKED, (list(shards),))
+    return {row[0]: head_row(row) for row in await cursor.fetchall()}
+
+
+async def system_position(connection: Connection) -> int:
+    """Where the system shard ends. Publishing locks all heads, so under the lock of any head no
+    version can be published unseen."""
+    row = await (await connection.execute(_SYSTEM, (SYSTEM_SHARD,))).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+async def touched_members(
+    connection: Connection, shard: int, after: int, to: int
+) -> list[str] | None:
+    """The accounts that events after `after` up to `to` belong to; None if they are too many."""
+    if to - after > CATCH_UP_MAX:
+        return None
+    cursor = await connection.execute(_TOUCHED, (shard, after, to))
+    return [row[0] for row in await cursor.fetchall()]
+
+
+async def stored_inputs(
+    connection: Connection, keys: Sequence[InputKey]
+) -> dict[InputKey, tuple[bytes, int]]:
+    """Of these keys those taken already, with content hash and position."""
+    if not keys:
+        return {}
+    cursor = await connection.execute(
+        _STORED, ([shard for shard, _ in keys], [key for _, key in keys]), binary=True
+    )
+    return {(row[0], row[1]): (row[2], row[3]) for row in await cursor.fetchall()}
+
+
+async def member_keys(connection: Connection, members: Sequence[str]) -> dict[str, bytes]:
+    """The keys of those members that have one."""
+    if not members:
+        return {}
+    cursor = await connection.execute(_MEMBER_KEYS, (list(members),))
+    return dict(await cursor.fetchall())

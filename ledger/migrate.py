@@ -1,0 +1,75 @@
+"""Bring a database's structure up to this version of the software, and check that it is.
+
+Migrations run in one transaction, one at a time (an advisory lock), as the user of the URL, who
+owns the tables. A worker or command never migrates by itself: it compares the version when it opens
+the ledger and refuses to start on another one.
+"""
+
+from functools import cache
+from pathlib import Path
+
+from ledger.errors import StartRefused
+
+VERSION_SCHEMA = "ledger"
+VERSION_TABLE = "schema_version"
+
+_FOLDER = Path(__file__).parent / "migrations"
+_LOCK = 0x506F696E7473  # "Points": any constant would do that no other program uses
+
+
+@cache
+def revisions() -> tuple[str, ...]:
+    """All revisions of this software, oldest first: the four digits that begin each file's name."""
+    return tuple(sorted(path.name[:4] for path in (_FOLDER / "versions").glob("[0-9]*.py")))
+
+
+def migrate(database_url: str) -> str:
+    """Run what is missing and return the revision reached. Nothing happens when nothing is missing.
+
+    Raises StartRefused (newer_schema) when the database belongs to a newer version of the software.
+    """
+    # Imported here: only this command needs Alembic and SQLAlchemy (0.4 s to import).
+    from alembic import command
+    from alembic.config import Config
+    from sqlalchemy import create_engine, make_url, text
+    from sqlalchemy.pool import NullPool
+
+    url = make_url(database_url).set(drivername="postgresql+psycopg")
+    engine = create_engine(url, poolclass=NullPool)
+    config = Config()
+    config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
+    with engine.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        connection.execute(text("CREATE SCHEMA IF NOT EXISTS ledger"))
+        found = connection.execute(
+            text("SELECT to_regclass('ledger.schema_version') IS NOT NULL")
+        ).scalar()
+        if found:
+            number = connection.execute(
+                text("SELECT version_num FROM ledger.schema_version")
+            ).scalar()
+            check_not_newer(number)
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    return revisions()[-1]
+
+
+def check_not_newer(revision: str | None) -> None:
+    """Raises StartRefused (newer_schema)."""
+    if revision is not None and revision not in revisions():
+        raise StartRefused(
+            f"The database has schema version {revision}, this software knows up to"
+            f" {revisions()[-1]}: install the newer version of points-ledger.",
+            "newer_schema",
+        )
+
+
+def check_schema(revision: str | None) -> None:
+    """Raises StartRefused unless the database's `revision` is this software's newest."""
+    check_not_newer(revision)
+    if revision != revisions()[-1]:
+        raise StartRefused(
+            f"The database has schema version {revision or 'none'}, this software needs"
+            f" {revisions()[-1]}: run `points migrate`.",
+            "older_schema",
+        )

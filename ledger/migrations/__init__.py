@@ -1,0 +1,1 @@
+"""The database's structure, as Alembic revisions of plain SQL. Run by `ledger.migrate`."""

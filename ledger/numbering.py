@@ -1,0 +1,188 @@
+"""Under the lock: give the decided events their positions and gather every row of the append.
+
+Pure: takes the decided batch and the locked heads, returns what the transaction writes. One place
+decides what counts as which outcome, so that the sum over outcomes is always the number of inputs.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgspec
+from msgspec import Struct, field
+
+from ledger.batch import TICK, Batch
+from ledger.core import snapshot
+from ledger.core.program.timeline import Timeline
+from ledger.core.settle import next_due
+from ledger.dedupe import return_key
+from ledger.lookups import HeadRow, InputKey
+from ledger.recorder import ShardLog, pack_dead_letter, pack_input
+from ledger.work import Fork, Work
+from schemas.decisions import AccountSettled, InputRefused, MemberErased, PurchaseReturned
+from schemas.fields import Instant
+from schemas.inputs import ReturnData
+
+SNAPSHOT_EVERY = 256
+"""Events of an account between two snapshots: see docs/decisions for what was measured."""
+
+RETURN_TYPE = "purchase.returned.v1"
+
+
+class CountKey(NamedTuple):
+    """A row of the outcome counts, but for its slot."""
+
+    source: str
+    type_name: str
+    outcome: str
+
+
+class DueRow(NamedTuple):
+    """What to write of an account's due row; `due_at` None deletes it."""
+
+    shard: int
+    account_id: bytes
+    member_id: str
+    due_at: Instant | None
+
+
+class Rows(Struct):
+    """What one append writes."""
+
+    logs: dict[int, ShardLog] = field(default_factory=dict)
+    inputs: list[bytes] = field(default_factory=list)
+    dead_letters: list[bytes] = field(default_factory=list)
+    counts: Counter[CountKey] = field(default_factory=Counter)
+    waiting: dict[InputKey, str] = field(default_factory=dict)
+    released: list[tuple[InputKey, str]] = field(default_factory=list)
+    due: list[DueRow] = field(default_factory=list)
+    due_moved: set[int] = field(default_factory=set)
+    decided_to: dict[int, Instant] = field(default_factory=dict)
+    snapshots: list[tuple[int, bytes, int, bytes]] = field(default_factory=list)
+
+
+def number(batch: Batch, heads: Mapping[int, HeadRow], programs: Timeline, *, retry: bool) -> Rows:
+    """The rows of the append. With `retry` the dead letter exists already and is not written."""
+    rows = Rows()
+    for work in batch.works:
+        if work.packed:
+            _place(rows, work, heads[work.shard])
+        if work.kind in ("applied", "refused", "waiting") and work.key:
+            assert work.position is not None
+            rows.inputs.append(pack_input(work.shard, work.key, work.content, work.position))
+        if work.kind == "dead_lettered" and not retry:
+            rows.dead_letters.append(_dead_letter(work))
+        if work.type_name != TICK and work.kind != "skipped":
+            assert work.kind is not None
+            if not retry:
+                rows.counts[CountKey(work.source, work.type_name, work.kind)] += 1
+            if work.kind == "waiting":
+                rows.waiting[work.shard, work.key] = work.source
+        _releases(rows, work)
+    for (shard, _), fork in batch.forks.items():
+        if fork.events:
+            _snapshot(rows, shard, fork)
+        if fork.events or fork.ticked:
+            _due(rows, shard, fork, heads[shard].due_epoch, programs)
+    for (shard, _), fork in batch.forks.items():
+        if shard in rows.due_moved and fork.due_epoch == heads[shard].due_epoch:
+            fork.due_epoch += 1
+    return rows
+
+
+def _place(rows: Rows, work: Work, head: HeadRow) -> None:
+    log = rows.logs.get(work.shard)
+    if log is None:
+        log = rows.logs[work.shard] = ShardLog(
+            head.shard, head.position, head.hash, max(head.now, head.recorded_at)
+        )
+        rows.decided_to[work.shard] = head.decided_to
+    for index, packed in enumerate(work.packed):
+        position = log.add(packed)
+        if index == work.decisive:
+            work.position = position
+        rows.decided_to[work.shard] = max(
+            rows.decided_to[work.shard], work.events[index].occurred_at
+        )
+
+
+def _releases(rows: Rows, work: Work) -> None:
+    """Waiting returns that this input's events decided, or refused at their deadline."""
+    for index, event in enumerate(work.events):
+        ended: list[tuple[str, str]] = []
+        if isinstance(event, AccountSettled | MemberErased):
+            ended = [(return_id, "refused") for return_id in event.refused_returns]
+        elif index > work.decisive:
+            if isinstance(event, PurchaseReturned):
+                ended = [(event.returned.return_id, "applied")]
+            elif isinstance(event, InputRefused) and event.input_type == RETURN_TYPE:
+                returned = msgspec.json.decode(event.data, type=ReturnData)
+                ended = [(returned.return_id, "refused")]
+        for return_id, outcome in ended:
+            place = (work.shard, return_key(work.member_id, return_id))
+            source = rows.waiting.pop(place, None)
+            if source is None:
+                rows.released.append((place, outcome))
+            else:
+                move_count(rows, source, RETURN_TYPE, "waiting", outcome)
+
+
+def move_count(rows: Rows, source: str, type_name: str, before: str, after: str) -> None:
+    """One input that was counted as `before` counts as `after` from now on."""
+    rows.counts[CountKey(source, type_name, before)] -= 1
+    rows.counts[CountKey(source, type_name, after)] += 1
+
+
+def _due(rows: Rows, shard: int, fork: Fork, epoch: int, programs: Timeline) -> None:
+    """Write a due row when the account is due earlier than it says, or when nobody knows.
+
+    A row that comes too early costs one look by the scheduler, one that comes too late an expiry.
+    """
+    due_at = next_due(fork.account, programs)
+    known = fork.due_epoch == epoch
+    if known:
+        if due_at == fork.due_at:
+            return
+        later = due_at is None or (fork.due_at is not None and due_at > fork.due_at)
+        if later and not fork.ticked:
+            return
+    if fork.ticked and not fork.events:
+        # Others know a row that is about to come later, and no event tells them to forget it.
+        rows.due_moved.add(shard)
+    fork.due_at = due_at
+    fork.due_epoch = epoch
+    rows.due.append(DueRow(shard, fork.account_id.bytes, fork.account.member_id, due_at))
+
+
+def _snapshot(rows: Rows, shard: int, fork: Fork) -> None:
+    version = fork.account.version
+    if version // SNAPSHOT_EVERY > fork.base.version // SNAPSHOT_EVERY:
+        state = snapshot.encode(fork.account)
+        rows.snapshots.append((shard, fork.account_id.bytes, version, state))
+
+
+def _dead_letter(work: Work) -> bytes:
+    record = work.item.record
+    problem = work.problem
+    assert problem is not None
+    value = record.value if record is not None else _as_json(work)
+    return pack_dead_letter(
+        work.source,
+        record.partition if record is not None else None,
+        record.offset if record is not None else None,
+        record.key if record is not None else None,
+        value,
+        msgspec.json.encode(record.headers) if record is not None else None,
+        record.timestamp if record is not None else None,
+        work.type_name,
+        work.member_id or None,
+        problem.code,
+        problem.path,
+        problem.message,
+    )
+
+
+def _as_json(work: Work) -> bytes | None:
+    """An input that came without a record, as the record that would have brought it."""
+    event = work.item.event
+    return None if event is None else msgspec.json.encode(event)

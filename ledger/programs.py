@@ -1,0 +1,109 @@
+"""The program versions of the ledger, read from the system shard: replay needs no other table.
+
+A version is in force by its `effective_from`. It may be published only for a moment after all that
+exists: later than the last version's beginning, and later than everything decided so far, so that
+no decision in the log was made under another program than a reader of the log would expect.
+"""
+
+from collections.abc import Sequence
+
+from msgspec import Raw
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+
+from ledger.core.calendar import format_instant
+from ledger.core.program.canonical import canonical, from_canonical
+from ledger.core.program.compiled import Compiled, compile_program
+from ledger.core.program.form import Program
+from ledger.core.program.timeline import Timeline
+from ledger.errors import ProgramRefused
+from ledger.identity import Identity
+from ledger.persistence.transcoder import decode_event
+from ledger.sharding import SYSTEM_SHARD
+from schemas.decisions import ProgramPublished
+from schemas.fields import Instant
+
+_PUBLISHED = """
+SELECT position, payload FROM ledger.events
+WHERE shard = %s AND position > %s AND type = 'ProgramPublished' ORDER BY position
+"""
+
+
+class Programs:
+    """The versions published, up to a position of the system shard."""
+
+    def __init__(self) -> None:
+        self.position = 0
+        self.timeline = Timeline(())
+        self._versions: list[tuple[Instant, Compiled]] = []
+
+    @property
+    def versions(self) -> list[tuple[Instant, Compiled]]:
+        """The versions in the order in which they were published."""
+        return list(self._versions)
+
+    async def catch_up(self, connection: AsyncConnection[TupleRow], position: int) -> bool:
+        """Read what was published up to the system shard's `position`; whether anything was."""
+        cursor = await connection.execute(_PUBLISHED, (SYSTEM_SHARD, self.position))
+        rows = await cursor.fetchall()
+        # Another task may have read the same meanwhile; positions tell what is new to us.
+        fresh = [(at, payload) for at, payload in rows if at > self.position]
+        for _, payload in fresh:
+            event = decode_event(payload)
+            assert isinstance(event, ProgramPublished)
+            program = compile_program(from_canonical(bytes(event.content)), event.version)
+            self._versions.append((event.effective_from, program))
+        self.position = max([self.position, position, *(at for at, _ in fresh)])
+        if fresh:
+            self.timeline = Timeline(self._versions)
+        return bool(fresh)
+
+
+def published(program: Program, compiled: Compiled) -> ProgramPublished:
+    """The event that puts a version into force."""
+    return ProgramPublished(
+        occurred_at=compiled.effective_from,
+        program=compiled.version,
+        version=compiled.version,
+        effective_from=compiled.effective_from,
+        content=Raw(canonical(program)),
+    )
+
+
+def check_publishable(
+    compiled: Compiled,
+    identity: Identity,
+    versions: Sequence[tuple[Instant, Compiled]],
+    decided_to: Instant | None,
+) -> None:
+    """Raises ProgramRefused, with a sentence, unless the version may follow `versions`.
+
+    `decided_to`: the latest moment for which anything was decided, None if nothing was.
+    """
+    form = compiled.form
+    for name, mine, theirs, code in (
+        ("program", form.program, identity.program_id, "other_program"),
+        ("currency", form.currency, identity.currency, "other_currency"),
+        ("time_zone", form.time_zone, identity.time_zone, "other_time_zone"),
+    ):
+        if mine != theirs:
+            raise ProgramRefused(
+                f"{name} is {mine}, but this ledger was created with {theirs} and keeps it for"
+                " ever: correct the file, or create another ledger.",
+                code,
+            )
+    start = format_instant(compiled.effective_from)
+    if versions:
+        last = max(at for at, _ in versions)
+        if compiled.effective_from <= last:
+            raise ProgramRefused(
+                f"effective_from is {start}, not after {format_instant(last)}, when the version"
+                " published last begins: choose a later moment.",
+                "not_after_last_version",
+            )
+    if decided_to is not None and compiled.effective_from <= decided_to:
+        raise ProgramRefused(
+            f"effective_from is {start}, but purchases up to {format_instant(decided_to)} are"
+            " decided already and stay as they are: choose a later moment.",
+            "already_decided",
+        )

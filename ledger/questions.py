@@ -1,0 +1,131 @@
+"""What others ask of the ledger beside appending: due accounts, effects, counts, dead letters.
+
+Reading only, except for the two notes of what others have done: how far effects were published, and
+that a dead letter was given up. Each question raises DatabaseUnavailable when it cannot be asked.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from ledger import chain, dead_letters
+from ledger.accounts import load_accounts
+from ledger.core.account import Account
+from ledger.core.calendar import from_instant
+from ledger.database import translated
+from ledger.dead_letters import DeadLetter, Status
+from ledger.identity import Identity
+from ledger.lookups import Connection
+from ledger.notify import Pool
+from ledger.persistence.transcoder import decode_event
+from ledger.sharding import shard_of
+from ledger.verify import verify_shard
+from schemas.decisions import Effect
+from schemas.fields import Instant
+
+_DUE = (
+    "SELECT member_id FROM ledger.due WHERE shard = ANY(%s) AND due_at <= %s"
+    " ORDER BY due_at, shard, member_id LIMIT %s"
+)
+_EFFECTS = """
+SELECT position, payload FROM ledger.events
+WHERE shard = %s AND effects > 0
+    AND position > coalesce((SELECT position FROM ledger.effects_cursors WHERE shard = %s), 0)
+ORDER BY position LIMIT %s
+"""
+_EFFECTS_DONE = (
+    "INSERT INTO ledger.effects_cursors AS c (shard, position) VALUES (%s, %s)"
+    " ON CONFLICT (shard) DO UPDATE SET position = greatest(c.position, EXCLUDED.position)"
+)
+_COUNTS = (
+    "SELECT source, type, outcome, sum(n)::bigint FROM ledger.outcome_counts"
+    " GROUP BY source, type, outcome HAVING sum(n) <> 0 ORDER BY source, type, outcome"
+)
+
+
+class Questions:
+    """The reading half of the ledger."""
+
+    def __init__(self, pool: Pool, identity: Identity) -> None:
+        self._pool = pool
+        self.identity = identity
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        with translated():
+            async with self._pool.connection() as connection:
+                yield connection
+
+    async def due_accounts(self, shards: Sequence[int], until: Instant, limit: int) -> list[str]:
+        """Members whose account may have something to settle by `until`, soonest first; each is to
+        be ticked (`received.tick`), which also puts its due row right."""
+        async with self._connection() as connection:
+            cursor = await connection.execute(_DUE, (list(shards), from_instant(until), limit))
+            return [row[0] for row in await cursor.fetchall()]
+
+    async def pending_effects(self, shard: int, limit: int) -> list[tuple[int, int, int, Effect]]:
+        """Effects not yet noted as published, as (shard, position, n, effect), in order; those of
+        at most `limit` events. n counts from 1 within an event."""
+        async with self._connection() as connection:
+            cursor = await connection.execute(_EFFECTS, (shard, shard, limit))
+            rows = await cursor.fetchall()
+        return [
+            (shard, position, n, effect)
+            for position, payload in rows
+            for n, effect in enumerate(decode_event(payload).effects, 1)
+        ]
+
+    async def mark_effects_published(self, shard: int, position: int) -> None:
+        """Note that the effects of all events up to `position` were published."""
+        async with self._connection() as connection:
+            await connection.execute(_EFFECTS_DONE, (shard, position))
+
+    async def outcome_counts(self) -> dict[tuple[str, str], int]:
+        """How many inputs ended how, by (source, outcome)."""
+        totals: dict[tuple[str, str], int] = {}
+        for (source, _, outcome), n in (await self.outcome_counts_by_type()).items():
+            totals[source, outcome] = totals.get((source, outcome), 0) + n
+        return totals
+
+    async def outcome_counts_by_type(self) -> dict[tuple[str, str, str], int]:
+        """How many inputs ended how, by (source, type, outcome)."""
+        async with self._connection() as connection:
+            cursor = await connection.execute(_COUNTS)
+            return {(row[0], row[1], row[2]): row[3] for row in await cursor.fetchall()}
+
+    async def account(self, member_id: str, shard: int | None = None) -> Account:
+        """The member's account as the log has it now; version 0 if it has no events.
+
+        `shard` only for accounts that each shard has (the anonymous one).
+        """
+        place = (shard_of(member_id, self.identity.shards) if shard is None else shard, member_id)
+        async with self._connection() as connection:
+            return (await load_accounts(connection, self.identity.program_id, [place]))[place]
+
+    async def verify_chain(self, shard: int) -> chain.Head:
+        """Recompute the hash chain of a shard; its end. Raises ChainBroken."""
+        async with self._connection() as connection:
+            return await verify_shard(connection, self.identity.ledger_id, shard)
+
+    async def dead_letters(
+        self,
+        status: Status = "open",
+        *,
+        code: str | None = None,
+        after: int = 0,
+        limit: int = 100,
+    ) -> list[DeadLetter]:
+        """Dead letters with an id above `after`, oldest first."""
+        async with self._connection() as connection:
+            return await dead_letters.list_dead_letters(
+                connection, status, code=code, after=after, limit=limit
+            )
+
+    async def dead_letter(self, number: int) -> DeadLetter:
+        """One dead letter. Raises DeadLetterUnavailable."""
+        async with self._connection() as connection:
+            return await dead_letters.show_dead_letter(connection, number)
+
+    async def discard_dead_letter(self, number: int) -> None:
+        """Give an open dead letter up. Raises DeadLetterUnavailable."""
+        async with self._connection() as connection:
+            await dead_letters.discard_dead_letter(connection, number)

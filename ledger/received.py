@@ -1,0 +1,138 @@
+"""What goes through the one door and what comes back: plain values, no behaviour.
+
+A `Received` is one input as it came: decoded, or with the reason why it could not be, or a tick of
+the scheduler. A `SourcePosition` says which stretch of Kafka a batch covers, so that the append can
+move the stored offsets with it. Every input gets one `Outcome`.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from schemas.decode import instant_of
+from schemas.fields import Instant
+from schemas.inputs import InputEvent
+
+INPUTS_MAX = 500
+"""Inputs of one call: one append takes about 50 ms, short enough for tills that wait for a head."""
+
+DIRECT = "direct"
+"""The source under which inputs without a Kafka record are counted."""
+
+OutcomeKind = Literal["applied", "duplicate", "refused", "waiting", "dead_lettered", "skipped"]
+
+
+class RecordRef(Struct, frozen=True):
+    """Where a record lies in Kafka, and what it held. `timestamp`: milliseconds since 1970."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None = None
+    value: bytes | None = None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
+    timestamp: int | None = None
+
+
+class Problem(Struct, frozen=True):
+    """Why an input could not be understood: stable code, JSON path, one sentence."""
+
+    code: str
+    path: str
+    message: str
+
+
+class Tick(Struct, frozen=True):
+    """The scheduler asks to bring an account up to `until`. `shard` only for accounts whose shard
+    is not that of their id (the anonymous ones)."""
+
+    member_id: str
+    until: Instant
+    shard: int | None = None
+
+
+class Received(Struct, frozen=True):
+    """One input: exactly one of `event`, `undecodable` and `tick` is set.
+
+    `occurred_at` is the event's time. `content` may be left empty: the ledger computes it.
+    """
+
+    event: InputEvent | None = None
+    occurred_at: Instant = 0
+    content: bytes = b""
+    record: RecordRef | None = None
+    undecodable: Problem | None = None
+    tick: Tick | None = None
+
+
+class TopicMove(Struct, frozen=True):
+    """One topic-partition's stretch: records from `from_offset` (where the stretch before ended) up
+    to `next_offset`. `event_time`: see the scheduler's watermark."""
+
+    topic: str
+    from_offset: int
+    next_offset: int
+    last_checksum: bytes = b""
+    topic_id: bytes | None = None
+    event_time: Instant | None = None
+
+
+class SourcePosition(Struct, frozen=True):
+    """Which offsets a batch moves: of one partition number, in several topics."""
+
+    group: str
+    partition: int
+    moves: tuple[TopicMove, ...]
+
+
+class StoredPosition(Struct, frozen=True):
+    """Up to where a topic-partition was handled."""
+
+    next_offset: int
+    topic_id: bytes | None
+    last_checksum: bytes | None
+    event_time: Instant | None = None
+
+
+class Outcome(Struct, frozen=True):
+    """How one input ended. `position`: of the event that decided it, in `shard`.
+
+    `code` and `message` tell why an input was refused or dead-lettered; `internal_error` as code
+    means that the ledger itself failed, which the worker counts.
+    """
+
+    kind: OutcomeKind
+    shard: int | None = None
+    position: int | None = None
+    code: str | None = None
+    message: str | None = None
+
+
+INTERNAL_ERROR = "internal_error"
+"""The code of a dead letter whose cause is a bug of ours."""
+
+
+def received(event: InputEvent, record: RecordRef | None = None) -> Received:
+    """The input that a decoded event makes."""
+    return Received(event, instant_of(event), record=record)
+
+
+def undecodable(record: RecordRef, code: str, path: str, message: str) -> Received:
+    """The input that a record makes which could not be decoded."""
+    return Received(record=record, undecodable=Problem(code, path, message))
+
+
+def tick(member_id: str, until: Instant, shard: int | None = None) -> Received:
+    """The input that settles an account."""
+    return Received(occurred_at=until, tick=Tick(member_id, until, shard))
+
+
+def source_of(item: Received) -> str:
+    """Under which source the input is counted: its topic, or `direct`."""
+    return item.record.topic if item.record is not None else DIRECT
+
+
+def internal_errors(outcomes: Sequence[Outcome]) -> int:
+    """How many of the outcomes are failures of the ledger itself."""
+    return sum(outcome.code == INTERNAL_ERROR for outcome in outcomes)

@@ -1,0 +1,206 @@
+"""Every setting, read from POINTS_* environment variables when a process starts.
+
+Each field's description tells its unit and why its default is what it is; docs/settings.md shows
+the same texts. An unknown POINTS_* variable is refused, for a misspelt one would silently do
+nothing. Nothing else in the project reads the environment.
+"""
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ledger.errors import StartRefused
+
+PREFIX = "POINTS_"
+
+
+class Settings(BaseSettings):
+    """The settings of one process."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    # --- services -----------------------------------------------------------------------------
+
+    database_url: Annotated[
+        SecretStr | None,
+        Field(
+            description="PostgreSQL to use, postgresql://user@host/database. Not set: the embedded"
+            " PostgreSQL that `points up` starts."
+        ),
+    ] = None
+    kafka_bootstrap: Annotated[
+        str | None,
+        Field(
+            description="Kafka to use, host:port[,host:port]. Not set: the embedded Kafka that"
+            " `points up` starts."
+        ),
+    ] = None
+    data_dir: Annotated[
+        Path,
+        Field(
+            description="Folder of the embedded services' data and logs. Default: .points in"
+            " the current folder, so that two checkouts do not share data."
+        ),
+    ] = Path(".points")
+
+    # --- ledger -------------------------------------------------------------------------------
+
+    program_id: Annotated[
+        str | None,
+        Field(
+            description="Id of the program whose ledger this must be; another ledger's database is"
+            " refused at start. Not set: whichever ledger the database holds."
+        ),
+    ] = None
+    shards: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=1_024,
+            description="Shards of a new ledger, fixed for ever when it is created. Default 32:"
+            " room for 32 workers; each shard costs two small tables.",
+        ),
+    ] = 32
+    partitions: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=1_024,
+            description="Partitions of each input topic; must divide the number of shards, so that"
+            " a shard belongs to one partition. Default 8: eight workers at most.",
+        ),
+    ] = 8
+    cache_accounts: Annotated[
+        int,
+        Field(
+            ge=1_000,
+            le=10_000_000,
+            description="Accounts kept in memory by one process. Default 100000: about 1 GB when"
+            " each holds a year of weekly purchases.",
+        ),
+    ] = 100_000
+    database_connections: Annotated[
+        int,
+        Field(
+            ge=2,
+            le=100,
+            description="Most PostgreSQL connections of one process. Default 10: eight partitions"
+            " appending at once, one that notifies, one for questions.",
+        ),
+    ] = 10
+    database_timeout_seconds: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=600,
+            description="Seconds after which a statement or a wait for a lock is given up and the"
+            " append tried again. Default 30: a hundred times the slowest healthy append.",
+        ),
+    ] = 30
+    max_clock_skew_seconds: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=86_400,
+            description="Seconds that an event may lie in the future before it is dead-lettered"
+            " (from_future). Default 300: clocks of tills are rarely worse.",
+        ),
+    ] = 300
+
+    # --- worker -------------------------------------------------------------------------------
+
+    group: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=128,
+            pattern=r"^[A-Za-z0-9._-]+$",
+            description="Kafka consumer group of the workers, and the name under which the offsets"
+            " are stored in PostgreSQL. Another name reads everything again (all duplicates).",
+        ),
+    ] = "points-ledger"
+    http_port: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=65_535,
+            description="Loopback port of the worker's /livez, /readyz and /metrics. Default 0: a"
+            " free one, printed at the start, so that two workers fit on one machine.",
+        ),
+    ] = 0
+    max_task_idle_ms: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=60_000,
+            description="Milliseconds that a partition waits for a topic whose unread records have"
+            " not arrived, so that older events of it go first. Default 100: a fetch takes less."
+            " A worker that loads a history waits until they are read.",
+        ),
+    ] = 100
+    allowed_lateness_seconds: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=604_800,
+            description="Seconds that the scheduler stays behind the clock, so that events which"
+            " arrive that late find their account as if they had been in time. Default 3600.",
+        ),
+    ] = 3_600
+    session_timeout_seconds: Annotated[
+        int,
+        Field(
+            ge=6,
+            le=60,
+            description="Seconds after which Kafka gives a dead worker's partitions to another."
+            " Default 10: a shorter pause of a healthy worker must not cost a rebalance.",
+        ),
+    ] = 10
+
+    @model_validator(mode="after")
+    def _partitions_divide_shards(self) -> Self:
+        if self.shards % self.partitions:
+            raise ValueError(
+                f"POINTS_PARTITIONS={self.partitions} does not divide POINTS_SHARDS={self.shards}:"
+                f" choose a divisor, so that each shard is fed by one partition"
+            )
+        return self
+
+    def require_database_url(self) -> str:
+        """The URL with its password. Raises StartRefused when none is set."""
+        if self.database_url is None:
+            raise StartRefused(
+                "No database is set: run `points up`, or set POINTS_DATABASE_URL.",
+                "no_database",
+            )
+        return self.database_url.get_secret_value()
+
+
+def load_settings(environ: Mapping[str, str] | None = None, **overrides: object) -> Settings:
+    """The settings of the environment, `overrides` first. Raises StartRefused (unknown_setting,
+    bad_setting)."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    for name in environ if environ is not None else os.environ:
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            near = difflib.get_close_matches(name.upper(), known, n=1)
+            hint = f"did you mean {near[0]}?" if near else "see docs/settings.md for all of them."
+            raise StartRefused(f"{name} is not a setting: {hint}", "unknown_setting")
+    values = dict(overrides)
+    if environ is not None:
+        given = {name.upper(): value for name, value in environ.items()}
+        for name in Settings.model_fields:
+            if PREFIX + name.upper() in given:
+                values.setdefault(name, given[PREFIX + name.upper()])
+    try:
+        return Settings(**values)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        name = f"{PREFIX}{place.upper()}: " if place else ""
+        text = str(first["msg"]).removeprefix("Value error, ")
+        raise StartRefused(f"{name}{text}.", "bad_setting") from None

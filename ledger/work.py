@@ -1,0 +1,71 @@
+"""One input on its way through an append, and the state that the inputs of a batch share.
+
+Everything here belongs to one call of handle() and dies with it: forks, loaded accounts, what the
+database said of keys. Nothing of it reaches the cache before COMMIT was confirmed.
+"""
+
+from uuid import UUID
+
+from msgspec import Struct, field
+
+from ledger.core.account import Account
+from ledger.dedupe import WITH_PROFILE
+from ledger.received import OutcomeKind, Problem, Received
+from ledger.recorder import PackedEvent
+from schemas.decisions import AccountEvent
+from schemas.fields import Instant
+
+NO_SHARD = -2
+"""The shard of an input that could not be decoded: it belongs to none."""
+
+
+class Work(Struct):
+    """An input, who it addresses, by what it is known, and what was decided.
+
+    `rejected`: why it can never be decided (found before any account is asked). `decisive`: the
+    index in `events` of the event that answers the input; those before it settle, those after it
+    release waiting returns. `twin`: for a duplicate within the batch, the work that was first.
+    """
+
+    item: Received
+    source: str
+    type_name: str
+    shard: int = NO_SHARD
+    member_id: str = ""
+    key: bytes = b""
+    content: bytes = b""
+    rejected: Problem | None = None
+    kind: OutcomeKind | None = None
+    problem: Problem | None = None
+    events: list[AccountEvent] = field(default_factory=list)
+    packed: list[PackedEvent] = field(default_factory=list)
+    decisive: int = 0
+    position: int | None = None
+    twin: "Work | None" = None
+
+    def reset(self) -> None:
+        """Forget what was decided (and a content hash whose key may have changed)."""
+        if isinstance(self.item.event, WITH_PROFILE):
+            self.content = self.item.content
+        self.kind = None
+        self.problem = None
+        self.events = []
+        self.packed = []
+        self.position = None
+        self.twin = None
+
+
+class Fork(Struct):
+    """An account as this batch changes it. `base` is what it was forked from and stays as it was.
+
+    `ticked`: its due row is to be written exactly, not only when it comes earlier.
+    """
+
+    base: Account
+    account: Account
+    account_id: UUID
+    member_bytes: bytes
+    due_at: Instant | None
+    due_epoch: int
+    events: list[AccountEvent] = field(default_factory=list)
+    ticked: bool = False

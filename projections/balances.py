@@ -1,0 +1,167 @@
+"""The read model `balances`: what each member has, has had and will have.
+
+Per member one row as of the moment to which the account was settled, with the steps ahead that
+settling will yield; the open lots with their dates; and, append-only, what each event changed from
+which moment on. A balance as of T is the last step not after T, or, before the account's settled
+moment, the sum of the changes not after T (`read.balance_at`, `read.balance_of`).
+"""
+
+from ledger.core.lots import Lot
+from projections.history import Change, changes_of
+from projections.log import Entry
+from projections.member import Member
+from projections.system import System
+from projections.tables import Row, Table, Writes, table
+from schemas.decisions import AccountEvent, SystemEvent
+
+BALANCES = table(
+    "balances",
+    member_id="text",
+    shard="int4",
+    opened_at="timestamptz",
+    settled_to="timestamptz",
+    available="int8",
+    pending="int8",
+    reserved="int8",
+    expired="int8",
+    granted="int8",
+    debt="int8",
+    step_at="timestamptz[]",
+    step_available="int8[]",
+    step_pending="int8[]",
+    step_reserved="int8[]",
+    step_expired="int8[]",
+    step_granted="int8[]",
+    step_debt="int8[]",
+)
+CHANGES = table(
+    "balance_changes",
+    shard="int4",
+    position="int8",
+    effective_at="timestamptz",
+    member_id="text",
+    available="int8",
+    pending="int8",
+    reserved="int8",
+    expired="int8",
+    granted="int8",
+    debt="int8",
+)
+LOTS = table(
+    "open_lots",
+    member_id="text",
+    lot="int4",
+    rules="text[]",
+    source="text",
+    granted="int8",
+    pending="int8",
+    available="int8",
+    reserved="int8",
+    granted_at="timestamptz",
+    activates_at="timestamptz",
+    expires_at="timestamptz",
+)
+
+Totals = tuple[int, int, int, int, int, int]
+
+
+class Balances:
+    """The read model. It keeps nothing between members."""
+
+    name = "balances"
+    tables: tuple[Table, ...] = (BALANCES, CHANGES, LOTS)
+
+    def relevant(self, system: System) -> int:
+        """The steps ahead depend on the programs."""
+        return system.programs_position
+
+    def note(self, entry: Entry, event: AccountEvent, _member: Member, writes: Writes) -> None:
+        """Append what the event's postings changed, by the moment from which it holds."""
+        for moment, change in changes_of(event).items():
+            if change:
+                writes.append(
+                    CHANGES,
+                    (
+                        entry.shard,
+                        entry.position,
+                        moment,
+                        entry.member_id,
+                        *_plus((0, 0, 0, 0, 0, 0), change),
+                    ),
+                )
+
+    def note_system(self, entry: Entry, event: SystemEvent, writes: Writes) -> None:
+        """Nothing of the system shard is shown."""
+
+    def show(self, member: Member, system: System, writes: Writes) -> None:
+        """Replace the member's row and open lots."""
+        writes.replace(BALANCES, member.member_id, (_row(member, system),))
+        # Lots are immutable: most are the very ones written last time, and stay as they are.
+        shown, lots = member.lots_shown, member.account.holdings.lots
+        if shown is None:
+            writes.replace(LOTS, member.member_id, [_lot(member, lot) for lot in lots.values()])
+        else:
+            changed = [lot for number, lot in lots.items() if shown.get(number) is not lot]
+            gone = [number for number in shown if number not in lots]
+            known = [lot.number for lot in changed if lot.number in shown]
+            writes.replace_numbered(
+                LOTS, member.member_id, [*gone, *known], [_lot(member, lot) for lot in changed]
+            )
+        member.lots_shown = lots.copy()
+
+
+def _row(member: Member, system: System) -> Row:
+    now = member.account.balances()
+    totals: Totals = (
+        now.available,
+        now.pending,
+        now.reserved,
+        now.expired,
+        now.granted,
+        now.debt,
+    )
+    assert member.history.opened_at is not None, "a member is shown after its first event"
+    row: tuple[object, ...] = (
+        member.member_id,
+        member.shard,
+        member.history.opened_at,
+        member.settled_to,
+        *totals,
+    )
+    moments = []
+    steps = []
+    for moment, change in member.ahead(system.programs):
+        if change:
+            totals = _plus(totals, change)
+            moments.append(moment)
+            steps.append(totals)
+    columns = [list(column) for column in zip(*steps, strict=True)] or [[] for _ in range(6)]
+    return (*row, moments, *columns)
+
+
+def _plus(totals: Totals, change: Change) -> Totals:
+    available, pending, reserved, expired, granted, debt = totals
+    return (
+        available + change.available,
+        pending + change.pending,
+        reserved + change.reserved,
+        expired + change.expired,
+        granted + change.granted,
+        debt + change.debt,
+    )
+
+
+def _lot(member: Member, lot: Lot) -> Row:
+    return (
+        member.member_id,
+        lot.number,
+        list(member.history.lot_rules.get(lot.number, ())),
+        lot.source,
+        lot.granted,
+        lot.pending,
+        lot.available,
+        lot.reserved,
+        lot.granted_at,
+        lot.activates_at,
+        lot.expires_at,
+    )

@@ -1,0 +1,32 @@
+"""A session for projections and for reading them: UTC, under the application's role, autocommit.
+
+The role cannot change the log; every transaction is opened explicitly.
+"""
+
+import psycopg
+from psycopg import Connection
+
+from projections import wire
+
+ROLE = "points_app"
+
+CONNECT_SECONDS = 10
+"""For one attempt to connect: a healthy server answers in milliseconds, a failover in seconds."""
+
+
+def connect(database_url: str) -> Connection:
+    """Raises psycopg.OperationalError when the server cannot be reached."""
+    connection = psycopg.connect(
+        database_url,
+        autocommit=True,
+        connect_timeout=CONNECT_SECONDS,
+        application_name="points projections",
+        options="-c timezone=UTC",
+    )
+    try:
+        connection.execute(f"SET ROLE {ROLE}")
+    except psycopg.Error:
+        connection.close()
+        raise
+    wire.register(connection)
+    return connection

@@ -1,0 +1,198 @@
+"""One cycle of folding: some shards, at most so many events, one transaction.
+
+Projections of a shard that stand at the same position are folded together, so an event is decoded
+and an account folded once for all of them; those behind (one being rebuilt) go first and alone
+until they have caught up with the others. When a program version or RFM bounds were recorded, the
+rows of every member are computed anew, page by page, before more events are folded.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from psycopg import Connection
+
+from projections import positions
+from projections.cache import MemberCache
+from projections.log import SYSTEM_SHARD, accounts_after, batch, decode, decode_system
+from projections.member import Member
+from projections.model import ReadModel
+from projections.positions import Place
+from projections.segments import wanted_of
+from projections.system import System
+from projections.tables import Writes
+
+BATCH_EVENTS = 2_000
+"""Events of one transaction: some tens of milliseconds of work, a few megabytes of rows."""
+
+BATCH_SHARDS = 16
+"""Shards of one transaction: a second runner finds the others free."""
+
+REFRESH_ACCOUNTS = 500
+"""Accounts computed anew in one transaction after a change of program or bounds."""
+
+NO_MEMBER = "~"
+"""First character of accounts that are no member (anonymous purchases, the system)."""
+
+
+class Folder:
+    """Folds the log into read models over one connection. Not for use by two threads."""
+
+    def __init__(
+        self,
+        models: Sequence[ReadModel],
+        cache: MemberCache | None = None,
+        batch_events: int = BATCH_EVENTS,
+    ) -> None:
+        self.models = {model.name: model for model in models}
+        self._cache = cache or MemberCache()
+        self._batch_events = batch_events
+        self._system = System()
+
+    def forget(self) -> None:
+        """After a failed transaction: nothing in memory is known to be in the database."""
+        self._cache.clear()
+        self._system = System()
+
+    def cycle(self, connection: Connection, only: list[int] | None = None) -> int:
+        """Fold or refresh once; how many events and accounts that were, 0 when nothing was due.
+
+        `only` restricts it to some shards. Raises LogDamaged; then nothing was changed and the
+        caller calls `forget`.
+        """
+        done = 0
+        with connection.transaction():
+            due = self.behind(connection, only)
+            locked = positions.try_lock(connection, due) if due else []
+            if not locked:
+                return 0
+            found = positions.places(connection, list(self.models), locked)
+            if any(self._is_newer(place) for each in found.values() for place in each):
+                # Another runner has reflected a system event that came after our first look.
+                self._catch_up_system(connection)
+            writes = Writes()
+            moved: list[Place] = []
+            for shard in sorted(found):
+                done += self._shard(connection, found[shard], self._batch_events - done,
+                                    writes, moved)  # fmt: skip
+                if done >= self._batch_events:
+                    break
+            writes.flush(connection)
+            positions.store(connection, moved)
+        self._cache.trim()
+        return done
+
+    def behind(self, connection: Connection, only: list[int] | None = None) -> list[int]:
+        """Some of the shards with something to fold or to refresh; empty when caught up."""
+        self._catch_up_system(connection)
+        names = list(self.models)
+        relevant = [self.models[name].relevant(self._system) for name in names]
+        return positions.behind(connection, names, relevant, BATCH_SHARDS, only)
+
+    def _catch_up_system(self, connection: Connection) -> None:
+        self._system.catch_up(connection)
+        self._cache.keep(wanted_of(self._system))
+
+    def _shard(
+        self,
+        connection: Connection,
+        places: Sequence[Place],
+        limit: int,
+        writes: Writes,
+        moved: list[Place],
+    ) -> int:
+        if places[0].shard == SYSTEM_SHARD:
+            return self._system_events(connection, places, limit, writes, moved)
+        stale = [place for place in places if self._is_stale(place)]
+        if stale:
+            return self._refresh(connection, stale, writes, moved)
+        lowest = min(place.position for place in places)
+        group = [place for place in places if place.position == lowest]
+        # Never beyond where the others stand, so that all go on together from there.
+        room = min((p.position - lowest for p in places if p.position > lowest), default=limit)
+        return self._events(connection, group, min(limit, room), writes, moved)
+
+    def _is_newer(self, place: Place) -> bool:
+        return place.system_position > self.models[place.projection].relevant(self._system)
+
+    def _is_stale(self, place: Place) -> bool:
+        target = self.models[place.projection].relevant(self._system)
+        return place.position > 0 and (
+            place.system_position < target or place.refresh_target is not None
+        )
+
+    def _events(
+        self,
+        connection: Connection,
+        group: Sequence[Place],
+        limit: int,
+        writes: Writes,
+        moved: list[Place],
+    ) -> int:
+        shard, after = group[0].shard, group[0].position
+        entries = batch(connection, shard, after, limit)
+        if not entries:
+            return 0
+        models = [self.models[place.projection] for place in group]
+        of_members = [entry for entry in entries if not entry.member_id.startswith(NO_MEMBER)]
+        members = self._cache.prepare(connection, shard, after, of_members)
+        for entry in of_members:
+            member, event = members[entry.account_id], decode(entry)
+            for model in models:
+                model.note(entry, event, member, writes)
+            member.fold(entry, event)
+        self._show(models, members.values(), writes)
+        moved.extend(
+            place._replace(
+                position=entries[-1].position,
+                system_position=self.models[place.projection].relevant(self._system),
+            )
+            for place in group
+        )
+        return len(entries)
+
+    def _show(self, models: Sequence[ReadModel], members: Iterable[Member], writes: Writes) -> None:
+        for member in members:
+            for model in models:
+                model.show(member, self._system, writes)
+            member.rest()
+
+    def _refresh(
+        self, connection: Connection, stale: Sequence[Place], writes: Writes, moved: list[Place]
+    ) -> int:
+        """One page of the accounts of one projection: those are computed anew."""
+        place = stale[0]
+        model = self.models[place.projection]
+        target = model.relevant(self._system)
+        # A system event during a refresh: begin again, the first pages are stale already.
+        after = place.refresh_after if place.refresh_target == target else None
+        accounts = accounts_after(connection, place.shard, after, place.position, REFRESH_ACCOUNTS)
+        members = self._cache.at(connection, place.shard, accounts, place.position)
+        self._show(
+            [model],
+            [m for m in members.values() if not m.member_id.startswith(NO_MEMBER)],
+            writes,
+        )
+        if len(accounts) < REFRESH_ACCOUNTS:
+            moved.append(
+                place._replace(system_position=target, refresh_target=None, refresh_after=None)
+            )
+        else:
+            moved.append(place._replace(refresh_target=target, refresh_after=accounts[-1]))
+        return max(1, len(accounts))
+
+    def _system_events(
+        self,
+        connection: Connection,
+        places: Sequence[Place],
+        limit: int,
+        writes: Writes,
+        moved: list[Place],
+    ) -> int:
+        done = 0
+        for place in places:
+            entries = batch(connection, SYSTEM_SHARD, place.position, limit)
+            for entry in entries:
+                self.models[place.projection].note_system(entry, decode_system(entry), writes)
+            if entries:
+                moved.append(place._replace(position=entries[-1].position))
+            done += len(entries)
+        return done

@@ -1,0 +1,122 @@
+"""Reading the ledger's log: by shard and position, or one account's events from the first on.
+
+Read only. Every reading is bounded: a batch by its number of events, an account's history streams
+through memory. A position that is missing or a payload that cannot be decoded stops the projection
+(guardrail: an impossible state fails loudly).
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+import msgspec
+from psycopg import Connection
+
+from projections.errors import LogDamaged
+from schemas.decisions import AccountEvent, SystemEvent
+
+SYSTEM_SHARD = -1
+"""The shard of what belongs to no member."""
+
+STREAM_ROWS = 500
+"""Events of an account's history in memory at once: at some kB each, about a megabyte."""
+
+_account_event: msgspec.json.Decoder[AccountEvent] = msgspec.json.Decoder(AccountEvent)
+_system_event: msgspec.json.Decoder[SystemEvent] = msgspec.json.Decoder(SystemEvent)
+
+
+class Entry(NamedTuple):
+    """One row of the log. `version` counts the account's events: 1, 2, 3 …"""
+
+    shard: int
+    position: int
+    account_id: UUID
+    member_id: str
+    version: int
+    payload: bytes
+
+
+def decode(entry: Entry) -> AccountEvent:
+    """The account event of an entry. Raises LogDamaged (`log_undecodable`)."""
+    try:
+        return _account_event.decode(entry.payload)
+    except msgspec.MsgspecError as error:
+        raise _undecodable(entry, error) from error
+
+
+def decode_system(entry: Entry) -> SystemEvent:
+    """The system event of an entry. Raises LogDamaged (`log_undecodable`)."""
+    try:
+        return _system_event.decode(entry.payload)
+    except msgspec.MsgspecError as error:
+        raise _undecodable(entry, error) from error
+
+
+def _undecodable(entry: Entry, error: msgspec.MsgspecError) -> LogDamaged:
+    return LogDamaged(
+        "log_undecodable",
+        entry.shard,
+        entry.position,
+        f"the event is not one this version knows ({error})",
+    )
+
+
+def batch(connection: Connection, shard: int, after: int, limit: int) -> list[Entry]:
+    """At most `limit` entries of the shard after a position, gapless.
+
+    Raises LogDamaged (`log_gap`).
+    """
+    with connection.cursor(binary=True) as cursor:
+        rows = cursor.execute(
+            "SELECT shard, position, account_id, member_id, version, payload FROM ledger.events "
+            "WHERE shard = %s AND position > %s ORDER BY position LIMIT %s",
+            [shard, after, limit],
+        ).fetchall()
+    entries = [Entry._make(row) for row in rows]
+    if entries and entries[-1].position != after + len(entries):
+        expected = after
+        for entry in entries:
+            expected += 1
+            if entry.position != expected:
+                raise LogDamaged("log_gap", shard, expected, "this position is not in the log")
+    return entries
+
+
+def histories(
+    connection: Connection, shard: int, accounts: Sequence[UUID], up_to: int
+) -> Iterator[Entry]:
+    """All entries of the accounts up to a position, each account's together and in order."""
+    with connection.cursor(binary=True) as cursor:
+        for row in cursor.stream(
+            "SELECT shard, position, account_id, member_id, version, payload FROM ledger.events "
+            "WHERE shard = %s AND account_id = ANY(%s) AND position <= %s "
+            "ORDER BY account_id, version",
+            [shard, list(accounts), up_to],
+            size=STREAM_ROWS,
+        ):
+            yield Entry._make(row)
+
+
+def accounts_after(
+    connection: Connection, shard: int, after: UUID | None, up_to: int, limit: int
+) -> list[UUID]:
+    """The next accounts of the shard by id, of those opened up to a position."""
+    rows = connection.execute(
+        "SELECT account_id FROM ledger.events WHERE shard = %s AND version = 1 "
+        "AND position <= %s AND account_id > %s ORDER BY account_id LIMIT %s",
+        [shard, up_to, after or UUID(int=0), limit],
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
+def versions_at(
+    connection: Connection, shard: int, accounts: Sequence[UUID], position: int
+) -> dict[UUID, int]:
+    """How many events each of the accounts had at a position."""
+    rows = connection.execute(
+        "SELECT a, v.version FROM unnest(%s::uuid[]) AS a CROSS JOIN LATERAL ("
+        "  SELECT e.version FROM ledger.events AS e WHERE e.shard = %s AND e.account_id = a "
+        "  AND e.position <= %s ORDER BY e.version DESC LIMIT 1) AS v",
+        [list(accounts), shard, position],
+    ).fetchall()
+    return dict(rows)

@@ -1,0 +1,87 @@
+"""A member's lots as of a moment of the world, with their dates, worked out from the log's events.
+
+The read model keeps the open lots of one moment, the settled one; for any other moment the postings
+say which lot held what. Nothing is decided: beyond the settled moment the ledger's own settle tells
+what time will do.
+"""
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from ledger.core.account import Account
+from ledger.core.fold import evolve
+from ledger.core.program.timeline import Timeline
+from ledger.core.settle import settle
+from projections.history import WITH_AWARDS
+from schemas.decisions import NO_LOT, AccountEvent
+from schemas.fields import Instant
+
+
+class LotView(Struct):
+    """One lot at the asked moment. `expires_at` None: never. Points are what is left, by state."""
+
+    lot: int
+    rules: tuple[str, ...]
+    granted: int
+    granted_at: Instant
+    activates_at: Instant
+    expires_at: Instant | None
+    pending: int = 0
+    available: int = 0
+    reserved: int = 0
+
+
+def lots_at(
+    member_id: str, events: Iterable[AccountEvent], at: Instant, programs: Timeline
+) -> list[LotView]:
+    """The lots with something left as of `at`, in draw order; never-expiring ones last.
+
+    `events` are all of the member's, in the log's order.
+    """
+    account = Account.new(member_id)
+    lots: dict[int, LotView] = {}
+    for event in events:
+        evolve(account, event)
+        _apply(lots, event, at)
+    if at > account.settled_to:
+        settled = settle(account, at, programs)
+        if settled is not None:
+            _apply(lots, settled, at)
+    left = [lot for lot in lots.values() if lot.pending or lot.available or lot.reserved]
+    return sorted(
+        left,
+        key=lambda lot: (lot.expires_at is None, lot.expires_at or 0, lot.activates_at, lot.lot),
+    )
+
+
+def _apply(lots: dict[int, LotView], event: AccountEvent, at: Instant) -> None:
+    if isinstance(event, WITH_AWARDS):
+        for award in event.awards:
+            if not award.points:
+                continue
+            lot = lots.get(award.lot)
+            if lot is None:
+                lots[award.lot] = LotView(
+                    award.lot,
+                    (award.rule,),
+                    award.points,
+                    award.granted_at,
+                    award.activates_at,
+                    award.expires_at,
+                )
+            else:
+                lot.rules = (*lot.rules, award.rule)
+                lot.granted += award.points
+    if event.occurred_at <= at:
+        for number, expires_at in getattr(event, "lot_expiries", ()):
+            lots[number].expires_at = expires_at
+    for posting in event.postings:
+        if posting.lot != NO_LOT and posting.effective_at <= at:
+            lot = lots[posting.lot]
+            if posting.account == "pending":
+                lot.pending += posting.points
+            elif posting.account == "available":
+                lot.available += posting.points
+            elif posting.account == "reserved":
+                lot.reserved += posting.points

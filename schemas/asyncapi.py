@@ -1,0 +1,157 @@
+"""The AsyncAPI 3.0 document: which topics there are, what goes over them and how it is keyed.
+
+Generated from the same types as the JSON Schema files. Payload schemas are in the draft-07 dialect
+that AsyncAPI reads by default, so a description never stands beside a `$ref` there.
+"""
+
+from typing import Any
+
+from schemas.inputs import TOPIC_OF_TYPE
+from schemas.json_schema import INPUT_STRUCTS, input_components
+from schemas.texts import INTERNAL_PREFIXES, NOT_ACCEPTED_YET, TITLES
+
+VERSION = "1.0.0"
+"""Version of the contracts: the last number for texts, the middle one for optional fields; a
+change of meaning is a new event type (`.v2`), never a new first number alone."""
+
+KAFKA_BINDING = "0.5.0"
+"""Version of AsyncAPI's Kafka bindings that the document uses."""
+
+PARTITIONS_DEFAULT = 8
+"""Partitions of a topic unless POINTS_PARTITIONS says otherwise: the same for all topics."""
+
+GROUP_DEFAULT = "points-ledger"
+"""The ledger's consumer group unless POINTS_GROUP says otherwise."""
+
+CONTENT_TYPE = "application/cloudevents+json"
+
+_DESCRIPTION = (
+    "What the points ledger reads. CloudEvents 1.0 as structured JSON; the binary mode (attributes"
+    " in ce_ headers, data as value) is read too. The record's key is the event's subject, the"
+    " member_id; a purchase without a member is keyed by its order_id. All topics have the same"
+    " number of partitions, and the partitioner is murmur2, the Java client's default: clients on"
+    " librdkafka set partitioner=murmur2_random, or one member's events of different topics meet"
+    " in different partitions. Events of one member are decided in the order in which they arrive."
+)
+_KEY = {
+    "type": "string",
+    "pattern": "^[A-Za-z0-9._:-]{1,128}$",
+    "description": "The subject (member_id); the order_id of an anonymous purchase.",
+}
+_CHANNEL_TEXTS = {
+    "purchases": "Purchases and returns, from tills and shops.",
+    "referrals": "Referrals, from the app or the CRM.",
+    "surveys": "Completed surveys, from the survey tool.",
+    "activities": "Reviews, visits and the like. Part of the contract, not consumed yet.",
+    "members": "Profiles, from the CRM.",
+    "effects": "Rewards on other accounts. Written and read by the ledger; not for producers.",
+}
+
+
+def document(examples: dict[str, object]) -> dict[str, Any]:
+    """The whole document; `examples`: one valid event per type."""
+    types = list(TOPIC_OF_TYPE)
+    topics = list(dict.fromkeys(TOPIC_OF_TYPE.values()))
+    schemas = input_components(types, "#/components/schemas/{name}")
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Points Ledger",
+            "version": VERSION,
+            "description": _DESCRIPTION,
+            "license": {
+                "name": "Apache-2.0",
+                "url": "https://www.apache.org/licenses/LICENSE-2.0",
+            },
+        },
+        "defaultContentType": CONTENT_TYPE,
+        "servers": {
+            "kafka": {
+                "host": "{bootstrap}",
+                "protocol": "kafka",
+                "description": "The Kafka cluster of POINTS_KAFKA_BOOTSTRAP.",
+                "variables": {"bootstrap": {"default": "localhost:9092"}},
+            }
+        },
+        "channels": {topic: _channel(topic) for topic in topics},
+        "operations": _operations(topics),
+        "components": {
+            "messages": {name: _message(name, examples[name]) for name in types},
+            "schemas": {name: _draft_07(schema) for name, schema in schemas.items()},
+        },
+    }
+
+
+def _types_of(topic: str) -> list[str]:
+    return [name for name, on in TOPIC_OF_TYPE.items() if on == topic]
+
+
+def _channel(topic: str) -> dict[str, Any]:
+    return {
+        "address": topic,
+        "title": topic,
+        "description": _CHANNEL_TEXTS[topic],
+        "servers": [{"$ref": "#/servers/kafka"}],
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in _types_of(topic)},
+        "bindings": {
+            "kafka": {
+                "topic": topic,
+                "partitions": PARTITIONS_DEFAULT,
+                "bindingVersion": KAFKA_BINDING,
+            }
+        },
+    }
+
+
+def _operations(topics: list[str]) -> dict[str, Any]:
+    operations: dict[str, Any] = {}
+    for topic in topics:
+        names = [name for name in _types_of(topic) if name not in NOT_ACCEPTED_YET]
+        if not names:
+            continue
+        operations[f"read-{topic}"] = _operation("receive", topic, names) | {
+            "bindings": {
+                "kafka": {
+                    "groupId": {"type": "string", "default": GROUP_DEFAULT},
+                    "bindingVersion": KAFKA_BINDING,
+                }
+            }
+        }
+        if all(name.startswith(INTERNAL_PREFIXES) for name in names):
+            operations[f"write-{topic}"] = _operation("send", topic, names)
+    return operations
+
+
+def _operation(action: str, topic: str, names: list[str]) -> dict[str, Any]:
+    verb = "reads" if action == "receive" else "writes"
+    return {
+        "action": action,
+        "summary": f"The ledger {verb} {topic}.",
+        "channel": {"$ref": f"#/channels/{topic}"},
+        "messages": [{"$ref": f"#/channels/{topic}/messages/{name}"} for name in names],
+    }
+
+
+def _message(name: str, example: object) -> dict[str, Any]:
+    struct = INPUT_STRUCTS[name].__name__
+    return {
+        "name": name,
+        "title": TITLES[name],
+        "summary": f"CloudEvents type {name}.",
+        "contentType": CONTENT_TYPE,
+        "payload": {"$ref": f"#/components/schemas/{struct}"},
+        "examples": [{"name": "valid", "payload": example}],
+        "bindings": {"kafka": {"key": _KEY, "bindingVersion": KAFKA_BINDING}},
+    }
+
+
+def _draft_07(node: Any) -> Any:
+    """In draft-07 what stands beside a `$ref` is ignored: put the reference into `allOf`."""
+    if isinstance(node, list):
+        return [_draft_07(child) for child in node]
+    if not isinstance(node, dict):
+        return node
+    node = {key: _draft_07(child) for key, child in node.items()}
+    if "$ref" in node and len(node) > 1:
+        node["allOf"] = [{"$ref": node.pop("$ref")}]
+    return node

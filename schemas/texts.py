@@ -1,0 +1,109 @@
+"""The words of the contracts: a title for each event type, a sentence for each field.
+
+Kept beside the types and not in them, so that the types stay readable. The generated JSON Schema
+and AsyncAPI files carry these texts; a test fails when a field has none or a text has no field.
+"""
+
+TITLES: dict[str, str] = {
+    "purchase.completed.v1": "A purchase was paid",
+    "purchase.returned.v1": "Goods came back",
+    "referral.registered.v1": "A member was brought in by another",
+    "survey.completed.v1": "A survey was completed",
+    "activity.completed.v1": "A member did something worth points",
+    "member.enrolled.v1": "A member joined",
+    "member.updated.v1": "A member's profile changed",
+    "member.erased.v1": "A member asked to be forgotten",
+    "effect.reward.v1": "A reward from a decision on another account",
+    "effect.revoke.v1": "A reward is taken back",
+    "command.reserve.v1": "Hold points for a redemption",
+    "command.confirm.v1": "Spend a reservation",
+    "command.cancel.v1": "Release a reservation",
+}
+"""One title per CloudEvents `type`."""
+
+INTERNAL_PREFIXES = ("effect.", "command.")
+"""Types that the ledger writes, or that enter by its interfaces: never published by others."""
+
+NOT_ACCEPTED_YET = frozenset({"activity.completed.v1"})
+"""Types of the contract that this version does not consume yet."""
+
+FIELDS: dict[str, str] = {
+    # the envelope
+    "type": "What happened: the CloudEvents type.",
+    "specversion": "Version of CloudEvents.",
+    "id": "The producer's id of this event; unique within its source.",
+    "source": "Who produced the event, for instance /pos/store-12.",
+    "time": "When it happened in the world: RFC 3339 with an offset, from 1970 to 2200.",
+    "datacontenttype": "Media type of data.",
+    "subject": "The member_id, and the record's key.",
+    "data": "What happened.",
+    "PurchaseCompleted.subject": (
+        "The member_id, and the record's key. Without it the purchase is anonymous, counted for"
+        " participation only, and the key is the order_id."
+    ),
+    "ReferralRegistered.subject": "The member_id of the referee, and the record's key.",
+    "RewardGranted.id": "shard:position:n of the decision that caused it.",
+    "RewardRevoked.id": "shard:position:n of the decision that caused it.",
+    # purchases
+    "PurchaseData.order_id": (
+        "Unique over all stores of the program (who numbers per store puts the store in front)."
+        " The same order again is a duplicate; other content under it is refused."
+    ),
+    "PurchaseData.store_id": "The store, till group or shop where it was sold.",
+    "PurchaseData.channel": "How it was sold: store, web, app, phone and so on.",
+    "PurchaseData.currency": "The program's currency.",
+    "PurchaseData.lines": "What was bought, in the order of the receipt.",
+    "PurchaseData.region": "The store's region, when rules ask for it.",
+    "PurchaseData.payment_type": "How it was paid: card, cash and so on.",
+    "PurchaseData.partner_id": "The partner that sold it, in a coalition program.",
+    "PurchaseData.redemption_id": "The reservation whose points paid a part of it.",
+    "PurchaseData.promo_codes": "Promo codes that the member gave.",
+    "PurchaseLine.line_id": "Unique within the order; returns name it.",
+    "PurchaseLine.sku": "The article.",
+    "PurchaseLine.amount": (
+        "What the customer paid for the line in money, in minor units (12990 for 129.90): after"
+        " discounts, tax included, without what points paid."
+    ),
+    "PurchaseLine.quantity": "Pieces or kilograms, at most three places; 1 when left out.",
+    "PurchaseLine.category": "The article's category, when rules ask for it.",
+    "PurchaseLine.brand": "The article's brand, when rules ask for it.",
+    "ReturnData.order_id": "The order that the goods came from.",
+    "ReturnData.return_id": "The return's own number; the same one again is a duplicate.",
+    "ReturnData.lines": "What came back; left out: all that is left of the order.",
+    "ReturnedLine.line_id": "The order's line.",
+    "ReturnedLine.amount": "Money given back for it, in minor units; 0 for a line that cost 0.",
+    # referrals, surveys, activities
+    "ReferralData.referrer_id": "The member who brought the subject in.",
+    "ReferralData.code": "The referral code that was used.",
+    "SurveyData.survey_id": "The survey, as the program names it.",
+    "SurveyData.completion_id": "This completion; the same one again is a duplicate.",
+    "SurveyData.score": "The score given, for instance 0 to 10; the answers do not come here.",
+    "ActivityData.activity": "What was done, as the program names it: review, visit, app-install.",
+    "ActivityData.reference": "What it was done to; counts once per activity and reference.",
+    "ActivityData.store_id": "Where it was done.",
+    # members
+    "MemberData.profile": "What the CRM tells of the member; kept in an erasable table only.",
+    "Profile.birthday": "Date of birth; null forgets it, left out keeps it.",
+    "Profile.region": "Region of residence; null forgets it, left out keeps it.",
+    "Profile.tags": "All tags of the member; null forgets them, left out keeps them.",
+    "Profile.consents": "All consents given; null forgets them, left out keeps them.",
+    "ErasureData.reason": "For the audit; holds no personal data.",
+    # effects
+    "RewardEffectData.kind": "What the reward is for.",
+    "RewardEffectData.referee_id": "The member whose purchase qualified.",
+    "RewardEffectData.order_id": "The purchase that qualified.",
+    "RewardEffectData.points": "The reward.",
+    "RewardEffectData.program_version": "The program version that decided it.",
+    "RevokeEffectData.kind": "What the reward was for.",
+    "RevokeEffectData.referee_id": "The member whose purchase no longer qualifies.",
+    "RevokeEffectData.order_id": "The purchase that no longer qualifies.",
+    # commands
+    "ReserveData.reservation_id": "The client's number of the reservation.",
+    "ReserveData.points": "How many points to hold.",
+    "ReserveData.ttl_seconds": "Seconds until it lapses; left out: the program's reservation_ttl.",
+    "ConfirmData.reservation_id": "The reservation to spend.",
+    "ConfirmData.points": "How many of its points to spend; left out: all.",
+    "ConfirmData.order_id": "The purchase that the points pay for.",
+    "CancelData.reservation_id": "The reservation to release.",
+}
+"""A sentence per field, by `Struct.field`, or by `field` alone for the envelope."""

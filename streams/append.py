@@ -1,0 +1,198 @@
+"""How a batch gets through the ledger's one door, whatever the database does.
+
+Transient failures: the same batch again, in place, with growing and jittered pauses; for too long,
+and the worker stops (its supervisor restarts it, it resumes at the stored offset). Any other
+failure: the batch is halved until one record is left, and that becomes a dead letter. When more
+than a few records fail for reasons of ours, the worker stops: a bug must not dead-letter a day.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import psycopg
+import structlog
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    RetryError,
+    retry_if_exception,
+    stop_after_delay,
+    wait_random_exponential,
+)
+
+from ledger.errors import AppendFailed, DatabaseUnavailable, LedgerError, WorkerStopped
+from ledger.received import (
+    INTERNAL_ERROR,
+    Outcome,
+    Received,
+    SourcePosition,
+    internal_errors,
+    undecodable,
+)
+from streams.metrics import Metrics
+
+RETRY_FIRST_SECONDS = 0.1
+"""Longest first pause: a deadlock or a failed-over connection is over by then."""
+
+RETRY_PAUSE_MAX_SECONDS = 5.0
+"""Longest pause: how late the return of the database is noticed."""
+
+RETRY_GIVE_UP_SECONDS = 120.0
+"""Then the worker stops. Longer than a PostgreSQL failover or restart; short enough that the group
+is not kept waiting by a worker that has lost its network."""
+
+INTERNAL_PERCENT_MAX = 5
+"""Of the latest records, at most so many may fail for reasons of ours."""
+
+INTERNAL_WINDOW_RECORDS = 100
+"""Over so many records at least is that share taken, so that one in a quiet hour is not 100 %."""
+
+log = structlog.get_logger(__name__)
+
+
+class Door(Protocol):
+    """The ledger's door (`ledger.application.Ledger`)."""
+
+    async def handle(
+        self, inputs: Sequence[Received], source: SourcePosition | None = None
+    ) -> list[Outcome]:
+        """Decide and append; see there."""
+
+
+class Cursor(Protocol):
+    """Who knows the offsets that go with a part of a batch."""
+
+    def position(self, part: Sequence[Received]) -> SourcePosition:
+        """The moves that storing `part` makes."""
+
+    def appended(self, position: SourcePosition) -> None:
+        """They are made."""
+
+
+class InternalErrors:
+    """Counts failures of ours among the latest records, over all partitions."""
+
+    def __init__(self) -> None:
+        self._latest: deque[tuple[int, int]] = deque()
+        self._records = 0
+        self._errors = 0
+
+    def seen(self, records: int, errors: int) -> None:
+        """Raises: WorkerStopped (internal_errors) when there are too many."""
+        self._latest.append((records, errors))
+        self._records += records
+        self._errors += errors
+        while self._records - self._latest[0][0] >= INTERNAL_WINDOW_RECORDS:
+            old_records, old_errors = self._latest.popleft()
+            self._records -= old_records
+            self._errors -= old_errors
+        counted = max(self._records, INTERNAL_WINDOW_RECORDS)
+        if self._errors * 100 > counted * INTERNAL_PERCENT_MAX:
+            raise WorkerStopped(
+                f"{self._errors} of the latest {self._records} records failed with internal "
+                "errors: the worker stops so that a bug does not dead-letter a day. Read its log, "
+                "install a corrected version, then retry the dead letters with this code.",
+                "internal_errors",
+            )
+
+
+class LedgerAppender:
+    """Appends batches through the door, as often as it takes."""
+
+    def __init__(
+        self,
+        door: Door,
+        metrics: Metrics,
+        committed: Callable[[set[int]], None],
+        give_up_seconds: float = RETRY_GIVE_UP_SECONDS,
+    ) -> None:
+        """`committed` is told the shards that got events."""
+        self._door = door
+        self._metrics = metrics
+        self._committed = committed
+        self._give_up_seconds = give_up_seconds
+        self._internal = InternalErrors()
+
+    async def append(self, batch: Sequence[Received], cursor: Cursor) -> None:
+        """Store all of `batch`. Raises: WorkerStopped, OffsetGap."""
+        position = cursor.position(batch)
+        try:
+            outcomes = await self._handle(batch, position)
+        except LedgerError as error:
+            if not isinstance(error, AppendFailed):
+                raise
+            await self._halve(batch, cursor, error)
+        except Exception as error:
+            await self._halve(batch, cursor, error)
+        else:
+            cursor.appended(position)
+            self._metrics.outcomes(batch, outcomes)
+            shards = {o.shard for o in outcomes if o.shard is not None and o.kind == "applied"}
+            self._committed(shards)
+            self._internal.seen(len(batch), internal_errors(outcomes))
+
+    async def _halve(self, batch: Sequence[Received], cursor: Cursor, error: Exception) -> None:
+        if len(batch) > 1:
+            middle = len(batch) // 2
+            await self.append(batch[:middle], cursor)
+            await self.append(batch[middle:], cursor)
+            return
+        (one,) = batch
+        assert one.record is not None
+        if one.undecodable is not None and one.undecodable.code == INTERNAL_ERROR:
+            raise WorkerStopped(
+                f"Record {one.record.topic}/{one.record.partition} {one.record.offset} can be "
+                f"stored neither as an event nor as a dead letter ({error}): read the log.",
+                "internal_errors",
+            ) from error
+        log.error(
+            "record_dead_lettered",
+            topic=one.record.topic,
+            partition=one.record.partition,
+            offset=one.record.offset,
+            exc_info=error,
+        )
+        message = f"The ledger failed on this record ({type(error).__name__}): see its log."
+        await self.append([undecodable(one.record, INTERNAL_ERROR, "$", message)], cursor)
+
+    async def _handle(self, batch: Sequence[Received], position: SourcePosition) -> list[Outcome]:
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(is_transient),
+            wait=wait_random_exponential(RETRY_FIRST_SECONDS, RETRY_PAUSE_MAX_SECONDS),
+            stop=stop_after_delay(self._give_up_seconds),
+            before_sleep=self._before_sleep,
+        )
+        started = time.perf_counter()
+        try:
+            outcomes: list[Outcome] = await retrying(self._door.handle, batch, position)
+        except RetryError as error:
+            cause = error.last_attempt.exception()
+            raise WorkerStopped(
+                f"PostgreSQL did not take an append for {self._give_up_seconds:.0f} seconds "
+                f"({cause}): the worker stops and resumes at the stored offset when restarted.",
+                "database_gone",
+            ) from cause
+        self._metrics.batch(len(batch), time.perf_counter() - started)
+        return outcomes
+
+    def _before_sleep(self, state: RetryCallState) -> None:
+        self._metrics.retries.inc()
+        error = state.outcome.exception() if state.outcome else None
+        log.warning("append_retried", attempt=state.attempt_number, error=str(error))
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same append may succeed later: connections, deadlocks, a disk to be emptied."""
+    # Operational by psycopg's classes, but the same rows meet it again.
+    if isinstance(error, psycopg.errors.ProgramLimitExceeded):
+        return False
+    return isinstance(
+        error,
+        DatabaseUnavailable
+        | psycopg.OperationalError
+        | psycopg.InterfaceError
+        | ConnectionError
+        | TimeoutError,
+    )

@@ -1,0 +1,178 @@
+"""The effects publisher: what a decision asks of another account, sent to the topic `effects`.
+
+Reads the effects of this worker's shards by position, in the log's order, and moves a shard's
+cursor only after Kafka has them: at least once on the wire, once in effect (the target dedupes by
+the id shard:position:n). So it also publishes what earlier workers left. Woken by this worker's own
+commits, and by a poll for those of tills and of workers that died.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+import msgspec
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from ledger.core.calendar import format_instant
+from ledger.errors import LedgerError, WorkerStopped
+from schemas.decisions import Effect
+from streams.append import is_transient
+from streams.metrics import Metrics
+from streams.topics import EFFECTS
+
+EFFECTS_AT_ONCE = 500
+"""Effects read and awaited together: as many as a batch of purchases can have."""
+
+PAUSE_SECONDS = 0.05
+"""Between rounds when commits come one after the other: a reward may be that late."""
+
+POLL_SECONDS = 2.0
+"""Longest time until what others committed is looked for."""
+
+GIVE_UP_SECONDS = 600.0
+"""After so long without one good round the worker stops, so that someone looks."""
+
+SOURCE = "points-ledger"
+"""The CloudEvents source of effects."""
+
+log = structlog.get_logger(__name__)
+
+Pending = tuple[int, int, int, Effect]
+
+
+class EffectsLog(Protocol):
+    """Where effects come from (`ledger.application.Ledger`)."""
+
+    async def pending_effects(self, shard: int, limit: int) -> Sequence[Pending]:
+        """(shard, position, n, effect) after the shard's cursor, whole positions, in order."""
+
+    async def mark_effects_published(self, shard: int, position: int) -> None:
+        """Move the shard's cursor up to `position`."""
+
+
+def encode_effect(shard: int, position: int, n: int, effect: Effect) -> bytes:
+    """The CloudEvent of an effect, structured mode."""
+    return msgspec.json.encode(
+        {
+            "specversion": "1.0",
+            "id": f"{shard}:{position}:{n}",
+            "source": SOURCE,
+            "type": effect.type,
+            "time": format_instant(effect.occurred_at),
+            "subject": effect.target,
+            "data": effect.data,
+        }
+    )
+
+
+class EffectsPublisher:
+    """One per worker. `shards`: those that this worker looks after now."""
+
+    def __init__(
+        self,
+        *,
+        log: EffectsLog,
+        bootstrap: str,
+        shards: Callable[[], Iterable[int]],
+        metrics: Metrics,
+        on_fail: Callable[[LedgerError], None],
+    ) -> None:
+        self._log = log
+        self._shards = shards
+        self._metrics = metrics
+        self._on_fail = on_fail
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=bootstrap, acks="all", enable_idempotence=True, linger_ms=5
+        )
+        self._changed: set[int] = set()
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._nothing_since: float | None = None
+
+    async def start(self) -> None:
+        """Connect and begin."""
+        await self._producer.start()
+        self._task = asyncio.create_task(self._run(), name="effects")
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Finish the round in hand, at most for the grace."""
+        if self._task is not None:
+            task, self._task = self._task, None
+            self._wake.set()
+            await asyncio.wait({task}, timeout=grace_seconds)
+            task.cancel()
+        await self._producer.stop()
+
+    def committed(self, shards: Iterable[int]) -> None:
+        """This worker appended events to these shards."""
+        self._changed.update(shards)
+        self._nothing_since = None
+        self._wake.set()
+
+    def idle(self) -> bool:
+        """Whether a look at all shards since the last commit found nothing to publish."""
+        return self._nothing_since is not None
+
+    async def _run(self) -> None:
+        good_at = time.monotonic()
+        polled_at = 0.0
+        while self._task is not None:
+            all_shards = time.monotonic() - polled_at >= POLL_SECONDS
+            shards, self._changed = self._changed, set()
+            try:
+                began = time.monotonic()
+                published = await self.publish(self._shards() if all_shards else shards)
+                good_at = time.monotonic()
+                if all_shards:
+                    polled_at = good_at
+                    if not published and not self._changed:
+                        self._nothing_since = began
+            except Exception as error:
+                self._changed |= shards
+                self._metrics.effect_failures.inc()
+                log.warning("effects_not_published", error=repr(error))
+                if not _may_pass(error) or time.monotonic() - good_at > GIVE_UP_SECONDS:
+                    self._on_fail(
+                        WorkerStopped(
+                            f"Effects could not be published ({error!r}): see whether Kafka and "
+                            "PostgreSQL answer, then start the worker again; nothing is lost.",
+                            "effects_stuck",
+                        )
+                    )
+                    return
+            await asyncio.sleep(PAUSE_SECONDS)
+            await self._wait_for_commit()
+
+    async def _wait_for_commit(self) -> None:
+        try:
+            await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
+        except TimeoutError:
+            return
+        finally:
+            self._wake.clear()
+
+    async def publish(self, shards: Iterable[int]) -> int:
+        """Publish all that is pending of these shards; how many effects that was."""
+        published = 0
+        for shard in sorted(shards):
+            while pending := await self._log.pending_effects(shard, EFFECTS_AT_ONCE):
+                sent = [
+                    await self._producer.send(
+                        EFFECTS,
+                        encode_effect(shard, position, n, effect),
+                        key=effect.target.encode(),
+                    )
+                    for shard, position, n, effect in pending
+                ]
+                await asyncio.gather(*sent)
+                await self._log.mark_effects_published(shard, pending[-1][1])
+                self._metrics.effects.inc(len(pending))
+                published += len(pending)
+        return published
+
+
+def _may_pass(error: BaseException) -> bool:
+    return is_transient(error) or isinstance(error, KafkaError)

@@ -1,0 +1,288 @@
+"""One task for one partition number: merges its topics and appends batch after batch.
+
+Batches of one partition number are strictly one after the other; those of different numbers
+overlap. The task owns the queues of its topic-partitions; it is told of chunks and asked for room,
+and it never waits inside Faust's delivery. When it ends, its queues are dropped: what was not
+appended is read again from the stored offset.
+"""
+
+import asyncio
+import hashlib
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import structlog
+from faust.types import TP
+
+from ledger.errors import WorkerStopped
+from ledger.received import Received, RecordRef, SourcePosition, TopicMove
+from schemas.fields import Instant
+from streams.chunks import CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, Chunk, Room
+from streams.merge import READ, UNTIMED, WAIT, Feed, Merge, Read, Wait
+
+BATCH_RECORDS_MAX = CHUNK_RECORDS_MAX
+"""Inputs of one append."""
+
+BATCH_BYTES_MAX = CHUNK_BYTES_MAX
+"""Bytes of keys and values of one append (one larger record is a batch of its own)."""
+
+HISTORY_LOOK_SECONDS = 5.0
+"""When a history is loaded, how long to wait for word of an empty topic's end that is as new as the
+heads of the others: it comes with the next fetch, unless the clock was put back."""
+
+LOOK_AGAIN_SECONDS = 0.01
+"""How often a merge that waits for an unread topic looks whether it still has to."""
+
+log = structlog.get_logger(__name__)
+
+HighWater = Callable[[str, int], tuple[int, int] | None]
+
+
+class Appender(Protocol):
+    """Appends batches of several partition numbers at once."""
+
+    async def append(self, batch: Sequence[Received], cursor: "PartitionTask") -> None:
+        """Returns when all of the batch is stored, in one transaction or in several, having asked
+        the cursor for the moves of each and told it of them. Raises: WorkerStopped."""
+
+
+class _Topic:
+    """The queue of one topic-partition. `end`: where the last chunk accepted ended; `stored`: the
+    offset after the last record appended; `last_time`: instant of the last record merged."""
+
+    def __init__(self, topic: str, partition: int, start: int, end_known: int) -> None:
+        self.tp = TP(topic, partition)
+        self.end = start
+        self.stored = start
+        self.end_known = end_known
+        self.last_time: Instant | None = None
+        self.chunks: deque[Chunk] = deque()
+        self.open_chunk: Chunk | None = None
+        self.waited_since: float | None = None
+
+
+class PartitionTask:
+    """Merges and appends one partition number. `starts`: per topic, in the order of ties, where
+    reading starts and where the log ended at the seek."""
+
+    def __init__(
+        self,
+        partition: int,
+        starts: Mapping[str, tuple[int, int]],
+        *,
+        group: str,
+        room: Room,
+        decode: Callable[[Chunk], Feed[Received]],
+        appender: Appender,
+        slots: asyncio.Semaphore,
+        high_water: HighWater,
+        max_idle_seconds: float | None,
+        fail: Callable[[BaseException], None],
+    ) -> None:
+        self.partition = partition
+        self._group = group
+        self._room = room
+        self._decode = decode
+        self._appender = appender
+        self._slots = slots
+        self._high_water = high_water
+        self._max_idle_seconds = max_idle_seconds
+        self._fail = fail
+        self._topics = {
+            name: _Topic(name, partition, start, end) for name, (start, end) in starts.items()
+        }
+        self._merge: Merge[Received] = Merge(tuple(starts))
+        self._in_flight: Instant | None = None
+        self._arrived = asyncio.Event()
+        self._stopping = False
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to merge and append."""
+        self._task = asyncio.create_task(self._run(), name=f"partition-{self.partition}")
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Finish the batch in flight, at most for the grace; then give it up (the stored offset
+        tells how it ended)."""
+        self._stopping = True
+        self._arrived.set()
+        if self._task is not None:
+            _, late = await asyncio.wait({self._task}, timeout=grace_seconds)
+            for task in late:
+                log.warning("batch_given_up", partition=self.partition)
+                task.cancel()
+                await asyncio.wait({task}, timeout=grace_seconds)
+
+    def offer(self, chunk: Chunk) -> None:
+        """Take a chunk into the queue; never waits. Raises: WorkerStopped when it does not follow
+        the one before."""
+        topic = self._topics[chunk.topic]
+        if chunk.from_offset != topic.end:
+            raise WorkerStopped(
+                f"A chunk of {chunk.topic}/{chunk.partition} starts after offset "
+                f"{chunk.from_offset}, but {topic.end} is next: this is a bug, nothing was "
+                "skipped; restart the worker and report it.",
+                "worker_bug",
+            )
+        topic.end = chunk.next_offset
+        topic.waited_since = None
+        if chunk.records:
+            topic.chunks.append(chunk)
+        self._arrived.set()
+
+    def positions(self) -> dict[TP, int]:
+        """Per topic-partition the offset after the last record appended."""
+        return {topic.tp: topic.stored for topic in self._topics.values()}
+
+    def lag(self) -> dict[str, int]:
+        """Per topic the records between what is appended and the end of the log."""
+        return {
+            name: max(self._end(topic) - topic.stored, 0) for name, topic in self._topics.items()
+        }
+
+    def idle(self) -> bool:
+        """Whether everything that is known to be there was appended."""
+        return self._in_flight is None and not any(
+            topic.chunks or topic.open_chunk or self._unread(topic)
+            for topic in self._topics.values()
+        )
+
+    def oldest_unread(self) -> Instant | None:
+        """A time that no record read from now on is older than, as far as its topics are in
+        order; None when all topics are read to their ends; 0 when nothing is known yet."""
+        times = [] if self._in_flight is None else [self._in_flight]
+        for name, topic in self._topics.items():
+            head = self._merge.head(name)
+            if head is not None and head != UNTIMED:
+                times.append(head)
+            elif head is not None or topic.chunks or self._unread(topic):
+                times.append(topic.last_time or 0)
+        return min(times, default=None)
+
+    async def _run(self) -> None:
+        try:
+            while not self._stopping:
+                self._arrived.clear()
+                batch = self._merge.take(self._more, BATCH_RECORDS_MAX, BATCH_BYTES_MAX)
+                if batch:
+                    await self._append(batch)
+                else:
+                    await self._wait()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            self._fail(error)
+
+    async def _append(self, batch: list[Received]) -> None:
+        self._in_flight = min(received.occurred_at for received in batch)
+        try:
+            async with self._slots:
+                await self._appender.append(batch, self)
+        finally:
+            self._in_flight = None
+
+    def position(self, part: Sequence[Received]) -> SourcePosition:
+        """The move of the stored offsets that goes with `part`, which follows what was appended."""
+        moves = []
+        for name, last in {_record(received).topic: received for received in part}.items():
+            topic, record = self._topics[name], _record(last)
+            topic.last_time = last.occurred_at or topic.last_time
+            moves.append(
+                TopicMove(
+                    topic=name,
+                    from_offset=topic.stored,
+                    next_offset=record.offset + 1,
+                    last_checksum=checksum(record.key, record.value),
+                    event_time=self._oldest_of(topic),
+                )
+            )
+        return SourcePosition(group=self._group, partition=self.partition, moves=tuple(moves))
+
+    def appended(self, position: SourcePosition) -> None:
+        """The moves of `position` are stored."""
+        for move in position.moves:
+            self._topics[move.topic].stored = move.next_offset
+
+    def _oldest_of(self, topic: _Topic) -> Instant | None:
+        head = self._merge.head(topic.tp.topic)
+        if head is not None and head != UNTIMED:
+            return head
+        return topic.last_time if topic.chunks or self._unread(topic) else None
+
+    def _more(self, name: str) -> Feed[Received] | Wait | Read:
+        """What the merge gets of a topic whose records it has used up."""
+        topic = self._topics[name]
+        if topic.open_chunk is not None:
+            done = topic.open_chunk
+            topic.open_chunk = None
+            self._room.took(topic.tp, len(done.records), done.size_bytes)
+        if topic.chunks:
+            topic.open_chunk = chunk = topic.chunks.popleft()
+            return self._decode(chunk)
+        return WAIT if self._must_wait_for(topic) else READ
+
+    def _must_wait_for(self, topic: _Topic) -> bool:
+        """Whether records may come that are older than the heads here. Once the wait was too long
+        it is over until the topic's next chunk."""
+        if not self._has_work(other_than=topic):
+            return False
+        unread = self._unread(topic)
+        if unread and self._max_idle_seconds is None:
+            return True
+        if not unread and (self._max_idle_seconds is not None or self._just_seen(topic)):
+            return False
+        now = time.monotonic()
+        if topic.waited_since is None:
+            topic.waited_since = now
+        limit = HISTORY_LOOK_SECONDS if self._max_idle_seconds is None else self._max_idle_seconds
+        return now - topic.waited_since < limit
+
+    def _just_seen(self, topic: _Topic) -> bool:
+        """Whether the broker told the topic's end after it sent the heads that are here."""
+        told = self._high_water(*topic.tp)
+        sent_ms = max(
+            (
+                chunk.fetched_ms
+                for other in self._topics.values()
+                if (chunk := other.open_chunk or (other.chunks[0] if other.chunks else None))
+            ),
+            default=0,
+        )
+        return told is not None and told[1] >= sent_ms
+
+    def _has_work(self, other_than: _Topic) -> bool:
+        return any(
+            topic is not other_than
+            and (topic.chunks or self._merge.head(topic.tp.topic) is not None)
+            for topic in self._topics.values()
+        )
+
+    def _end(self, topic: _Topic) -> int:
+        told = self._high_water(*topic.tp)
+        return topic.end_known if told is None else max(told[0], topic.end_known)
+
+    def _unread(self, topic: _Topic) -> bool:
+        return self._end(topic) > topic.end
+
+    async def _wait(self) -> None:
+        waiting = any(self._has_work(other_than=topic) for topic in self._topics.values())
+        timeout = LOOK_AGAIN_SECONDS if waiting else None
+        try:
+            await asyncio.wait_for(self._arrived.wait(), timeout)
+        except TimeoutError:
+            return
+
+
+def _record(received: Received) -> RecordRef:
+    assert received.record is not None
+    return received.record
+
+
+def checksum(key: bytes | None, value: bytes | None) -> bytes:
+    """What is stored of the last record of a move, to recognise it at the next seek."""
+    digest = hashlib.sha256()
+    for part in (key, value):
+        digest.update(b"\x00" if part is None else b"\x01" + len(part).to_bytes(8, "big") + part)
+    return digest.digest()[:16]

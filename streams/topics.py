@@ -1,0 +1,121 @@
+"""The topics the worker reads: their names, their rank in a tie, and how they are created.
+
+All have the same number of partitions, because the topics of one partition number are merged.
+Nothing here changes a topic that exists: another partition number would send a member's next
+record elsewhere, so a mismatch is an error for a human.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import TopicAlreadyExistsError, for_code
+
+from ledger.errors import StartRefused
+
+CONSUMED: tuple[str, ...] = ("members", "referrals", "surveys", "purchases", "effects")
+"""What the worker consumes, in the order in which equal instants are decided (between `surveys`
+and `purchases` come `activities`, after `effects` the `commands`, once they are read)."""
+
+EFFECTS = "effects"
+"""Written by the effects publisher, read by the worker."""
+
+TOPIC_CONFIG: Mapping[str, str] = {
+    # The broker's clock bounds what `from_future` believes of a till's clock.
+    "message.timestamp.type": "LogAppendTime",
+}
+
+
+VISIBLE_SECONDS = 30.0
+"""How long new topics may take until the brokers tell of them: usually below one second."""
+
+VISIBLE_PAUSE_SECONDS = 0.1
+
+
+async def ensure_topics(bootstrap: str, partitions: int, replication: int = 1) -> None:
+    """Create the consumed topics that do not exist; what exists is checked, never changed.
+
+    Raises: StartRefused (topic_partitions_differ, topics_not_created).
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        found = await _partitions_of(admin)
+        missing = [name for name in CONSUMED if name not in found]
+        if missing:
+            await _create(admin, missing, partitions, replication)
+            found = await _visible(admin)
+        check_partitions(found, partitions)
+    finally:
+        await admin.close()
+
+
+async def topic_partitions(bootstrap: str) -> dict[str, int]:
+    """The number of partitions of each consumed topic that exists."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        return await _partitions_of(admin)
+    finally:
+        await admin.close()
+
+
+def check_partitions(found: Mapping[str, int], expected: int) -> None:
+    """Raises: StartRefused (topics_missing, topic_partitions_differ)."""
+    missing = [name for name in CONSUMED if name not in found]
+    if missing:
+        raise StartRefused(
+            f"The Kafka topics {', '.join(missing)} do not exist: create them with {expected} "
+            "partitions each, or run `points init PROGRAM`.",
+            "topics_missing",
+        )
+    for name in CONSUMED:
+        if found[name] != expected:
+            raise StartRefused(
+                f"Topic {name} has {found[name]} partitions, not the {expected} of "
+                "POINTS_PARTITIONS: every input topic must have the same number, because they are "
+                "merged by partition number. Correct the setting or recreate the topic.",
+                "topic_partitions_differ",
+            )
+
+
+async def _partitions_of(admin: AIOKafkaAdminClient) -> dict[str, int]:
+    described = await admin.describe_topics(list(CONSUMED))
+    return {
+        topic["topic"]: len(topic["partitions"]) for topic in described if topic["error_code"] == 0
+    }
+
+
+async def _visible(admin: AIOKafkaAdminClient) -> dict[str, int]:
+    """The topics once all are known to the brokers, or what is known when the time is over."""
+    deadline = time.monotonic() + VISIBLE_SECONDS
+    while True:
+        found = await _partitions_of(admin)
+        if len(found) == len(CONSUMED) or time.monotonic() > deadline:
+            return found
+        await asyncio.sleep(VISIBLE_PAUSE_SECONDS)
+
+
+async def _create(
+    admin: AIOKafkaAdminClient, names: list[str], partitions: int, replication: int
+) -> None:
+    response = await admin.create_topics(
+        [
+            NewTopic(
+                name=name,
+                num_partitions=partitions,
+                replication_factor=replication,
+                topic_configs=dict(TOPIC_CONFIG),
+            )
+            for name in names
+        ]
+    )
+    for name, code, *detail in response.topic_errors:
+        error = for_code(code)
+        if code != 0 and error is not TopicAlreadyExistsError:
+            raise StartRefused(
+                f"Kafka did not create topic {name} ({error.__name__} {detail or ''}): "
+                "create it by hand, or give this user the right to.",
+                "topics_not_created",
+            )

@@ -1,0 +1,244 @@
+"""One worker process from start to stop: puts the parts together and takes them apart in order.
+
+A stop (SIGTERM, SIGINT, idle, or an error) finishes the batches in flight, tells Kafka how far they
+went, and leaves the group; only then is the database closed. An error stops the worker with its
+sentence: the supervisor restarts it, and it resumes at the stored offsets.
+"""
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+from msgspec import Struct
+
+from ledger.application import Ledger
+from ledger.errors import LedgerError, StartRefused, WorkerStopped
+from ledger.settings import Settings
+from schemas.fields import Instant
+from streams.app import PointsApp, make_app
+from streams.append import LedgerAppender
+from streams.checks import check_program, check_shards, check_topics
+from streams.delivery import FINISH_SECONDS, StreamDelivery
+from streams.effects import EffectsPublisher
+from streams.http import Probes
+from streams.intake import Intake
+from streams.metrics import Metrics
+from streams.scheduler import Scheduler
+from streams.watchdog import Watchdog
+
+GROUP_COMMIT_SECONDS = 5.0
+"""How often Kafka is told how far we are, for its lag tools."""
+
+LOOK_SECONDS = 0.1
+"""How often the worker looks whether it is idle, and tells the watchdog that it lives."""
+
+APP_STOP_SECONDS = 20.0
+"""What leaving the group may take."""
+
+log = structlog.get_logger(__name__)
+
+
+class Options(Struct, frozen=True):
+    """How one worker runs. `history`: the past is loaded (DOMAIN "Time"). `until_idle_seconds`:
+    stop once everything is read and nothing came for so long; None is for ever."""
+
+    history: bool = False
+    until_idle_seconds: float | None = None
+
+
+def now() -> Instant:
+    """The wall clock."""
+    return time.time_ns() // 1_000
+
+
+class Worker:
+    """`run` is the whole life of it. `started` is told the port of the probes."""
+
+    def __init__(
+        self, settings: Settings, options: Options, started: Callable[[int], None]
+    ) -> None:
+        if settings.kafka_bootstrap is None:
+            raise StartRefused(
+                "No Kafka is set: run `points up`, or set POINTS_KAFKA_BOOTSTRAP.", "no_kafka"
+            )
+        self._bootstrap: str = settings.kafka_bootstrap
+        self._settings = settings
+        self._options = options
+        self._started = started
+        self._stop = asyncio.Event()
+        self._error: LedgerError | None = None
+        self._stopping = False
+        self.metrics = Metrics()
+
+    def stop(self) -> None:
+        """Ask for a graceful stop."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Until stopped. Raises: StartRefused before anything was consumed; WorkerStopped and other
+        LedgerErrors for what stopped it."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        ledger = await Ledger.open(self._settings)
+        try:
+            await self._check(ledger)
+            await self._consume(ledger)
+        finally:
+            await ledger.close()
+        if self._error is not None:
+            raise self._error
+
+    async def _check(self, ledger: Ledger) -> None:
+        identity = ledger.identity
+        check_shards(identity.shards, self._settings.partitions)
+        check_program(
+            identity.currency, [program.form.currency for _, program in ledger.programs.versions]
+        )
+        await check_topics(self._bootstrap, self._settings.partitions)
+
+    async def _consume(self, ledger: Ledger) -> None:
+        settings = self._settings
+        partitions, shards = settings.partitions, ledger.identity.shards
+        delivery = self._delivery(ledger)
+        effects = self.effects
+        app = make_app(settings, self._bootstrap, delivery)
+        scheduler = Scheduler(
+            ledger=ledger,
+            shards=shards,
+            stride=partitions,
+            allowed_lateness=settings.allowed_lateness_seconds * 1_000_000,
+            now=now,
+            partitions=lambda: delivery.partitions,
+            oldest_unread=delivery.oldest_unread,
+            metrics=self.metrics,
+            on_fail=self._fail,
+        )
+        watchdog = Watchdog(lambda: app.rebalancing_since)
+        self.metrics.watch(
+            lag=delivery.lag,
+            waiting=delivery.room.waiting,
+            stats=ledger.stats,
+            cache=ledger.cache,
+        )
+        probes = Probes(self.metrics, lambda: self._not_ready(app, delivery))
+        self._started(await probes.start(settings.http_port))
+        watchdog.start()
+        committing = asyncio.create_task(self._tell_kafka(app, delivery))
+        try:
+            await effects.start()
+            await app.start()
+            if not self._options.history:
+                scheduler.start()
+            await self._until_stopped(app, delivery, watchdog)
+        finally:
+            log.info("stopping", reason=str(self._error) if self._error else "asked")
+            self._stopping = True
+            watchdog.stopping()
+            committing.cancel()
+            await _quietly("scheduler", scheduler.stop(FINISH_SECONDS))
+            positions = delivery.positions()
+            await _quietly("partitions", delivery.revoked())
+            await _quietly("effects", effects.stop(FINISH_SECONDS))
+            await _quietly("group_commit", self._commit(app, positions))
+            await _quietly("faust", asyncio.wait_for(app.stop(), APP_STOP_SECONDS))
+            await _quietly("probes", probes.stop())
+            watchdog.stop()
+            log.info("stopped")
+
+    def _delivery(self, ledger: Ledger) -> StreamDelivery:
+        settings, history = self._settings, self._options.history
+        self.effects = EffectsPublisher(
+            log=ledger,
+            bootstrap=self._bootstrap,
+            shards=lambda: [
+                shard
+                for partition in delivery.partitions
+                for shard in range(partition, ledger.identity.shards, settings.partitions)
+            ],
+            metrics=self.metrics,
+            on_fail=self._fail,
+        )
+        intake = Intake(
+            partitions=settings.partitions,
+            max_clock_skew=settings.max_clock_skew_seconds * 1_000_000,
+            history=history,
+            now=now,
+            misrouted=lambda topic: self.metrics.misrouted.labels(topic).inc(),
+        )
+        delivery = StreamDelivery(
+            group=settings.group,
+            bootstrap=self._bootstrap,
+            positions=ledger,
+            decode=intake.feed,
+            appender=LedgerAppender(ledger, self.metrics, self.effects.committed),
+            metrics=self.metrics,
+            max_idle_seconds=None if history else settings.max_task_idle_ms / 1_000,
+            on_fail=self._fail,
+        )
+        return delivery
+
+    async def _until_stopped(
+        self, app: PointsApp, delivery: StreamDelivery, watchdog: Watchdog
+    ) -> None:
+        idle_since: float | None = None
+        while not self._stop.is_set():
+            watchdog.alive()
+            if app.should_stop or app.crashed:
+                self._fail(
+                    WorkerStopped(
+                        f"Faust stopped ({app.crash_reason!r}): see whether Kafka answers, then "
+                        "start the worker again.",
+                        "kafka_gone",
+                    )
+                )
+                return
+            if app.rebalancing_since is not None or not delivery.idle() or not self.effects.idle():
+                idle_since = None
+            elif idle_since is None:
+                idle_since = time.monotonic()
+            limit = self._options.until_idle_seconds
+            if limit is not None and idle_since and time.monotonic() - idle_since >= limit:
+                log.info("idle")
+                return
+            try:
+                await asyncio.wait_for(self._stop.wait(), LOOK_SECONDS)
+            except TimeoutError:
+                continue
+
+    def _fail(self, error: LedgerError) -> None:
+        """The first error is the one that counts."""
+        if self._error is None and not self._stopping:
+            self._error = error
+            log.error("worker_fails", code=error.code, message=error.message)
+        self._stop.set()
+
+    def _not_ready(self, app: PointsApp, delivery: StreamDelivery) -> str | None:
+        if self._stopping or self._stop.is_set():
+            return "the worker stops"
+        if delivery.assignments == 0:
+            return "no partitions were assigned yet"
+        if app.rebalancing_since is not None:
+            return "a rebalance is going on"
+        return None
+
+    async def _tell_kafka(self, app: PointsApp, delivery: StreamDelivery) -> None:
+        while True:
+            await asyncio.sleep(GROUP_COMMIT_SECONDS)
+            if delivery.partitions and app.rebalancing_since is None:
+                await _quietly("group_commit", self._commit(app, delivery.positions()))
+
+    async def _commit(self, app: PointsApp, positions: dict[Any, int]) -> None:
+        if positions and not await app.consumer.commit_for_lag_tools(positions):
+            self.metrics.commit_failures.inc()
+
+
+async def _quietly(what: str, work: Coroutine[Any, Any, None]) -> None:
+    """One step of a stop (or one that does not matter): its failure must not keep the next."""
+    try:
+        await work
+    except Exception as error:
+        log.warning("step_failed", step=what, error=repr(error))

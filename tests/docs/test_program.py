@@ -1,0 +1,290 @@
+"""docs/program.md says what the code says: every key, its default, what is refused; its examples."""
+
+import ast
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from typer.testing import CliRunner
+
+from cli.main import app
+from cli.program import read_program
+from ledger.core.program import expressions, form, unsupported
+from ledger.core.program.duration import Duration
+from ledger.core.program.keys import every_key
+from ledger.core.program.load import ProgramErrors, load_program
+from ledger.core.program.problems import CODES
+from ledger.errors import ProgramRefused
+from ledger.programs import check_publishable
+from tests.docs.pages import Item, blocks, items, page, sections
+
+PAGE = page("program.md")
+SECTIONS = sections(PAGE)
+EXAMPLES = blocks(PAGE, "yaml")
+SMALLEST = EXAMPLES[0]
+
+BLOCKS: dict[str, type[msgspec.Struct]] = {
+    "The whole file": form.Program,
+    "`activation`": form.ActivateAfter,
+    "`expiry`": form.ExpireBy,
+    "`earn[]`": form.EarnRule,
+    "`award`": form.Award,
+    "`award.rate`": form.Rate,
+    "`award.table[]`": form.Step,
+    "`award.multiplier`": form.Multiplier,
+    "`when`": form.When,
+    "Ranges": form.Bounds,
+    "`when.hours`": form.Hours,
+    "`when.nth_purchase`": form.Nth,
+    "`when.birthday`": form.BirthdayWindow,
+    "`lines`": form.Lines,
+    "`stacking`": form.BestOfGroup,
+    "`limits[]`": form.Limit,
+    "`valid`": form.Validity,
+    "`overrides[]`": form.Override,
+    "`tiers`": form.Tiers,
+    "`tiers.qualify_by`": form.QualifyBy,
+    "Windows": form.QualifyWindow,
+    "`tiers.levels[]`": form.Level,
+    "`tiers.downgrade`": form.Downgrade,
+    "`surveys[]`": form.Survey,
+    "`referral`": form.Referral,
+    "`referral.qualifies`": form.ReferralQualifies,
+    "What qualifies": form.Qualifies,
+    "`referral.referrer` and `referral.referee`": form.ReferralReward,
+    "`referral.referrer.share`": form.ShareOfPurchases,
+    "`referral.per_referrer`": form.ReferrerLimit,
+    "`returns`": form.Returns,
+    "`redemption`": form.Redemption,
+    "`redemption.maximum_share`": form.BasketShare,
+    "`segments[]`": form.Segment,
+    "`segments[].when`": form.SegmentWhen,
+    "`segments[].when.rfm`": form.Rfm,
+}
+"""The section of each block of the form."""
+
+NOT_YET = "Not supported yet."
+
+RULE = "- {id: base, award: {fixed: 1}"
+REFUSED = {
+    ("`activation`", "on"): "activation: {on: shipped, within: P14D}\n",
+    ("`expiry`", "after_inactivity"): "expiry: {after_inactivity: P6M}\n",
+    ("`earn[]`", "budget"): f"earn:\n{RULE}, budget: spring}}\n",
+    ("`when`", "birthday"): f"earn:\n{RULE}, when: {{birthday: {{days_after: 7}}}}}}\n",
+    ("`when`", "tag"): f"earn:\n{RULE}, when: {{tag: vip}}}}\n",
+    ("`when`", "segment"): (
+        f"earn:\n{RULE}, when: {{segment: s}}}}\n"
+        "segments: [{id: s, when: {frequency: {at_least: 1}}}]\n"
+    ),
+    ("Windows", "rolling"): (
+        "tiers: {qualify_by: {purchases: {rolling: P12M}}, levels: [{id: gold, at_least: 1}]}\n"
+    ),
+    ("`tiers.levels[]`", "welcome"): (
+        "tiers: {qualify_by: {purchases: {window: lifetime}},"
+        " levels: [{id: gold, at_least: 1, welcome: 5}]}\n"
+    ),
+    ("`surveys[]`", "counts_for_tier"): (
+        "surveys: [{id: s, award: {fixed: 1}, counts_for_tier: true}]\n"
+    ),
+    ("`surveys[]`", "budget"): "surveys: [{id: s, award: {fixed: 1}, budget: spring}]\n",
+    ("`referral`", "per_referrer"): (
+        "referral: {qualifies: {purchase: {}}, referee: {fixed: 1}, per_referrer: {times: 3}}\n"
+    ),
+    ("`referral.referrer` and `referral.referee`", "share"): (
+        "referral: {qualifies: {purchase: {}},"
+        " referrer: {share: {rate: {points: 1, per_amount: 100}}}}\n"
+    ),
+    ("`redemption`", "maximum_share"): "redemption: {maximum_share: {percent: 50}}\n",
+    ("`redemption`", "excluded_categories"): "redemption: {excluded_categories: TOBACCO}\n",
+    ("`redemption`", "per_day"): "redemption: {per_day: 1000}\n",
+    ("`segments[].when`", "region"): "segments: [{id: s, when: {region: north}}]\n",
+    ("`segments[].when`", "tag"): "segments: [{id: s, when: {tag: vip}}]\n",
+}
+"""For each key that says so: a program that uses it."""
+
+
+def completed(part: str) -> str:
+    """The smallest program with these keys instead of its own."""
+    given = set(re.findall(r"^(\w+):", part, re.MULTILINE))
+    whole = re.findall(r"^(\w+):(.*\n(?:[ -].*\n)*)", SMALLEST, re.MULTILINE)
+    return "".join(f"{key}:{rest}" for key, rest in whole if key not in given) + part
+
+
+def written(default: object) -> str:
+    """A default as one writes it in a program."""
+    return str(default).lower() if isinstance(default, bool) else str(default)
+
+
+def on_one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+# --- keys -------------------------------------------------------------------------------------
+
+
+def test_every_block_of_the_form_has_its_section() -> None:
+    structs = {
+        struct
+        for _, struct in inspect.getmembers(form, inspect.isclass)
+        if issubclass(struct, form.Strict) and struct is not form.Strict
+    }
+    assert structs == set(BLOCKS.values())
+
+
+def test_the_longer_headings_are_paths_of_the_form() -> None:
+    paths = {path for path, _ in every_key()}
+    for heading in BLOCKS:
+        for name in re.findall(r"`([a-z_.\[\]]+)`", heading):
+            end = name.removesuffix("[]")
+            assert any(path == end or path.endswith(f".{end}") for path in paths), name
+
+
+@pytest.mark.parametrize("heading", sorted(BLOCKS))
+def test_the_keys_of_a_block(heading: str) -> None:
+    listed = items(SECTIONS[heading])
+    fields = {field.encode_name: field for field in msgspec.structs.fields(BLOCKS[heading])}
+    assert list(listed) == list(fields)
+    for name, field in fields.items():
+        if field.required:
+            last = "required"
+        elif isinstance(field.default, str | int | Duration):
+            last = f"default `{written(field.default)}`"
+        else:
+            last = "optional"
+        assert listed[name].kind.endswith(f", {last}"), f"{heading}: {name} is {last}"
+
+
+@pytest.mark.parametrize("heading", sorted(BLOCKS))
+def test_the_words_that_a_key_may_be(heading: str) -> None:
+    info = msgspec.inspect.type_info(BLOCKS[heading])
+    assert isinstance(info, msgspec.inspect.StructType)
+    listed = items(SECTIONS[heading])
+    for field in info.fields:
+        item = listed[field.encode_name]
+        # A key that is a word or a block has a section of its own, which tells the words.
+        where = PAGE if "word" in item.kind else item.kind
+        missing = [word for word in words_of(field.type) if f"`{word}`" not in where]
+        assert missing == [], f"{heading}: {field.encode_name}"
+
+
+def words_of(kind: msgspec.inspect.Type) -> Iterator[str]:
+    """The words that a value may be, blocks within it left aside."""
+    match kind:
+        case msgspec.inspect.LiteralType():
+            yield from map(str, kind.values)
+        case msgspec.inspect.Metadata():
+            yield from words_of(kind.type)
+        case msgspec.inspect.VarTupleType():
+            yield from words_of(kind.item_type)
+        case msgspec.inspect.UnionType():
+            for each in kind.types:
+                yield from words_of(each)
+
+
+# --- what is refused --------------------------------------------------------------------------
+
+
+def documented_as_refused() -> set[tuple[str, str]]:
+    return {
+        (heading, item.name)
+        for heading in BLOCKS
+        for item in items(SECTIONS[heading]).values()
+        if item.text.endswith(NOT_YET)
+    }
+
+
+def test_each_key_that_is_not_supported_has_a_program_that_shows_it() -> None:
+    assert documented_as_refused() == set(REFUSED)
+
+
+@pytest.mark.parametrize(("heading", "key"), sorted(REFUSED))
+def test_it_is_refused(heading: str, key: str) -> None:
+    with pytest.raises(ProgramErrors) as refused:
+        load_program(completed(REFUSED[heading, key]), "program.yaml")
+    (problem,) = refused.value.problems
+    assert problem.code == "not_supported_yet"
+    assert problem.path.rpartition(".")[2] == key
+
+
+def test_nothing_else_is_refused() -> None:
+    """The keys that the check of unsupported parts can name are those of the page."""
+    tree = ast.parse(inspect.getsource(unsupported))
+    named: set[str] = set()
+    for loop in ast.walk(tree):
+        if isinstance(loop, ast.For) and isinstance(loop.target, ast.Name):
+            assert isinstance(loop.iter, ast.Tuple)
+            keys = {each.value for each in loop.iter.elts if isinstance(each, ast.Constant)}
+            named |= {str(key) for key in keys if loop.target.id == "key"}
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "judge.unsupported":
+            last = call.args[-1]
+            if isinstance(last, ast.Constant):
+                named.add(str(last.value))
+            else:
+                assert ast.unparse(last) == "key", "name the key in the loop `key`"
+    assert named == {key for _, key in documented_as_refused()}
+
+
+def test_the_codes_of_problems() -> None:
+    assert {item.name for item in items(SECTIONS["Codes of problems"]).values()} == set(CODES)
+
+
+def test_the_codes_of_publishing() -> None:
+    listed = items(SECTIONS["Versions"])
+    tree = ast.parse(inspect.getsource(check_publishable))
+    given = {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and re.fullmatch(r"[a-z]+(_[a-z]+)+", node.value)
+    }
+    assert set(listed) == given - {"time_zone", "effective_from"}
+
+
+# --- expressions ------------------------------------------------------------------------------
+
+
+def names_of(item: Item) -> set[str]:
+    return set(re.findall(r"`([^`]+)`", item.text))
+
+
+def test_what_expressions_may_say() -> None:
+    section = SECTIONS["Expressions"]
+    listed = items(section)
+    assert names_of(listed["purchase"]) == set(expressions.PURCHASE_FIELDS)
+    assert names_of(listed["account"]) == set(expressions.ACCOUNT_FIELDS)
+    assert names_of(listed["#"]) >= set(expressions.LINE_FIELDS)
+    functions = on_one_line(section).partition("Functions: ")[2].partition(". ")[0]
+    assert re.findall(r"`([^`]+)`", functions) == list(expressions.FUNCTIONS)
+    assert f"{expressions.EXPRESSION_LENGTH_MAX:,} characters" in section
+
+
+# --- examples ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", range(len(EXAMPLES)))
+def test_an_example_loads(number: int) -> None:
+    load_program(completed(EXAMPLES[number]), f"example {number}")
+
+
+def test_the_check_of_the_smallest_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (shown,) = blocks(PAGE, "check")
+    monkeypatch.chdir(tmp_path)
+    Path("corner-shop.yaml").write_text(SMALLEST, encoding="utf-8")
+    result = CliRunner().invoke(app, ["program", "check", "corner-shop.yaml"])
+    assert result.stdout == shown
+
+
+def test_the_check_of_a_file_with_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (wrong,) = blocks(PAGE, "yaml wrong")
+    (shown,) = blocks(PAGE, "output")
+    monkeypatch.chdir(tmp_path)
+    Path("wrong.yaml").write_text(wrong, encoding="utf-8")
+    with pytest.raises(ProgramRefused) as refused:
+        read_program(Path("wrong.yaml"))
+    message = f"error [{refused.value.code}] {refused.value.message}"
+    assert on_one_line(shown) == on_one_line(message)

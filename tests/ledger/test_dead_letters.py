@@ -1,0 +1,155 @@
+"""Dead letters: looked at, retried exactly once, discarded, erased with their member."""
+
+import asyncio
+
+import psycopg
+import pytest
+from msgspec.structs import replace
+
+from ledger.core.program.form import Program
+from ledger.errors import DeadLetterUnavailable
+from ledger.received import Received, RecordRef, received, undecodable
+from ledger.settings import Settings
+from schemas.decode import decode_record
+from tests.ledger.events import direct, erased, purchase, returned, stretch, updated
+from tests.ledger.opened import opened, run
+
+
+def test_retried_exactly_once(settings: Settings) -> None:
+    bad = undecodable(RecordRef("purchases", 0, 0, b"m1", b"?"), "not_json", "$", "Not JSON.")
+    good = received(purchase("m1", "o1"), RecordRef("purchases", 0, 0, b"m1", b"?"))
+
+    async def test() -> None:
+        async with opened(settings) as ledger:
+            await ledger.handle([bad], stretch(0, 1))
+            (letter,) = await ledger.dead_letters()
+            (again,) = await ledger.handle([bad], retry_of=letter.id)
+            assert again.kind == "dead_lettered"
+            assert (await ledger.dead_letter(letter.id)).attempts == 2
+            both = await asyncio.gather(
+                ledger.handle([good], retry_of=letter.id),
+                ledger.handle([good], retry_of=letter.id),
+                return_exceptions=True,
+            )
+            assert sorted(type(each).__name__ for each in both) == ["DeadLetterUnavailable", "list"]
+            assert (await ledger.dead_letter(letter.id)).status == "retried"
+            assert await ledger.dead_letters() == []
+            assert (await ledger.account("m1")).granted == 100
+            # One input, counted once, under its own topic.
+            assert await ledger.outcome_counts() == {("purchases", "applied"): 1}
+            with pytest.raises(DeadLetterUnavailable):
+                await ledger.handle([good], retry_of=letter.id)
+            with pytest.raises(DeadLetterUnavailable):
+                await ledger.handle([good], retry_of=999)
+            with pytest.raises(DeadLetterUnavailable):
+                await ledger.discard_dead_letter(letter.id)
+
+    run(test())
+
+
+def test_a_direct_input_can_be_retried_from_its_letter(
+    settings: Settings, program: Program
+) -> None:
+    """What was impossible yesterday (no program yet) is possible today."""
+
+    async def test() -> None:
+        async with opened(settings) as ledger:
+            await ledger.handle(direct(purchase("m1", "o1", currency="EUR")))
+            (letter,) = await ledger.dead_letters()
+            assert letter.value is not None
+            event = decode_record(letter.value)
+            assert event == purchase("m1", "o1", currency="EUR")
+            right = received(replace(event, data=replace(event.data, currency="USD")))
+            (outcome,) = await ledger.handle([right], retry_of=letter.id)
+            assert outcome.kind == "applied"
+            assert await ledger.outcome_counts() == {("direct", "applied"): 1}
+
+    run(test())
+
+
+def test_a_retried_return_waits_and_is_released(settings: Settings) -> None:
+    event = returned("m1", "o1", "r1")
+    record = RecordRef("purchases", 0, 0, b"m1", b"?")
+
+    async def test() -> None:
+        async with opened(settings) as ledger:
+            await ledger.handle([undecodable(record, "x", "$", "x")], stretch(0, 1))
+            (letter,) = await ledger.dead_letters()
+            (outcome,) = await ledger.handle([received(event, record)], retry_of=letter.id)
+            assert outcome.kind == "waiting"
+            assert await ledger.outcome_counts() == {("purchases", "waiting"): 1}
+            await ledger.handle(direct(purchase("m1", "o1")))
+            assert await ledger.outcome_counts() == {
+                ("purchases", "applied"): 1,
+                ("direct", "applied"): 1,
+            }
+
+    run(test())
+
+
+def test_discarded_ones_stay_counted(settings: Settings) -> None:
+    async def test() -> None:
+        async with opened(settings) as ledger:
+            await ledger.handle(direct(purchase("m1", "o1", at=-99)))
+            (letter,) = await ledger.dead_letters(code="no_program")
+            assert await ledger.dead_letters(code="conflict") == []
+            await ledger.discard_dead_letter(letter.id)
+            assert [each.id for each in await ledger.dead_letters("discarded")] == [letter.id]
+            assert await ledger.outcome_counts() == {("direct", "dead_lettered"): 1}
+
+    run(test())
+
+
+def test_pages(settings: Settings) -> None:
+    async def test() -> None:
+        async with opened(settings) as ledger:
+            await ledger.handle(direct(*(purchase("m1", f"o{n}", at=-99) for n in range(5))))
+            first = await ledger.dead_letters(limit=3)
+            rest = await ledger.dead_letters(limit=3, after=first[-1].id)
+            assert [len(first), len(rest)] == [3, 2]
+
+    run(test())
+
+
+def test_profiles_are_kept_apart_and_erased(settings: Settings, owner: psycopg.Connection) -> None:
+    """The log holds no profile; erasing leaves the account and nothing to compare contents with."""
+    first = updated("m1", "u1", region="North", tags=("vip",))
+
+    async def test() -> None:
+        async with opened(settings) as ledger:
+            other = updated("m1", "u1", region="South")
+            outcomes = await ledger.handle(direct(first, first, other))
+            assert [o.kind for o in outcomes] == ["applied", "duplicate", "dead_lettered"]
+            await ledger.handle(direct(updated("m1", "u2", region=None, consents=("mail",))))
+            assert owner.execute("SELECT member_id, profile FROM ledger.profiles").fetchall() == [
+                ("m1", {"tags": ["vip"], "consents": ["mail"]})
+            ]
+            again = await ledger.handle(direct(first))
+            assert again[0].kind == "duplicate"
+            leaked = owner.execute(
+                "SELECT count(*) FROM ledger.events WHERE convert_from(payload, 'UTF8')"
+                " ~ 'North|South|vip|mail'"
+            ).fetchone()
+            assert leaked == (0,)
+
+            await ledger.handle(direct(erased("m1"), updated("m1", "u3", at=6, region="North")))
+            for table in ("profiles", "member_keys", "dead_letters"):
+                left = owner.execute(f"SELECT count(*) FROM ledger.{table}".encode()).fetchone()
+                assert left == (0,)
+            assert (await ledger.handle(direct(other)))[0].kind == "duplicate"
+            leaked = owner.execute(
+                "SELECT count(*) FROM ledger.events WHERE convert_from(payload, 'UTF8') ~ 'North'"
+            ).fetchone()
+            assert leaked == (0,)
+
+    run(test())
+
+
+def test_a_letter_without_value(settings: Settings) -> None:
+    async def test() -> None:
+        async with opened(settings) as ledger:
+            await ledger.handle([Received()])
+            (letter,) = await ledger.dead_letters()
+            assert (letter.value, letter.source) == (None, "direct")
+
+    run(test())

@@ -1,0 +1,236 @@
+"""A log to fold, written by the ledger's own decisions and no worker: quick to make, in any order.
+
+Events are decided by the pure core and stored as the recorder stores them, except for the hash
+chain, which projections do not look at.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import msgspec
+import psycopg
+
+from ledger.accounts import account_id_of
+from ledger.core.account import Account
+from ledger.core.calendar import from_instant, to_instant
+from ledger.core.decide import decide
+from ledger.core.program.canonical import canonical, version_of
+from ledger.core.program.compiled import compile_program
+from ledger.core.program.form import Program
+from ledger.core.program.load import load_program
+from ledger.core.program.timeline import Timeline
+from ledger.sharding import SYSTEM_MEMBER, SYSTEM_SHARD, shard_of
+from schemas.decisions import Decision, ProgramPublished, RfmBoundsSet
+from schemas.fields import Instant
+from schemas.inputs import (
+    ConfirmData,
+    InputEvent,
+    PointsReserve,
+    PurchaseCompleted,
+    PurchaseData,
+    PurchaseLine,
+    PurchaseReturned,
+    ReservationConfirm,
+    ReserveData,
+    ReturnData,
+    ReturnedLine,
+    SurveyCompleted,
+    SurveyData,
+)
+
+SHARDS = 4
+NEW_YEAR = datetime(2017, 1, 1, tzinfo=UTC)
+
+PROGRAM = """
+program: shop
+currency: USD
+time_zone: UTC
+effective_from: 2016-01-01T00:00:00Z
+point_value: 1
+activation: {after: P7D}
+expiry: {after: P6M}
+earn:
+  - id: base
+    award: {rate: {points: 1, per_amount: 100}}
+  - id: fresh
+    lines: {category: [FRESH]}
+    award: {rate: {points: 1, per_amount: 100}}
+    expiry: {after: P3M}
+  - id: gold-bonus
+    when: {tier: gold}
+    award: {multiplier: {of: base, by: "1.5"}}
+  - id: weekly
+    when: {purchase_amount: {at_least: 5000}}
+    award: {fixed: 50}
+    limits: [{times: 1, per: iso_week}]
+tiers:
+  qualify_by: {amount_spent: {window: calendar_year}}
+  levels:
+    - {id: silver, at_least: 50000}
+    - {id: gold, at_least: 100000}
+  downgrade: {to: to_qualified, grace: P1M}
+surveys:
+  - id: household
+    award: {fixed: 200}
+    activation: immediately
+returns: {policy: debt}
+redemption: {minimum: 10, step: 10, reservation_ttl: PT30M, restore_grace: P7D}
+segments:
+  - {id: lapsed, when: {recency_days: {at_least: 60}}}
+  - {id: regular, when: {frequency: {at_least: 3}, recency_days: {at_most: 30}}}
+  - {id: rich, when: {balance: {at_least: 100}}}
+  - {id: spender, when: {monetary: {at_least: 20000}, tier: [none, silver]}}
+  - {id: fresh-buyer, when: {category_bought: FRESH}}
+  - {id: champions, when: {rfm: {recency: [4, 5], frequency: [4, 5], monetary: [4, 5]}}}
+"""
+
+
+def program(text: str = PROGRAM) -> Program:
+    """The tests' program, loaded as a user's file is."""
+    return load_program(text, "shop.yaml")
+
+
+def day(days: float) -> datetime:
+    """So many days into 2017."""
+    return NEW_YEAR + timedelta(days=days)
+
+
+def purchase(
+    order: str, at: datetime, amounts: Sequence[int] = (1000,), category: str | None = None
+) -> PurchaseCompleted:
+    """A purchase of one line per amount."""
+    lines = tuple(
+        PurchaseLine(f"l{n}", f"sku{n}", amount, Decimal(1), category)
+        for n, amount in enumerate(amounts, 1)
+    )
+    return PurchaseCompleted(
+        specversion="1.0",
+        id=f"p-{order}",
+        source="test",
+        time=at,
+        data=PurchaseData(order, "7", "store", "USD", lines),
+    )
+
+
+def give_back(order: str, at: datetime, lines: dict[str, int] | None = None) -> PurchaseReturned:
+    """A return of some lines, or of the whole order."""
+    returned = lines and tuple(ReturnedLine(line, amount) for line, amount in lines.items())
+    return PurchaseReturned(
+        specversion="1.0",
+        id=f"r-{order}-{at.isoformat()}",
+        source="test",
+        time=at,
+        subject="any",
+        data=ReturnData(order, f"r-{order}-{at:%Y%m%dT%H%M%S}", returned or None),
+    )
+
+
+def survey(member: str, at: datetime) -> SurveyCompleted:
+    """The household survey, completed."""
+    return SurveyCompleted(
+        specversion="1.0",
+        id=f"s-{member}",
+        source="test",
+        time=at,
+        subject=member,
+        data=SurveyData("household", f"c-{member}"),
+    )
+
+
+def reserve(reservation: str, at: datetime, points: int) -> PointsReserve:
+    """A till holds points."""
+    return PointsReserve(
+        specversion="1.0",
+        id=f"hold-{reservation}",
+        source="till",
+        time=at,
+        subject="any",
+        data=ReserveData(reservation, points),
+    )
+
+
+def confirm(reservation: str, at: datetime) -> ReservationConfirm:
+    """The points held are spent."""
+    return ReservationConfirm(
+        specversion="1.0",
+        id=f"spend-{reservation}",
+        source="till",
+        time=at,
+        subject="any",
+        data=ConfirmData(reservation),
+    )
+
+
+class Log:
+    """Appends decisions to the log of a created ledger, over the owner's connection."""
+
+    def __init__(self, connection: psycopg.Connection, form: Program) -> None:
+        self.connection = connection
+        self.program_id = form.program
+        compiled = compile_program(form)
+        self.versions: list[tuple[Instant, object]] = [(compiled.effective_from, compiled)]
+        self.programs = Timeline(self.versions)  # type: ignore[arg-type]
+        self.accounts: dict[str, Account] = {}
+        self.system_version = self._head(SYSTEM_SHARD)
+
+    def _head(self, shard: int) -> int:
+        row = self.connection.execute(
+            "SELECT position FROM ledger.heads WHERE shard = %s", [shard]
+        ).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def take(self, member: str, event: InputEvent) -> list[Decision]:
+        """Decide on an input and append what was decided."""
+        account = self.accounts.setdefault(member, Account.new(member))
+        version = account.version
+        events = decide(account, event, to_instant(event.time), self.programs)
+        self._append(shard_of(member, SHARDS), member, version, events)
+        return list(events)
+
+    def publish(self, form: Program) -> None:
+        """Append another program version to the system shard."""
+        compiled = compile_program(form)
+        self.versions.append((compiled.effective_from, compiled))
+        self.programs = Timeline(self.versions)  # type: ignore[arg-type]
+        self.system(
+            ProgramPublished(
+                occurred_at=compiled.effective_from,
+                version=version_of(form),
+                effective_from=compiled.effective_from,
+                content=msgspec.Raw(canonical(form)),
+            )
+        )
+
+    def system(self, event: ProgramPublished | RfmBoundsSet) -> None:
+        """Append an event to the system shard."""
+        self._append(SYSTEM_SHARD, SYSTEM_MEMBER, self.system_version, [event])
+        self.system_version += 1
+
+    def _append(self, shard: int, member: str, version: int, events: Sequence[Decision]) -> None:
+        account_id = account_id_of(self.program_id, member)
+        with self.connection.transaction(), self.connection.cursor() as cursor:
+            position = self._head(shard)
+            cursor.executemany(
+                "INSERT INTO ledger.events VALUES (%s, %s, %s, %s, %s, %s, %s, now(), %s, %s, %s)",
+                [
+                    (
+                        shard,
+                        position + n,
+                        account_id,
+                        member,
+                        version + n,
+                        type(event).__name__,
+                        from_instant(event.occurred_at),
+                        len(event.effects),
+                        msgspec.json.encode(event),
+                        b"\0" * 32,
+                    )
+                    for n, event in enumerate(events, 1)
+                ],
+            )
+            cursor.execute(
+                "UPDATE ledger.heads SET position = position + %s WHERE shard = %s",
+                [len(events), shard],
+            )

@@ -1,0 +1,173 @@
+"""Folding gives the same bytes whatever the batch, the order of shards or who folded when."""
+
+import threading
+
+import pytest
+
+from ledger.core.calendar import to_instant
+from projections import folding, positions
+from projections.cache import MemberCache
+from projections.connection import connect
+from projections.errors import LogDamaged
+from projections.folding import Folder
+from projections.rebuild import rebuild
+from projections.rfm import compute_bounds
+from projections.runner import Runner, read_models
+from projections.tables import truncate
+from schemas.decisions import RfmBoundsSet
+from tests.projections.conftest import Shop
+from tests.projections.history import catch_up, dump, empty, folded_anew, write_history
+from tests.projections.log_writer import PROGRAM, day, program, purchase
+
+LATER = PROGRAM.replace("2016-01-01", "2017-10-01").replace("at_least: 60}", "at_least: 30}")
+LATER = LATER.replace("grace: P1M", "grace: P2M")
+
+OTHER_BOUNDS = RfmBoundsSet(
+    occurred_at=to_instant(day(150)),
+    as_of=to_instant(day(150)),
+    members=3,
+    recency_days=(5, 10, 20, 40),
+    frequency=(1, 1, 2, 3),
+    monetary=(100, 2_000, 9_000, 20_000),
+)
+
+WAIT_SECONDS = 60.0
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_batches_caches_and_shard_orders_do_not_show(shop: Shop, seed: int) -> None:
+    write_history(shop.log, seed)
+    catch_up(shop.session)
+    first = dump(shop.session)
+    assert all(first[name] for name in first if name != "rfm_bounds")
+    for batch_events, cached in ((1, 100), (7, 2), (50, 1)):
+        empty(shop.session)
+        folder = Folder(read_models(), MemberCache(cached), batch_events)
+        catch_up(shop.session, folder)
+        assert dump(shop.session) == first
+    empty(shop.session)
+    folder = Folder(read_models(), batch_events=5)
+    positions.ensure(shop.session, list(folder.models))
+    for shard in (3, 1, -1, 0, 2):
+        while folder.cycle(shop.session, [shard]):
+            pass
+    assert dump(shop.session) == first
+
+
+def test_folding_as_the_log_grows_is_folding_it_afterwards(shop: Shop) -> None:
+    folder = Folder(read_models(), MemberCache(5))
+    for part in range(8):
+        write_history(shop.log, part, inputs=15, first=part * 15)
+        catch_up(shop.session, folder)
+    assert dump(shop.session) == folded_anew(shop)
+
+
+def test_a_program_version_and_bounds_recompute_every_member(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folding, "REFRESH_ACCOUNTS", 3)
+    folder = Folder(read_models())
+    write_history(shop.log, 1, members=30, inputs=90)
+    catch_up(shop.session, folder)
+    before = dump(shop.session)
+    shop.log.publish(program(LATER))
+    catch_up(shop.session, folder)
+    assert dump(shop.session)["segment_intervals"] != before["segment_intervals"]
+    shop.log.system(compute_bounds(shop.session, to_instant(day(200))))
+    assert folder.cycle(shop.session, [-1])
+    assert folder.cycle(shop.session, [1]), "a page of the refresh"
+    # In the middle of the refresh another event of the system shard: the refresh begins again.
+    shop.log.system(OTHER_BOUNDS)
+    write_history(shop.log, 2, members=30, inputs=20, first=90)
+    catch_up(shop.session, folder)
+    after = dump(shop.session)
+    assert "champions" in after["segment_intervals"]
+    assert after == folded_anew(shop)
+
+
+def test_two_runners_at_once_fold_everything_once(shop: Shop) -> None:
+    write_history(shop.log, 3, members=40, inputs=300)
+    runners = [Runner(shop.url, batch_events=5) for _ in range(3)]
+    failures: list[BaseException] = []
+
+    def run(runner: Runner) -> None:
+        try:
+            runner.run(until_caught_up=True)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=run, args=[runner]) for runner in runners]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(WAIT_SECONDS)
+        assert not thread.is_alive()
+    assert not failures
+    assert dump(shop.session) == folded_anew(shop)
+
+
+def test_a_model_is_rebuilt_alone_and_joins_the_others(shop: Shop) -> None:
+    write_history(shop.log, 4)
+    folder = catch_up(shop.session)
+    first = dump(shop.session)
+    seen: list[tuple[int, int]] = []
+    for name in ("balances", "tiers", "segments"):
+        rebuild(shop.url, name, lambda done, total: seen.append((done, total)))
+        assert seen[-1][0] == seen[-1][1]
+        assert dump(shop.session) == first
+    write_history(shop.log, 5, inputs=20, first=160)
+    catch_up(shop.session, folder)
+    assert dump(shop.session) == folded_anew(shop)
+
+
+def test_a_running_folder_goes_on_after_a_rebuild_was_begun_elsewhere(shop: Shop) -> None:
+    write_history(shop.log, 6, inputs=60)
+    folder = catch_up(shop.session)
+    with connect(shop.url) as other, other.transaction():
+        positions.lock_all(other)
+        truncate(other, folder.models["segments"].tables)
+        positions.restart(other, "segments")
+    write_history(shop.log, 7, inputs=20, first=60)
+    catch_up(shop.session, folder)
+    assert dump(shop.session) == folded_anew(shop)
+
+
+def test_a_failed_transaction_changes_nothing(shop: Shop) -> None:
+    write_history(shop.log, 8, inputs=40)
+    folder = catch_up(shop.session)
+    before = dump(shop.session)
+    shop.log.take("m1", purchase("last", day(400)))
+    shop.log.connection.execute(
+        "ALTER TABLE read.segment_intervals "
+        "ADD CONSTRAINT never CHECK (member_id <> 'm1') NOT VALID"
+    )
+    with pytest.raises(Exception, match="never"):
+        catch_up(shop.session, folder)
+    assert dump(shop.session) == before
+    shop.log.connection.execute("ALTER TABLE read.segment_intervals DROP CONSTRAINT never")
+    folder.forget()
+    catch_up(shop.session, folder)
+    assert dump(shop.session) == folded_anew(shop)
+
+
+def test_a_missing_position_stops_the_folding(shop: Shop) -> None:
+    write_history(shop.log, 9, inputs=40)
+    shop.log.connection.execute("DELETE FROM ledger.events WHERE shard = 2 AND position = 3")
+    with pytest.raises(LogDamaged) as caught:
+        catch_up(shop.session)
+    assert (caught.value.code, caught.value.shard, caught.value.position) == ("log_gap", 2, 3)
+
+
+def test_an_unknown_event_stops_the_folding(shop: Shop) -> None:
+    write_history(shop.log, 9, inputs=40)
+    shop.log.connection.execute(
+        'UPDATE ledger.events SET payload = \'{"type":"Invented"}\' WHERE shard = 1 '
+        "AND position = 2"
+    )
+    with pytest.raises(LogDamaged) as caught:
+        catch_up(shop.session)
+    assert (caught.value.code, caught.value.shard, caught.value.position) == (
+        "log_undecodable",
+        1,
+        2,
+    )
