@@ -29,6 +29,9 @@ from streams.topics import topic_partitions
 COMPARED = ("available", "pending", "expired", "tier")
 """The columns in which a member must agree with the reference model."""
 
+NOTHING_YET: Mapping[str, int | str] = {"available": 0, "pending": 0, "expired": 0, "tier": "none"}
+"""A member whose account opens only after the moment asked for."""
+
 OUTCOMES = ("applied", "duplicate", "refused", "dead_lettered", "waiting")
 
 DIFFERENCES_SHOWN = 5
@@ -164,12 +167,11 @@ class Reference:
         members = sorted({*expected, *rows})
         agreeing = 0
         for member in members:
-            mine, theirs = rows.get(member), expected.get(member)
+            mine, theirs = rows.get(member, NOTHING_YET), expected.get(member, NOTHING_YET)
             wrong = [
-                f"{column} is {mine[column] if mine else 'absent'},"
-                f" the reference says {theirs[column] if theirs else 'absent'}"
+                f"{column} is {mine[column]}, the reference says {theirs[column]}"
                 for column in COMPARED
-                if (mine or {}).get(column) != (theirs or {}).get(column)
+                if mine[column] != theirs[column]
             ]
             agreeing += not wrong
             if wrong and len(differences) < DIFFERENCES_SHOWN:

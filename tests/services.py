@@ -34,8 +34,10 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded.Serv
         yield embedded.start(Path(kept))
         return
     folder = tmp_path_factory.mktemp("services")
-    with embedded.running(folder) as running:
-        yield running
+    try:
+        yield embedded.start(folder)
+    finally:
+        embedded.remove(folder)
 
 
 @pytest.fixture(scope="module")

@@ -72,7 +72,8 @@ def test_the_steps_are_those_that_are_measured() -> None:
 
 
 def test_the_paths_are_those_that_are_served() -> None:
-    reason: str | None = "a rebalance is going on"
+    going_on = "a rebalance is going on"
+    reason: str | None = going_on
     probes = Probes(METRICS, lambda: reason)
 
     def ask(port: int, path: str) -> tuple[int, bytes]:
@@ -89,9 +90,9 @@ def test_the_paths_are_those_that_are_served() -> None:
             assert await asyncio.to_thread(ask, port, "/") == (404, b"404: Not Found")
             code, text = await asyncio.to_thread(ask, port, "/metrics")
             assert (code, b"# HELP points_inputs_total" in text) == (200, True)
-            assert reason in PATHS["/readyz"].text
+            assert going_on in PATHS["/readyz"].text
             code, text = await asyncio.to_thread(ask, port, "/readyz")
-            assert (code, json.loads(text)) == (503, {"status": "not ready", "reason": reason})
+            assert (code, json.loads(text)) == (503, {"status": "not ready", "reason": going_on})
             reason = None
             for path in ("/readyz", "/livez"):
                 code, text = await asyncio.to_thread(ask, port, path)

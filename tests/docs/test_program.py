@@ -1,4 +1,4 @@
-"""docs/program.md says what the code says: every key, its default, what is refused; its examples."""
+"""docs/program.md says what the code says: every key, its default, what is refused."""
 
 import ast
 import inspect
