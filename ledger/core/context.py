@@ -7,6 +7,7 @@ a business refusal, which becomes an event of its own.
 from typing import Any
 
 import msgspec
+from msgspec import Raw
 
 from ledger.core.account import Account
 from ledger.core.calendar import add
@@ -14,7 +15,9 @@ from ledger.core.program.compiled import Compiled
 from ledger.core.program.timeline import Timeline
 from schemas.decisions import Cause, Facts, InputRefused
 from schemas.fields import Instant
-from schemas.inputs import InputEvent
+from schemas.inputs import InputEvent, MemberData
+
+NO_DATA = Raw(b"{}")
 
 
 class Refused(Exception):
@@ -71,7 +74,8 @@ class Context:
             input_type=kind,
             code=refusal.code,
             message=refusal.message,
-            data=msgspec.Raw(msgspec.json.encode(data)),
+            # A profile must not get into the log by being refused.
+            data=NO_DATA if isinstance(data, MemberData) else Raw(msgspec.json.encode(data)),
         )
 
 

@@ -11,7 +11,7 @@ from ledger.core.account import Account
 from ledger.core.calendar import add
 from ledger.core.clawback import Clawing
 from ledger.core.context import Context, Refused
-from ledger.core.fold import redemption_of
+from ledger.core.fold_orders import redemption_of
 from ledger.core.postings import Draft
 from ledger.core.program.timeline import Timeline
 from ledger.core.records import Order, OrderAward, WaitingReturn
@@ -109,7 +109,8 @@ class _Progress:
         """What of a line's share must have been taken back by now."""
         if self.whole[line]:
             return share
-        return share * self.returned[line] // self.order.amounts[line] if share else 0
+        back = self.returned[line]
+        return share * back // self.order.amounts[line] if back else 0
 
     def advance(self, line: LineReturned) -> None:
         """Take one more line of the return into account."""

@@ -6,7 +6,7 @@ at the moment of the purchase that qualified, however late it arrives.
 
 from ledger.core.clawback import Clawing
 from ledger.core.context import Context, Refused
-from ledger.core.fold import reward_source
+from ledger.core.fold_others import reward_source
 from ledger.core.postings import Draft
 from ledger.core.referrals import RULE
 from ledger.core.rules import grant

@@ -162,9 +162,7 @@ class Member:
 
     def cancel(self, when: Instant | str, name: str) -> list[AccountEvent]:
         """Give a reservation back."""
-        return self.send(
-            inputs.ReservationCancel(**self._head(when), data=inputs.CancelData(name))
-        )
+        return self.send(inputs.ReservationCancel(**self._head(when), data=inputs.CancelData(name)))
 
     def erase(self, when: Instant | str) -> list[AccountEvent]:
         """Erase the member."""

@@ -1,9 +1,8 @@
 """The worked example of the domain, with its numbers after each step."""
 
-from account_tools import Member, at, timeline
-
 from ledger.core.account import Account
 from schemas.decisions import PurchaseReturned, PurchaseRewarded
+from tests.core.account_tools import Member, at, timeline
 
 PROGRAM = """
 program: worked-example

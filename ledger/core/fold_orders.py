@@ -1,0 +1,179 @@
+"""Folding purchases and returns: the order's record, what counts for tiers, what has come back."""
+
+from msgspec.structs import replace
+
+from ledger.core.account import Account
+from ledger.core.errors import InvariantBroken
+from ledger.core.fold_counts import count, expire_at, give_back, use
+from ledger.core.records import FirstPurchase, Order, OrderAward, WaitingReturn
+from schemas.decisions import Award, Clawback, PurchaseReturned, PurchaseRewarded, ReturnWaiting
+
+
+def order_awards(awards: tuple[Award, ...], first: int) -> tuple[OrderAward, ...]:
+    """The records of those awards that have points; `first`: the index of the first."""
+    return tuple(
+        [
+            OrderAward(
+                index,
+                award.points,
+                award.lot,
+                award.lines,
+                award.counters,
+                award.counts_for_tier,
+                award.kind == "referee",
+            )
+            for index, award in enumerate(awards, first)
+            if award.points
+        ]
+    )
+
+
+def open_purchase(account: Account, event: PurchaseRewarded) -> None:
+    """Remember the order and open its awards' lots."""
+    purchase = event.purchase
+    if purchase.order_id in account.orders:
+        raise InvariantBroken(5, f"order {purchase.order_id} was applied before")
+    account.orders[purchase.order_id] = Order(
+        purchase.order_id,
+        event.occurred_at,
+        event.month,
+        event.returnable_until,
+        tuple([line.line_id for line in purchase.lines]),
+        tuple([line.amount for line in purchase.lines]),
+        len(event.awards),
+        order_awards(event.awards, 0),
+        purchase.redemption_id,
+    )
+    account.holdings.open_lots(event.awards, purchase.order_id)
+
+
+def fold_purchase(account: Account, event: PurchaseRewarded) -> None:
+    """Count a purchase: tier amounts, limits, the referral, the redemption that it names."""
+    purchase, at = event.purchase, event.occurred_at
+    amount = sum([line.amount for line in purchase.lines])
+    points = sum([award.points for award in event.awards if award.counts_for_tier])
+    count(account, event.month, amount, points, 1)
+    use(account, event.awards, at)
+    account.purchases += 1
+    if account.first_purchase is None or at < account.first_purchase.at:
+        account.first_purchase = FirstPurchase(purchase.order_id, at, amount)
+    if event.referral is not None and account.referral is not None:
+        order_id = purchase.order_id if event.referral == "qualified" else None
+        account.referral = replace(account.referral, status=event.referral, order_id=order_id)
+    # Returns that waited for this purchase are decided by the events that follow it.
+    account.waiting.pop(purchase.order_id, None)
+    spent = account.redemptions.get(purchase.redemption_id or "")
+    if spent is not None and spent.order_id is None:
+        account.redemptions[purchase.redemption_id or ""] = replace(
+            spent,
+            order_id=purchase.order_id,
+            returnable_until=max(spent.returnable_until, event.returnable_until),
+        )
+
+
+def _take_back(account: Account, order: Order, clawbacks: tuple[Clawback, ...]) -> Order:
+    gone = {award.index: award.gone for award in order.awards}
+    lots = {award.index: award.lot for award in order.awards}
+    for clawback in clawbacks:
+        gone[clawback.award] += clawback.points
+        if clawback.expired:
+            _set_against(account, lots[clawback.award], clawback.expired)
+    for award in order.awards:
+        if gone[award.index] > award.points:
+            raise InvariantBroken(
+                10, f"order {order.order_id} would lose more than award {award.index} granted"
+            )
+    return replace(
+        order,
+        awards=tuple(replace(award, gone=gone[award.index]) for award in order.awards),
+    )
+
+
+def _set_against(account: Account, lot: int, points: int) -> None:
+    left = account.expired_unspent[lot] - points
+    if left < 0:
+        raise InvariantBroken(10, f"more of lot {lot} counts as expired than expired")
+    if left:
+        account.expired_unspent[lot] = left
+    else:
+        del account.expired_unspent[lot]
+
+
+def before_return(account: Account, event: PurchaseReturned) -> None:
+    """Lots that were spent to nothing live again before points are posted back to them."""
+    restored = {p.lot for p in event.postings if p.account == "redeemed"}
+    if restored:
+        spent = account.redemptions[_redemption_of(account, event.returned.order_id)]
+        for lot, _ in spent.draws:
+            if lot.number in restored:
+                account.holdings.reopen(lot)
+    expire_at(account, event.lot_expiries)
+
+
+def _redemption_of(account: Account, order_id: str) -> str:
+    found = redemption_of(account, account.orders[order_id])
+    if found is None:
+        raise InvariantBroken(10, f"order {order_id} was not paid with points")
+    return found
+
+
+def redemption_of(account: Account, order: Order) -> str | None:
+    """The id of the redemption that paid for the order, if one did."""
+    named = account.redemptions.get(order.redemption_id or "")
+    if named is not None and named.order_id == order.order_id:
+        return order.redemption_id
+    for redemption_id, spent in account.redemptions.items():
+        if spent.order_id == order.order_id:
+            return redemption_id
+    return None
+
+
+def fold_return(account: Account, event: PurchaseReturned) -> None:
+    """Take what came back off the order, the tier amounts and the limits."""
+    order_id = event.returned.order_id
+    order = account.orders[order_id]
+    was_whole = order.wholly_returned
+    returned = list(order.returned or [0] * len(order.amounts))
+    whole = list(order.whole or [False] * len(order.amounts))
+    amount = 0
+    for line in event.lines:
+        amount += line.amount
+        returned[line.line] += line.amount
+        if returned[line.line] > order.amounts[line.line]:
+            raise InvariantBroken(10, f"more of order {order_id} returned than was bought")
+        whole[line.line] = returned[line.line] == order.amounts[line.line]
+    counting = {award.index for award in order.awards if award.counts_for_tier}
+    points = sum(c.points for c in event.clawbacks if c.award in counting)
+    order = replace(
+        _take_back(account, order, event.clawbacks), returned=tuple(returned), whole=tuple(whole)
+    )
+    account.orders[order_id] = order
+    count(account, order.month, -amount, -points, -int(order.wholly_returned and not was_whole))
+    give_back(account, event.counters)
+    if event.referral is not None and account.referral is not None:
+        account.referral = replace(account.referral, status=event.referral)
+    restored = -sum(p.points for p in event.postings if p.account == "redeemed")
+    if restored:
+        _restored(account, _redemption_of(account, order_id), restored, event)
+
+
+def _restored(account: Account, redemption_id: str, points: int, event: PurchaseReturned) -> None:
+    spent = account.redemptions[redemption_id]
+    if spent.restored + points > sum(drawn for _, drawn in spent.draws):
+        raise InvariantBroken(10, f"redemption {redemption_id} restored more than was spent")
+    expiries = dict(event.lot_expiries)
+    account.redemptions[redemption_id] = replace(
+        spent,
+        restored=spent.restored + points,
+        draws=tuple(
+            (replace(lot, expires_at=expiries.get(lot.number, lot.expires_at)), drawn)
+            for lot, drawn in spent.draws
+        ),
+    )
+
+
+def fold_waiting(account: Account, event: ReturnWaiting) -> None:
+    """Remember a return until its purchase comes."""
+    order_id = event.returned.order_id
+    waiting = WaitingReturn(event.returned, event.occurred_at, event.deadline, event.cause)
+    account.waiting[order_id] = (*account.waiting.get(order_id, ()), waiting)

@@ -1,0 +1,165 @@
+"""Folding everything but purchases and returns: time, rewards, spending, members."""
+
+from msgspec.structs import replace
+
+from ledger.core.account import Account
+from ledger.core.errors import InvariantBroken
+from ledger.core.fold_counts import expire_at, use
+from ledger.core.fold_orders import order_awards
+from ledger.core.records import Redemption, Referral, Reservation, Reward
+from schemas.decisions import (
+    AccountSettled,
+    MemberErased,
+    MemberProfiled,
+    PointsReserved,
+    ReferralAccepted,
+    ReservationCancelled,
+    ReservationConfirmed,
+    RewardReceived,
+    RewardTakenBack,
+    SurveyRewarded,
+)
+
+# --- time -------------------------------------------------------------------------------------
+
+
+def before_settling(account: Account, event: AccountSettled) -> None:
+    """New expiries of lots to which a lapsed reservation gives back."""
+    expire_at(account, event.lot_expiries)
+
+
+def fold_settled(account: Account, event: AccountSettled) -> None:
+    """Forget the reservations that lapsed and the returns that waited too long."""
+    for reservation_id in event.lapsed:
+        del account.reservations[reservation_id]
+    if event.refused_returns:
+        refused = set(event.refused_returns)
+        for order_id, waiting in list(account.waiting.items()):
+            left = tuple(w for w in waiting if w.returned.return_id not in refused)
+            if left:
+                account.waiting[order_id] = left
+            else:
+                del account.waiting[order_id]
+
+
+# --- surveys, referrals, rewards --------------------------------------------------------------
+
+
+def open_survey(account: Account, event: SurveyRewarded) -> None:
+    """Open the award's lot."""
+    account.holdings.open_lots(event.awards, "")
+
+
+def fold_survey(account: Account, event: SurveyRewarded) -> None:
+    """A survey is rewarded once."""
+    account.surveys |= {event.survey_id}
+    use(account, event.awards, event.occurred_at)
+
+
+def open_referral(account: Account, event: ReferralAccepted) -> None:
+    """Open the award's lot, and put it beside the awards of the order that qualified."""
+    account.holdings.open_lots(event.awards, event.order_id or "")
+    order = account.orders.get(event.order_id or "")
+    if order is not None:
+        account.orders[order.order_id] = replace(
+            order,
+            awards=order.awards + order_awards(event.awards, order.awards_recorded),
+            awards_recorded=order.awards_recorded + len(event.awards),
+        )
+
+
+def fold_referral(account: Account, event: ReferralAccepted) -> None:
+    """Remember who brought the member in."""
+    account.referral = Referral(
+        event.referrer_id,
+        event.occurred_at,
+        event.referral or "open",
+        event.order_id if event.referral == "qualified" else None,
+    )
+
+
+def reward_source(referee_id: str, order_id: str) -> str:
+    """The source of a referrer's lot; an order id has no slash, so the two never meet."""
+    return f"{referee_id}/{order_id}"
+
+
+def open_reward(account: Account, event: RewardReceived) -> None:
+    """Open the reward's lot and remember it while it can be taken back."""
+    source = reward_source(event.referee_id, event.order_id)
+    for award in event.awards:
+        account.rewards[source] = Reward(event.returnable_until, award.points, award.lot)
+    account.holdings.open_lots(event.awards, source)
+
+
+def fold_reward_taken(account: Account, event: RewardTakenBack) -> None:
+    """The reward is gone."""
+    reward = account.rewards.pop(reward_source(event.referee_id, event.order_id))
+    if sum(c.points for c in event.clawbacks) > reward.points:
+        raise InvariantBroken(10, "more than a referral's reward was taken back")
+    account.expired_unspent.pop(reward.lot, None)
+
+
+# --- spending ---------------------------------------------------------------------------------
+
+
+def fold_reserved(account: Account, event: PointsReserved) -> None:
+    """Remember which lots are held."""
+    draws = tuple((p.lot, p.points) for p in event.postings if p.account == "reserved")
+    account.reservations[event.reservation_id] = Reservation(event.lapses_at, draws)
+
+
+def before_confirming(account: Account, event: ReservationConfirmed) -> None:
+    """Remember what was spent, from which lots, while a return can restore it."""
+    lots = account.holdings.lots
+    spent = [(p.lot, p.points) for p in event.postings if p.account == "redeemed"]
+    draws = tuple(
+        (replace(lots[lot], pending=0, available=0, reserved=0), points) for lot, points in spent
+    )
+    until, order_id = event.returnable_until, event.order_id
+    for order in account.orders.values() if order_id is None else ():
+        if order.redemption_id == event.reservation_id:
+            order_id = order.order_id
+    if order_id is not None and order_id in account.orders:
+        until = max(until, account.orders[order_id].returnable_until)
+    account.redemptions[event.reservation_id] = Redemption(until, draws, order_id)
+    expire_at(account, event.lot_expiries)
+
+
+def fold_confirmed(account: Account, event: ReservationConfirmed) -> None:
+    """The reservation is over."""
+    del account.reservations[event.reservation_id]
+
+
+def before_cancelling(account: Account, event: ReservationCancelled) -> None:
+    """New expiries of lots that expired while their points were held."""
+    expire_at(account, event.lot_expiries)
+
+
+def fold_cancelled(account: Account, event: ReservationCancelled) -> None:
+    """The reservation is over."""
+    del account.reservations[event.reservation_id]
+
+
+# --- members ----------------------------------------------------------------------------------
+
+
+def fold_profile(account: Account, event: MemberProfiled) -> None:
+    """Replace the outcomes."""
+    account.profile = dict(event.outcomes)
+
+
+def fold_erased(account: Account, _event: MemberErased) -> None:
+    """Nothing is held, waits or is open any more."""
+    account.status = "erased"
+    account.profile = {}
+    account.reservations = {}
+    account.waiting = {}
+    # No input is taken any more, so nothing that only a later one could ask for is kept.
+    account.orders = {}
+    account.rewards = {}
+    account.redemptions = {}
+    account.expired_unspent = {}
+    account.used = {}
+    account.used_at = {}
+    if account.referral is not None and account.referral.status == "open":
+        account.referral = replace(account.referral, status="closed")
