@@ -154,7 +154,7 @@ def _again(letter: DeadLetter) -> Received:
 def _status(text: str) -> Status:
     for known in ("open", "retried", "discarded"):
         if text == known:
-            return known  # type: ignore[return-value]
+            return known
     raise typer.BadParameter("choose open, retried or discarded")
 
 

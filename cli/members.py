@@ -222,7 +222,7 @@ def show(member: MemberId, at: At = None, as_json: AsJson = False) -> None:
             {
                 "member_id": member,
                 "at": format_instant(instant),
-                "segments": [i.segment for i in inside],
+                "segments": sorted(i.segment for i in inside),
                 "values": None if scores is None else scores._asdict(),
                 "intervals": [
                     {

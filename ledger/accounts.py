@@ -91,9 +91,14 @@ async def load_accounts(
                     event: AccountEvent = decode_event(data)  # type: ignore[assignment]
                     evolve(accounts[place], event)
             except (InvariantBroken, msgspec.DecodeError) as error:
-                raise AccountDamaged(*part[place], version, str(error)) from error
+                raise _damaged(part[place], version, str(error)) from error
             found = accounts[place].version
             if found != version:
-                raise AccountDamaged(*part[place], version, f"the account has {found} events")
+                raise _damaged(part[place], version, f"the account has {found} events")
         loaded.update(zip(part, accounts, strict=True))
     return loaded
+
+
+def _damaged(place: AccountKey, version: int, difference: str) -> AccountDamaged:
+    shard, member_id = place
+    return AccountDamaged(shard, member_id, version, difference)

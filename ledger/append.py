@@ -7,45 +7,18 @@ COMMIT. Whatever exception comes out of `store`: whether it happened is not know
 
 from collections.abc import Sequence
 
-import msgspec
-from psycopg.types.json import Jsonb
-
 from ledger.batch import Batch
 from ledger.core import snapshot
-from ledger.core.calendar import from_instant, to_instant
-from ledger.errors import AppendFailed, DeadLetterUnavailable, OffsetGap
-from ledger.lookups import Connection, HeadRow, head_row
+from ledger.core.calendar import from_instant
+from ledger.errors import AppendFailed, DeadLetterUnavailable
+from ledger.lookups import LOCK_HEADS, Connection, HeadRow, head_row
 from ledger.numbering import RETURN_TYPE, CountKey, Rows, move_count
-from ledger.received import SourcePosition, StoredPosition
+from ledger.profiles import store_profiles
+from ledger.received import SourcePosition
 from ledger.recorder import COPY_DEAD_LETTERS, COPY_EVENTS, COPY_INPUTS, copy_stream
 from ledger.sharding import SYSTEM_SHARD
-from schemas.decisions import MemberErased, MemberProfiled
-from schemas.inputs import MemberEnrolled, MemberUpdated
+from ledger.stream_rows import LOCK_STREAMS, move_streams
 
-_LOCK_STREAMS = (
-    'SELECT topic, next_offset FROM ledger.stream_positions WHERE "group" = %s AND partition = %s'
-    " AND topic = ANY(%s) ORDER BY topic FOR UPDATE"
-)
-_BEGIN_STREAMS = (
-    'INSERT INTO ledger.stream_positions ("group", topic, partition, next_offset)'
-    " VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING"
-)
-_MOVE_STREAMS = """
-UPDATE ledger.stream_positions p
-SET next_offset = v.next_offset, last_checksum = v.last_checksum, event_time = v.event_time,
-    topic_id = coalesce(v.topic_id, p.topic_id)
-FROM unnest(%s::text[], %s::bigint[], %s::bytea[], %s::bytea[], %s::timestamptz[])
-    AS v (topic, next_offset, last_checksum, topic_id, event_time)
-WHERE p."group" = %s AND p.partition = %s AND p.topic = v.topic AND p.next_offset < v.next_offset
-"""
-_STREAMS = (
-    "SELECT topic, partition, next_offset, topic_id, last_checksum, event_time"
-    ' FROM ledger.stream_positions WHERE "group" = %s'
-)
-_LOCK_HEADS = (
-    "SELECT shard, position, hash, recorded_at, decided_to, due_epoch, clock_timestamp()"
-    " FROM ledger.heads WHERE shard = ANY(%s) ORDER BY shard FOR UPDATE"
-)
 # Publishing a program locks all heads: under the lock of any head this cannot be out of date.
 _SYSTEM = "SELECT position FROM ledger.heads WHERE shard = %s"
 _MOVE_HEADS = """
@@ -93,25 +66,6 @@ _RETRY_FAILED = (
     "UPDATE ledger.dead_letters SET attempts = attempts + 1, code = %s, path = %s, message = %s"
     " WHERE id = %s"
 )
-_KEEP_KEY = (
-    "INSERT INTO ledger.member_keys (member_id, key) VALUES (%s, %s)"
-    " ON CONFLICT (member_id) DO UPDATE SET key = EXCLUDED.key"
-)
-_SET_PROFILE = (
-    "INSERT INTO ledger.profiles (member_id, profile, updated_at) VALUES (%s, %s, %s)"
-    " ON CONFLICT (member_id) DO UPDATE"
-    " SET profile = EXCLUDED.profile, updated_at = EXCLUDED.updated_at"
-)
-_MERGE_PROFILE = (
-    "INSERT INTO ledger.profiles AS p (member_id, profile, updated_at)"
-    " VALUES (%s, jsonb_strip_nulls(%s), %s) ON CONFLICT (member_id) DO UPDATE"
-    " SET profile = jsonb_strip_nulls(p.profile || %s), updated_at = EXCLUDED.updated_at"
-)
-_ERASE = (
-    "DELETE FROM ledger.profiles WHERE member_id = %s",
-    "DELETE FROM ledger.member_keys WHERE member_id = %s",
-    "DELETE FROM ledger.dead_letters WHERE member_id = %s",
-)
 
 
 class Locked:
@@ -133,9 +87,9 @@ async def lock(
         streams = None
         if source is not None:
             streams = await connection.execute(
-                _LOCK_STREAMS, (source.group, source.partition, topics)
+                LOCK_STREAMS, (source.group, source.partition, topics)
             )
-        heads = await connection.execute(_LOCK_HEADS, (list(shards),))
+        heads = await connection.execute(LOCK_HEADS, (list(shards),))
         system = await connection.execute(_SYSTEM, (SYSTEM_SHARD,))
         offsets: dict[str, int] = {}
         if streams is not None:
@@ -145,31 +99,6 @@ async def lock(
     if found is None or len(rows) != len(shards):
         raise AppendFailed("A head row is missing: the ledger in this database is damaged.")
     return Locked(offsets, rows, found[0])
-
-
-async def begin_streams(connection: Connection, source: SourcePosition) -> None:
-    """Create the stream rows that are missing, each at this batch's predecessor."""
-    for move in sorted(source.moves, key=lambda move: move.topic):
-        await connection.execute(
-            _BEGIN_STREAMS, (source.group, move.topic, source.partition, move.from_offset)
-        )
-
-
-def check_offsets(batch: Batch, source: SourcePosition, offsets: dict[str, int]) -> bool:
-    """Skip what was handled before; whether anything was. Raises OffsetGap."""
-    skipped = False
-    for move in source.moves:
-        stored = offsets[move.topic]
-        if stored < move.from_offset:
-            raise OffsetGap(
-                f"{move.topic}/{source.partition} was handled up to {stored}, but this batch"
-                f" begins after {move.from_offset}: the records in between would be lost. Restart"
-                " the worker; it resumes at the stored offset."
-            )
-        if stored > move.from_offset:
-            skipped = True
-            batch.drop_below(move.topic, stored)
-    return skipped
 
 
 async def take_dead_letter(connection: Connection, rows: Rows, batch: Batch, number: int) -> None:
@@ -222,7 +151,7 @@ async def store(
             async with cursor.copy(statement) as copy:
                 await copy.write(copy_stream(packed))
     async with connection.pipeline():
-        await _profiles(connection, batch)
+        await store_profiles(connection, batch)
         await _small_rows(connection, rows)
         if rows.logs:
             logs = rows.logs.values()
@@ -249,7 +178,7 @@ async def store(
                 ),
             )
         if source is not None:
-            await _move_streams(connection, source)
+            await move_streams(connection, source)
         await connection.execute("COMMIT")
 
 
@@ -293,55 +222,3 @@ async def _small_rows(connection: Connection, rows: Rows) -> None:
                 [row[3] for row in rows.snapshots],
             ),
         )
-
-
-async def _profiles(connection: Connection, batch: Batch) -> None:
-    """Profiles of members, in the order of the inputs; erased ones leave nothing behind."""
-    for work in batch.works:
-        if work.kind != "applied" or not work.events:
-            continue
-        decision = work.events[work.decisive]
-        if isinstance(decision, MemberErased):
-            for statement in _ERASE:
-                await connection.execute(statement, (work.member_id,))
-        elif isinstance(decision, MemberProfiled):
-            event = work.item.event
-            assert isinstance(event, MemberEnrolled | MemberUpdated)
-            profile = Jsonb(msgspec.to_builtins(event.data.profile))
-            at = from_instant(work.item.occurred_at)
-            key = batch.member_keys.get(work.member_id)
-            if key is not None:
-                await connection.execute(_KEEP_KEY, (work.member_id, key))
-            if isinstance(event, MemberEnrolled):
-                await connection.execute(_SET_PROFILE, (work.member_id, profile, at))
-            else:
-                await connection.execute(_MERGE_PROFILE, (work.member_id, profile, at, profile))
-
-
-async def _move_streams(connection: Connection, source: SourcePosition) -> None:
-    moves = source.moves
-    await connection.execute(
-        _MOVE_STREAMS,
-        (
-            [move.topic for move in moves],
-            [move.next_offset for move in moves],
-            [move.last_checksum for move in moves],
-            [move.topic_id for move in moves],
-            [None if move.event_time is None else from_instant(move.event_time) for move in moves],
-            source.group,
-            source.partition,
-        ),
-    )
-
-
-async def stream_positions(
-    connection: Connection, group: str
-) -> dict[tuple[str, int], StoredPosition]:
-    """Up to where each topic-partition of the group was handled."""
-    cursor = await connection.execute(_STREAMS, (group,))
-    return {
-        (topic, partition): StoredPosition(
-            next_offset, topic_id, checksum, None if at is None else to_instant(at)
-        )
-        for topic, partition, next_offset, topic_id, checksum, at in await cursor.fetchall()
-    }

@@ -16,25 +16,22 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
 
-from ledger import append, lookups, system
-from ledger.accounts import account_id_of, load_accounts
-from ledger.batch import Batch
+from ledger import append, lookups, stream_rows, system
+from ledger.batch import Batch, check_call
 from ledger.cache import AccountCache, Cached
 from ledger.core.program.form import Program
 from ledger.core.program.timeline import Timeline
 from ledger.database import open_pool, translated
 from ledger.deciding import decide_all
-from ledger.errors import BatchRefused
 from ledger.identity import Identity, check_database
 from ledger.lookups import Connection
 from ledger.notify import Notifier, Pool
 from ledger.numbering import Rows, number
 from ledger.programs import Programs
 from ledger.questions import Questions
+from ledger.reading import Reader
 from ledger.received import (
-    INPUTS_MAX,
     Outcome,
     Received,
     SourcePosition,
@@ -43,7 +40,7 @@ from ledger.received import (
 from ledger.settings import Settings
 from ledger.sharding import SYSTEM_SHARD
 from ledger.stats import Stats
-from ledger.work import Work
+from ledger.work import outcome_of
 from schemas.decisions import RfmBoundsSet
 
 
@@ -57,6 +54,7 @@ class Ledger(Questions):
         self.stats = Stats()
         self.cache = AccountCache(settings.cache_accounts)
         self._programs = Programs()
+        self._reader = Reader(identity.program_id, self.cache, self._programs)
         self._notifier = Notifier(pool)
         # One lock per shard: a commit and what it does to the cache are one step for other tasks.
         self._shard_locks = [asyncio.Lock() for _ in range(identity.shards)]
@@ -105,20 +103,26 @@ class Ledger(Questions):
         DeadLetterUnavailable, AppendFailed (nothing was stored) and DatabaseUnavailable (not known;
         call again).
         """
-        _check_call(inputs, source, retry_of)
-        batch = Batch(inputs, self.identity.shards, time.time_ns() // 1_000, self._skew)
+        check_call(inputs, source, retry_of)
+        batch = Batch(
+            inputs,
+            self.identity.shards,
+            time.time_ns() // 1_000,
+            self._skew,
+            retry=retry_of is not None,
+        )
         shards = batch.shards()
         with translated():
             async with self._pool.connection() as connection:
                 with self.stats.reading.timed():
-                    await self._read(connection, batch, shards)
+                    await self._reader.read(connection, batch, shards)
                 programs = self.programs
                 with self.stats.deciding.timed():
                     decide_all(batch, set(shards), programs)
                 async with self._hold(shards):
                     await self._append(connection, batch, programs, source, retry_of)
         self.stats.count(len(inputs))
-        return [_outcome(work) for work in batch.works]
+        return [outcome_of(work) for work in batch.works]
 
     @asynccontextmanager
     async def _hold(self, shards: Iterable[int]) -> AsyncIterator[None]:
@@ -132,61 +136,6 @@ class Ledger(Questions):
         finally:
             for shard in held:
                 self._shard_locks[shard].release()
-
-    async def _read(
-        self,
-        connection: Connection,
-        batch: Batch,
-        shards: Sequence[int],
-        locked: append.Locked | None = None,
-    ) -> None:
-        """Read what deciding needs for these shards: before the lock, or again under it."""
-        if locked is None:
-            positions, system = await lookups.read_heads(connection, shards)
-        else:
-            positions = {shard: locked.heads[shard].position for shard in shards}
-            system = locked.system
-        if system > self._programs.position:
-            await self._programs.catch_up(connection, system)
-        wanted = set(shards)
-        for shard, position in positions.items():
-            await self._catch_up(connection, shard, position)
-            batch.based_on[shard] = position
-        batch.stored.update(await lookups.stored_inputs(connection, batch.keys(wanted)))
-        members = batch.profile_members(wanted)
-        for member_id in members:
-            batch.member_keys.pop(member_id, None)
-        batch.member_keys.update(await lookups.member_keys(connection, members))
-        await self._find_accounts(connection, batch, wanted)
-
-    async def _catch_up(self, connection: Connection, shard: int, position: int) -> None:
-        """Evict the accounts that changed between what the cache has seen and `position`."""
-        seen = self.cache.seen(shard)
-        if seen is None or seen >= position:
-            if seen is None:
-                self.cache.advance(shard, position, ())
-            return
-        touched = await lookups.touched_members(connection, shard, seen, position)
-        self.cache.advance(shard, position, touched)
-
-    async def _find_accounts(self, connection: Connection, batch: Batch, shards: set[int]) -> None:
-        cold = []
-        own = set(batch.based_on)
-        for place in batch.accounts(shards):
-            if place in batch.bases:
-                continue
-            # A shard that this batch does not lock may have moved unseen: ask the database.
-            cached = self.cache.get(*place) if place[0] in own else None
-            if cached is not None:
-                batch.bases[place] = cached
-            else:
-                cold.append(place)
-        if not cold:
-            return
-        program_id = self.identity.program_id
-        accounts = await load_accounts(connection, program_id, cold)
-        for place, account in accounts.items():
-            batch.bases[place] = Cached(account, account_id_of(program_id, place[1]))
 
     async def _append(
         self,
@@ -223,7 +172,7 @@ class Ledger(Questions):
         if source is None or len(locked.offsets) == len(source.moves):
             return locked
         await connection.execute("ROLLBACK")
-        await append.begin_streams(connection, source)
+        await stream_rows.begin_streams(connection, source)
         return await append.lock(connection, source, shards)
 
     async def _decide_again(
@@ -234,11 +183,11 @@ class Ledger(Questions):
         locked: append.Locked,
         decided_with: Timeline,
     ) -> None:
-        """Whatever changed between reading and locking: read and decide it again, under the lock."""
+        """What changed between reading and locking is read and decided again, under the lock."""
         moved = {
             shard for shard, head in locked.heads.items() if head.position != batch.based_on[shard]
         }
-        if source is not None and append.check_offsets(batch, source, locked.offsets):
+        if source is not None and stream_rows.check_offsets(batch, source, locked.offsets):
             moved = set(locked.heads)
         if locked.system > self._programs.position:
             await self._programs.catch_up(connection, locked.system)
@@ -248,7 +197,7 @@ class Ledger(Questions):
             return
         self.stats.decided_again += 1
         batch.forget(moved)
-        await self._read(connection, batch, sorted(moved), locked)
+        await self._reader.read(connection, batch, sorted(moved), locked)
         decide_all(batch, moved, self.programs)
 
     def _follow(self, batch: Batch, locked: append.Locked, rows: Rows) -> None:
@@ -286,41 +235,4 @@ class Ledger(Questions):
         """Up to where each (topic, partition) was handled. Raises DatabaseUnavailable."""
         with translated():
             async with self._pool.connection() as connection:
-                return await append.stream_positions(connection, group)
-
-
-def _check_call(
-    inputs: Sequence[Received], source: SourcePosition | None, retry_of: int | None
-) -> None:
-    if len(inputs) > INPUTS_MAX:
-        raise BatchRefused(f"A batch has {len(inputs)} inputs; the most is {INPUTS_MAX}: split it.")
-    if retry_of is not None and (len(inputs) != 1 or source is not None):
-        raise BatchRefused("A retry is one input, without a source position.")
-    if source is None:
-        return
-    topics: dict[str, Any] = {move.topic: move for move in source.moves}
-    if len(topics) != len(source.moves):
-        raise BatchRefused("A topic is named twice in the source position.")
-    for item in inputs:
-        record = item.record
-        move = topics.get(record.topic) if record is not None else None
-        if record is None or move is None or record.partition != source.partition:
-            raise BatchRefused("An input is not of the stretch that the source position names.")
-        if not move.from_offset <= record.offset < move.next_offset:
-            raise BatchRefused(
-                f"Offset {record.offset} of {record.topic} is outside of the stretch"
-                f" {move.from_offset} to {move.next_offset}."
-            )
-
-
-def _outcome(work: Work) -> Outcome:
-    assert work.kind is not None
-    position = work.twin.position if work.twin is not None else work.position
-    problem = work.problem
-    return Outcome(
-        work.kind,
-        work.shard if work.shard >= 0 else None,
-        position,
-        problem.code if problem is not None else None,
-        problem.message if problem is not None else None,
-    )
+                return await stream_rows.stream_positions(connection, group)

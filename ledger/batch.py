@@ -19,8 +19,9 @@ from ledger.dedupe import (
     subject_of,
     type_of,
 )
+from ledger.errors import BatchRefused
 from ledger.lookups import InputKey
-from ledger.received import Problem, Received, source_of
+from ledger.received import INPUTS_MAX, Problem, Received, SourcePosition, source_of
 from ledger.sharding import shard_of
 from ledger.work import NO_SHARD, Fork, Work
 from schemas.fields import Instant
@@ -40,9 +41,17 @@ class Batch:
     committed; `based_on`: the head positions that both hold for."""
 
     def __init__(
-        self, inputs: Sequence[Received], shards: int, now: Instant, skew: Instant
+        self,
+        inputs: Sequence[Received],
+        shards: int,
+        now: Instant,
+        skew: Instant,
+        *,
+        retry: bool = False,
     ) -> None:
-        self.works = [_work(item, shards, now, skew) for item in inputs]
+        """`now`: the wall clock; `skew`: how far past it an event may lie. A `retry` is not bound
+        by when its record arrived: what was the future then may be the past now."""
+        self.works = [_work(item, shards, now, skew, retry) for item in inputs]
         self.stored: dict[InputKey, tuple[bytes, int]] = {}
         self.taken: dict[InputKey, Work] = {}
         self.bases: dict[AccountKey, Cached] = {}
@@ -122,7 +131,7 @@ def _drop(mapping: dict[tuple[int, T], Any], shards: set[int]) -> None:
         del mapping[key]
 
 
-def _work(item: Received, shards: int, now: Instant, skew: Instant) -> Work:
+def _work(item: Received, shards: int, now: Instant, skew: Instant, retry: bool) -> Work:
     source = source_of(item)
     tick = item.tick
     if tick is not None:
@@ -136,7 +145,7 @@ def _work(item: Received, shards: int, now: Instant, skew: Instant) -> Work:
         return Work(item, source, UNKNOWN, rejected=reason)
     member_id = subject_of(event)
     latest = now
-    arrived = item.record.timestamp if item.record is not None else None
+    arrived = item.record.timestamp if item.record is not None and not retry else None
     if arrived is not None and arrived >= 0:  # Kafka says -1 when it does not know
         latest = min(now, arrived * 1_000)
     if item.occurred_at > latest + skew:
@@ -162,3 +171,28 @@ def _work(item: Received, shards: int, now: Instant, skew: Instant) -> Work:
     return Work(
         item, source, type_of(event), shard_of(of, shards), member_id, key_of(event), content
     )
+
+
+def check_call(
+    inputs: Sequence[Received], source: SourcePosition | None, retry_of: int | None
+) -> None:
+    """Raises BatchRefused for a call of handle() that breaks its contract."""
+    if len(inputs) > INPUTS_MAX:
+        raise BatchRefused(f"A batch has {len(inputs)} inputs; the most is {INPUTS_MAX}: split it.")
+    if retry_of is not None and (len(inputs) != 1 or source is not None):
+        raise BatchRefused("A retry is one input, without a source position.")
+    if source is None:
+        return
+    topics: dict[str, Any] = {move.topic: move for move in source.moves}
+    if len(topics) != len(source.moves):
+        raise BatchRefused("A topic is named twice in the source position.")
+    for item in inputs:
+        record = item.record
+        move = topics.get(record.topic) if record is not None else None
+        if record is None or move is None or record.partition != source.partition:
+            raise BatchRefused("An input is not of the stretch that the source position names.")
+        if not move.from_offset <= record.offset < move.next_offset:
+            raise BatchRefused(
+                f"Offset {record.offset} of {record.topic} is outside of the stretch"
+                f" {move.from_offset} to {move.next_offset}."
+            )

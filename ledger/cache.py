@@ -56,7 +56,7 @@ class AccountCache:
         return self._seen.get(shard)
 
     def advance(self, shard: int, position: int, touched: Iterable[str] | None) -> None:
-        """The accounts `touched` up to `position` are out of date; None: all of the shard may be."""
+        """The accounts `touched` up to `position` are out of date; None: the whole shard is."""
         if touched is None:
             self.evict_shard(shard)
         else:

@@ -34,7 +34,7 @@ CONNECT_SECONDS = 10
 """One attempt to connect: a healthy server answers in milliseconds, a failover in seconds."""
 
 IDLE_IN_TRANSACTION_SECONDS = 60
-"""A worker that hangs inside an append loses its locks then (it finds out at the next statement)."""
+"""A worker that hangs inside an append loses its locks then, and learns it when it goes on."""
 
 _TRANSIENT = (
     OperationalError,  # includes lost connections and sqlstates 08, 53, 57, 58
@@ -58,9 +58,7 @@ def translated() -> Iterator[None]:
     """Turn psycopg's exceptions into DatabaseUnavailable and AppendFailed."""
     try:
         yield
-    except (
-        ProgramLimitExceeded
-    ) as error:  # operational by its class, but the same rows meet it again
+    except ProgramLimitExceeded as error:  # operational, but the same rows meet it again
         raise _refused(error) from error
     except _TRANSIENT as error:
         raise DatabaseUnavailable(
@@ -80,6 +78,8 @@ async def open_pool(settings: Settings) -> AsyncConnectionPool:
             "SELECT set_config('role', %s, false), set_config('statement_timeout', %s, false),"
             " set_config('lock_timeout', %s, false),"
             " set_config('idle_in_transaction_session_timeout', %s, false),"
+            # What is read under a lock must be what is committed by then.
+            " set_config('default_transaction_isolation', 'read committed', false),"
             " set_config('TimeZone', 'UTC', false)",
             (
                 APP_ROLE,

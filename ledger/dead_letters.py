@@ -22,7 +22,8 @@ LIST_MAX = 1_000
 
 _COLUMNS = (
     'SELECT id, source, partition, "offset", key, value, headers, record_timestamp, type,'
-    " member_id, code, path, message, recorded_at, status, attempts, closed_at FROM ledger.dead_letters"
+    " member_id, code, path, message, recorded_at, status, attempts, closed_at"
+    " FROM ledger.dead_letters"
 )
 _LIST = (
     _COLUMNS + " WHERE status = %s AND id > %s AND (%s::text IS NULL OR code = %s)"

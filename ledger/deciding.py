@@ -127,8 +127,9 @@ def _decide_one(batch: Batch, work: Work, programs: Timeline) -> None:
 def _events(batch: Batch, work: Work, account: Account, programs: Timeline) -> list[AccountEvent]:
     tick = work.item.tick
     if tick is not None:
+        settled = decide_tick(account, tick.until, programs)
         batch.forks[work.shard, work.member_id].ticked = True
-        return decide_tick(account, tick.until, programs)
+        return settled
     event = work.item.event
     assert event is not None
     events = decide(account, event, work.item.occurred_at, programs, _facts(batch, work, event))
@@ -176,13 +177,18 @@ def _fork(batch: Batch, work: Work) -> Fork:
 def _pack(work: Work, fork: Fork, events: list[AccountEvent]) -> None:
     """The rows of the events, but for their positions."""
     version = fork.account.version - len(events)
+    item = work.item
     for event in events:
         version += 1
         stored = _to_stored(
             Recorded(
                 originator_id=fork.account_id,
                 originator_version=version,
-                timestamp=from_instant(event.occurred_at),
+                timestamp=(
+                    item.event.time
+                    if item.event is not None and event.occurred_at == item.occurred_at
+                    else from_instant(event.occurred_at)
+                ),
                 member_id=work.member_id,
                 payload=event,
             )

@@ -25,7 +25,7 @@ _HEADS = (
     "SELECT shard, position, hash, recorded_at, decided_to, due_epoch, clock_timestamp()"
     " FROM ledger.heads WHERE shard = ANY(%s) ORDER BY shard"
 )
-_HEADS_LOCKED = _HEADS + " FOR UPDATE"
+LOCK_HEADS = _HEADS + " FOR UPDATE"
 _SYSTEM = "SELECT position FROM ledger.heads WHERE shard = %s"
 _TOUCHED = (
     "SELECT DISTINCT member_id FROM ledger.events"
@@ -77,7 +77,7 @@ async def read_heads(connection: Connection, shards: Sequence[int]) -> tuple[dic
 
 async def lock_heads(connection: Connection, shards: Sequence[int]) -> dict[int, HeadRow]:
     """Lock the heads in ascending order and read them."""
-    cursor = await connection.execute(_HEADS_LOCKED, (list(shards),))
+    cursor = await connection.execute(LOCK_HEADS, (list(shards),))
     return {row[0]: head_row(row) for row in await cursor.fetchall()}
 
 

@@ -70,7 +70,8 @@ def number(batch: Batch, heads: Mapping[int, HeadRow], programs: Timeline, *, re
         if work.kind in ("applied", "refused", "waiting") and work.key:
             assert work.position is not None
             rows.inputs.append(pack_input(work.shard, work.key, work.content, work.position))
-        if work.kind == "dead_lettered" and not retry:
+        # A tick that fails is in the log of the process; it comes again, so no row for each time.
+        if work.kind == "dead_lettered" and not retry and work.type_name != TICK:
             rows.dead_letters.append(_dead_letter(work))
         if work.type_name != TICK and work.kind != "skipped":
             assert work.kind is not None

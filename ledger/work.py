@@ -10,7 +10,7 @@ from msgspec import Struct, field
 
 from ledger.core.account import Account
 from ledger.dedupe import WITH_PROFILE
-from ledger.received import OutcomeKind, Problem, Received
+from ledger.received import Outcome, OutcomeKind, Problem, Received
 from ledger.recorder import PackedEvent
 from schemas.decisions import AccountEvent
 from schemas.fields import Instant
@@ -69,3 +69,17 @@ class Fork(Struct):
     due_epoch: int
     events: list[AccountEvent] = field(default_factory=list)
     ticked: bool = False
+
+
+def outcome_of(work: Work) -> Outcome:
+    """What the caller is told of an input, after its events were numbered."""
+    assert work.kind is not None
+    position = work.twin.position if work.twin is not None else work.position
+    problem = work.problem
+    return Outcome(
+        work.kind,
+        work.shard if work.shard >= 0 else None,
+        position,
+        problem.code if problem is not None else None,
+        problem.message if problem is not None else None,
+    )

@@ -12,6 +12,7 @@ from psycopg import Connection
 
 from projections import positions
 from projections.cache import MemberCache
+from projections.errors import LogDamaged
 from projections.log import SYSTEM_SHARD, accounts_after, batch, decode, decode_system
 from projections.member import Member
 from projections.model import ReadModel
@@ -130,6 +131,9 @@ class Folder:
         shard, after = group[0].shard, group[0].position
         entries = batch(connection, shard, after, limit)
         if not entries:
+            # Nothing new (another runner was quicker), unless the head says otherwise.
+            if after < positions.head_of(connection, shard):
+                raise LogDamaged("log_gap", shard, after + 1, "this position is not in the log")
             return 0
         models = [self.models[place.projection] for place in group]
         of_members = [entry for entry in entries if not entry.member_id.startswith(NO_MEMBER)]

@@ -102,6 +102,7 @@ class History:
         "_keep_categories",
         "balance",
         "categories",
+        "erased_at",
         "lot_rules",
         "money",
         "opened_at",
@@ -112,6 +113,7 @@ class History:
 
     def __init__(self, keep: Keep) -> None:
         self.opened_at: Instant | None = None
+        self.erased_at: Instant | None = None
         self.purchases: list[Instant] = []
         self.money: list[tuple[Instant, Instant, int]] = []
         self.categories: dict[str, Instant] = {}
@@ -147,7 +149,7 @@ class History:
             case MemberProfiled():
                 self.outcomes.append((at, event.outcomes))
             case MemberErased():
-                self.outcomes.append((at, {}))
+                self.erased_at = at
             case _:
                 pass
 

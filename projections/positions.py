@@ -93,6 +93,14 @@ def places(
     return found
 
 
+def head_of(connection: Connection, shard: int) -> int:
+    """The position of the shard's newest event."""
+    row = connection.execute(
+        "SELECT position FROM ledger.heads WHERE shard = %s", [shard]
+    ).fetchone()
+    return 0 if row is None else int(row[0])
+
+
 def store(connection: Connection, moved: Sequence[Place]) -> None:
     """Write the new places, in the transaction of what was folded."""
     if not moved:

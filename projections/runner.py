@@ -104,6 +104,8 @@ class Runner:
 
     def _fold(self, connection: Connection, until_caught_up: bool) -> Iterator[int]:
         while not self._stopping.is_set():
+            # What was told before the cycle is seen by it; what comes meanwhile ends the wait.
+            _hear(connection, timeout=0)
             done = self._folder.cycle(connection)
             if done:
                 yield done
@@ -114,5 +116,10 @@ class Runner:
             if until_caught_up and not self._folder.behind(connection):
                 return
             # Nothing to do, or what there is to do is another runner's: wait for news.
-            for _ in connection.notifies(timeout=POLL_SECONDS, stop_after=1):
-                pass
+            _hear(connection, timeout=POLL_SECONDS)
+
+
+def _hear(connection: Connection, timeout: float) -> None:
+    """Wait for a notification, and drop those that have come: they only say that there is news."""
+    for _ in connection.notifies(timeout=timeout, stop_after=1):
+        pass

@@ -4,18 +4,20 @@ A member is in a segment exactly while all its conditions hold, by the program v
 each moment (a segment is known by its id over all versions). Recency, frequency and monetary value
 follow from purchases by `occurred_at`; monetary value is net of returns from the return on, a
 return leaves the window with its purchase, and a returned purchase still counts for frequency. Who
-never bought has no recency, so no condition on it holds. `category_bought` means ever bought.
-RFM scores are by the bounds with the latest `as_of`; without bounds nobody has scores.
+never bought has no recency, so no condition on it holds. `category_bought` means ever bought. Who
+was erased is in no segment from then on. RFM scores are by the bounds with the latest `as_of`;
+without bounds nobody has scores.
 """
 
 from itertools import accumulate
 
 from ledger.core.program.compiled import Compiled
 from ledger.core.program.form import Segment
+from projections.conditions import Condition, Version
 from projections.history import Keep, purchase_amount, returned_amount
 from projections.log import Entry
 from projections.member import Member
-from projections.sweep import Condition, Story, Version, sweep
+from projections.sweep import Story, sweep
 from projections.system import System
 from projections.tables import Table, Writes, table
 from schemas.decisions import (
@@ -168,6 +170,7 @@ def _story(member: Member, system: System) -> Story:
     assert opened_at is not None, "a member is shown after its first event"
     return Story(
         opened_at=opened_at,
+        erased_at=history.erased_at,
         purchases=history.purchases,
         money=history.money,
         categories=history.categories,

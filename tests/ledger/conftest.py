@@ -1,7 +1,7 @@
 """A database per test with an empty ledger, copied from a template that is made once."""
 
-import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -9,6 +9,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from deploy.embedded import Services
 from ledger.core.program.form import Program
 from ledger.core.program.load import load_program
 from ledger.create import create_ledger
@@ -17,7 +18,6 @@ from ledger.settings import Settings, load_settings
 from tests.ledger.events import PARTITIONS, SHARDS
 
 PROGRAM = Path(__file__).with_name("program.yaml")
-SERVER = os.environ.get("H_SERVER", "postgresql://points@127.0.0.1:54777/")
 
 
 @pytest.fixture(scope="session")
@@ -27,30 +27,50 @@ def program() -> Program:
 
 
 @pytest.fixture(scope="session")
-def admin() -> Iterator[psycopg.Connection[Any]]:
+def server(services: Services) -> str:
+    """The URL of the server, up to the database's name."""
+    return services.database_url.rpartition("/")[0] + "/"
+
+
+@pytest.fixture(scope="session")
+def admin(services: Services) -> Iterator[psycopg.Connection[Any]]:
     """A session of the server's owner, to make databases."""
-    with psycopg.connect(SERVER + "postgres", autocommit=True) as connection:
+    with psycopg.connect(services.database_url, autocommit=True) as connection:
         yield connection
 
 
 @pytest.fixture(scope="session")
-def template(admin: psycopg.Connection[Any], program: Program) -> Iterator[str]:
+def template(server: str, admin: psycopg.Connection[Any], program: Program) -> Iterator[str]:
     """A database with an empty ledger that tests copy."""
     name = f"ledger_{uuid4().hex[:12]}"
     admin.execute(f"CREATE DATABASE {name}")
-    migrate(SERVER + name)
-    create_ledger(SERVER + name, program, SHARDS)
+    migrate(server + name)
+    create_ledger(server + name, program, SHARDS)
     yield name
     admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-@pytest.fixture
-def url(admin: psycopg.Connection[Any], template: str) -> Iterator[str]:
-    """The URL of a database of its own, with an empty ledger."""
+@contextmanager
+def copied(server: str, admin: psycopg.Connection[Any], template: str) -> Iterator[str]:
+    """A copy of the template for the length of a block."""
     name = f"{template}_{uuid4().hex[:8]}"
     admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield SERVER + name
+    yield server + name
     admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def url(server: str, admin: psycopg.Connection[Any], template: str) -> Iterator[str]:
+    """The URL of a database of its own, with an empty ledger."""
+    with copied(server, admin, template) as made:
+        yield made
+
+
+@pytest.fixture
+def other_url(server: str, admin: psycopg.Connection[Any], template: str) -> Iterator[str]:
+    """The URL of a second one."""
+    with copied(server, admin, template) as made:
+        yield made
 
 
 @pytest.fixture

@@ -13,9 +13,10 @@ import pytest
 
 from ledger.application import Ledger
 from ledger.lookups import Connection
-from ledger.received import Received, tick
+from ledger.received import Outcome, Received, tick
 from ledger.settings import Settings
 from ledger.sharding import shard_of
+from schemas.inputs import PurchaseCompleted
 from tests.ledger.events import SHARDS, direct, purchase, shares_shard, survey
 from tests.ledger.opened import check_log, instant, opened, postings_sum, run
 
@@ -51,11 +52,11 @@ def test_tasks_of_one_process(settings: Settings, owner: psycopg.Connection) -> 
     sent: set[tuple[str, str]] = set()
 
     async def write(ledger: Ledger, writer: int) -> list[str]:
-        kinds = []
+        kinds: list[str] = []
         for batch in inputs_of(writer):
             for item in batch:
-                assert item.event is not None
-                sent.add((item.event.subject, item.event.data.order_id))  # type: ignore[union-attr]
+                assert isinstance(item.event, PurchaseCompleted)
+                sent.add((str(item.event.subject), item.event.data.order_id))
             kinds += [outcome.kind for outcome in await ledger.handle(batch)]
         return kinds
 
@@ -175,7 +176,7 @@ async def interleave(
     batch: list[Received],
     second: Ledger,
     between: list[Received],
-) -> list:  # type: ignore[type-arg]
+) -> list[Outcome]:
     """Handle `batch`; between its deciding and its locking `second` appends `between`."""
     real = first._lock
 

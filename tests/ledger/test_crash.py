@@ -9,6 +9,7 @@ from ledger import append
 from ledger.application import Ledger
 from ledger.errors import AppendFailed, DatabaseUnavailable
 from ledger.received import Outcome, Received, SourcePosition
+from ledger.recorder import COPY_INPUTS
 from ledger.settings import Settings, load_settings
 from tests.ledger.events import (
     GROUP,
@@ -133,7 +134,7 @@ def test_rows_that_the_database_refuses(
             assert await ledger.outcome_counts() == {("direct", "applied"): 2}
             assert (await ledger.account("m1")).version == 2
             # What the database refuses in the COPY is final too.
-            monkeypatch.setattr(append, "COPY_INPUTS", append.COPY_INPUTS.replace("key", "kez"))
+            monkeypatch.setattr(append, "COPY_INPUTS", COPY_INPUTS.replace("key", "kez"))
             with pytest.raises(AppendFailed):
                 await ledger.handle(direct(purchase("m2", "o5")))
             monkeypatch.undo()

@@ -12,7 +12,7 @@ from ledger.received import Received, RecordRef, received, undecodable
 from ledger.settings import Settings
 from schemas.decode import decode_record
 from tests.ledger.events import direct, erased, purchase, returned, stretch, updated
-from tests.ledger.opened import opened, run
+from tests.ledger.opened import instant, opened, run
 
 
 def test_retried_exactly_once(settings: Settings) -> None:
@@ -151,5 +151,20 @@ def test_a_letter_without_value(settings: Settings) -> None:
             await ledger.handle([Received()])
             (letter,) = await ledger.dead_letters()
             assert (letter.value, letter.source) == (None, "direct")
+
+    run(test())
+
+
+def test_what_was_the_future_can_be_retried_later(settings: Settings) -> None:
+    early = RecordRef("purchases", 0, 0, b"m1", b"?", timestamp=instant(1) // 1_000)
+    item = received(purchase("m1", "o1", at=2), early)
+
+    async def test() -> None:
+        async with opened(settings) as ledger:
+            (outcome,) = await ledger.handle([item], stretch(0, 1))
+            assert outcome.code == "from_future"
+            (letter,) = await ledger.dead_letters()
+            (outcome,) = await ledger.handle([item], retry_of=letter.id)
+            assert outcome.kind == "applied"
 
     run(test())

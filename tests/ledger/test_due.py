@@ -3,11 +3,18 @@
 import asyncio
 
 import psycopg
+import pytest
 
+from ledger.core.account import Account
+from ledger.core.calendar import to_instant
+from ledger.core.decide import decide_tick
+from ledger.core.program.timeline import Timeline
+from ledger.core.settle import next_due
 from ledger.notify import CHANNEL
 from ledger.received import tick
 from ledger.settings import Settings
 from ledger.sharding import shard_of
+from schemas.decisions import AccountEvent
 from tests.ledger.events import SHARDS, direct, purchase, referral, shares_shard, survey
 from tests.ledger.opened import instant, opened, run
 
@@ -66,9 +73,6 @@ def test_a_row_put_later_is_forgotten_by_other_processes(settings: Settings) -> 
 
 
 def test_no_due_row_is_ever_late(settings: Settings, owner: psycopg.Connection) -> None:
-    from ledger.core.calendar import to_instant
-    from ledger.core.settle import next_due
-
     async def test() -> None:
         async with opened(settings) as one, opened(settings) as two:
             for number in range(40):
@@ -135,5 +139,29 @@ def test_readers_are_told_after_the_commit(settings: Settings, url: str) -> None
                         break
                 assert told == expected
                 assert times < len(calls)
+
+    run(test())
+
+
+def test_a_tick_that_fails_disturbs_no_other(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(account: Account, until: int, programs: Timeline) -> list[AccountEvent]:
+        if account.member_id == "m1":
+            raise ZeroDivisionError("a bug")
+        return decide_tick(account, until, programs)
+
+    async def test() -> None:
+        async with opened(settings) as ledger:
+            await ledger.handle(direct(purchase("m1", "o1"), purchase("m2", "o2")))
+            monkeypatch.setattr("ledger.deciding.decide_tick", broken)
+            outcomes = await ledger.handle([tick("m1", instant(8)), tick("m2", instant(8))])
+            assert [(o.kind, o.code) for o in outcomes] == [
+                ("dead_lettered", "internal_error"),
+                ("applied", None),
+            ]
+            # It is due again, and no letter piles up for each time that it fails.
+            assert await ledger.due_accounts(ALL, instant(8), 10) == ["m1"]
+            assert await ledger.dead_letters() == []
 
     run(test())

@@ -7,22 +7,23 @@ import pytest
 
 from ledger import numbering
 from ledger.accounts import account_id_of
-from ledger.aggregate import Accounts
+from ledger.aggregate import AccountAggregate, Accounts
 from ledger.core import snapshot
 from ledger.errors import AccountDamaged, ClosedDoor
 from ledger.settings import Settings
+from schemas.inputs import InputEvent
 from tests.ledger.events import direct, purchase, returned, shares_shard, survey
 from tests.ledger.opened import opened, run
 
 
-def history(seed: int, count: int) -> list:  # type: ignore[type-arg]
+def history(seed: int, count: int) -> list[InputEvent]:
     """Purchases and returns of a few members, some of them returns before their purchase."""
     choice = random.Random(seed)
-    events: list = [survey(f"m{n}") for n in range(4)]  # type: ignore[type-arg]
+    events: list[InputEvent] = [survey(f"m{n}") for n in range(4)]
     for number in range(count):
         member = f"m{choice.randrange(4)}"
         at = number * 0.7
-        pair = [purchase(member, f"o{number}", at, choice.randrange(50_000))]
+        pair: list[InputEvent] = [purchase(member, f"o{number}", at, choice.randrange(50_000))]
         if choice.random() < 0.3:
             pair.append(returned(member, f"o{number}", f"r{number}", at + choice.uniform(0.1, 20)))
             choice.shuffle(pair)
@@ -120,14 +121,14 @@ def test_the_library_reads_the_same_account(
             account = await ledger.account("m1")
             with Accounts(env={"DATABASE_URL": url}) as library:
                 account_id = account_id_of(ledger.identity.program_id, "m1")
-                aggregate = library.repository.get(account_id)
+                aggregate: AccountAggregate = library.repository.get(account_id)
                 assert (aggregate.id, aggregate.version) == (account_id, 9)
                 assert aggregate.account == account
-                early = library.repository.get(account_id, version=2)
+                early: AccountAggregate = library.repository.get(account_id, version=2)
                 assert early.version == 2
                 assert account_id_of(ledger.identity.program_id, "nobody") not in library.repository
-                events = list(library.events.get(account_id))
-                assert [event.originator_version for event in events] == list(range(1, 10))
+                stored = library.events.get(account_id)
+                assert [event.originator_version for event in stored] == list(range(1, 10))
 
     run(test())
 

@@ -6,11 +6,13 @@ import pytest
 from ledger.errors import BatchRefused, OffsetGap
 from ledger.received import SourcePosition, TopicMove
 from ledger.settings import Settings
+from schemas.inputs import InputEvent
 from tests.ledger.events import GROUP, direct, purchase, records, stretch, survey
 from tests.ledger.opened import opened, run
 
 
-def orders(first: int, count: int) -> list:  # type: ignore[type-arg]
+def orders(first: int, count: int) -> list[InputEvent]:
+    """Purchases of as many members."""
     return [purchase(f"m{n}", f"o{n}") for n in range(first, first + count)]
 
 
@@ -54,7 +56,7 @@ def test_what_was_handled_before_is_skipped(settings: Settings) -> None:
 def test_a_skipped_dead_letter_is_not_written_twice(settings: Settings) -> None:
     async def test() -> None:
         async with opened(settings) as ledger:
-            bad = [purchase("m1", "o1", at=100_000), purchase("m2", "o2")]
+            bad: list[InputEvent] = [purchase("m1", "o1", at=100_000), purchase("m2", "o2")]
             await ledger.handle(records(bad), stretch(0, 2))
             again = await ledger.handle(records(bad), stretch(0, 2))
             assert [o.kind for o in again] == ["skipped", "skipped"]

@@ -4,6 +4,7 @@ import psycopg
 import pytest
 
 from ledger.application import Ledger
+from ledger.core.decide import decide
 from ledger.errors import BatchRefused
 from ledger.received import INPUTS_MAX, Received, RecordRef, tick, undecodable
 from ledger.settings import Settings
@@ -169,9 +170,7 @@ def test_a_bug_dead_letters_one_input_and_leaves_the_account_whole(
 ) -> None:
     async def test() -> None:
         async with opened(settings) as ledger:
-            from ledger import deciding
-
-            real = deciding.decide
+            real = decide
 
             def broken(account, event, *rest):  # type: ignore[no-untyped-def]
                 events = real(account, event, *rest)
@@ -179,7 +178,7 @@ def test_a_bug_dead_letters_one_input_and_leaves_the_account_whole(
                     raise ZeroDivisionError("a bug, after the fork was changed")
                 return events
 
-            monkeypatch.setattr(deciding, "decide", broken)
+            monkeypatch.setattr("ledger.deciding.decide", broken)
             outcomes = await ledger.handle(
                 direct(purchase("m1", "o1"), purchase("m1", "o2"), purchase("m1", "o3"))
             )
@@ -190,7 +189,7 @@ def test_a_bug_dead_letters_one_input_and_leaves_the_account_whole(
             ]
             assert [o.position for o in outcomes] == [1, None, 2]
             assert (await ledger.account("m1")).granted == 200
-            monkeypatch.setattr(deciding, "decide", real)
+            monkeypatch.undo()
             (letter,) = await ledger.dead_letters(code="internal_error")
             assert "ZeroDivisionError" in letter.message
 

@@ -16,7 +16,7 @@ from ledger.core.account import Account
 from ledger.core.calendar import from_instant, to_instant
 from ledger.core.decide import decide
 from ledger.core.program.canonical import canonical, version_of
-from ledger.core.program.compiled import compile_program
+from ledger.core.program.compiled import Compiled, compile_program
 from ledger.core.program.form import Program
 from ledger.core.program.load import load_program
 from ledger.core.program.timeline import Timeline
@@ -26,6 +26,7 @@ from schemas.fields import Instant
 from schemas.inputs import (
     ConfirmData,
     InputEvent,
+    MemberErased,
     PointsReserve,
     PurchaseCompleted,
     PurchaseData,
@@ -138,6 +139,12 @@ def survey(member: str, at: datetime) -> SurveyCompleted:
     )
 
 
+def erase(at: datetime) -> MemberErased:
+    """The member asks to be forgotten."""
+    return MemberErased(specversion="1.0", id=f"e-{at.isoformat()}", source="crm", time=at,
+                        subject="any")  # fmt: skip
+
+
 def reserve(reservation: str, at: datetime, points: int) -> PointsReserve:
     """A till holds points."""
     return PointsReserve(
@@ -169,8 +176,8 @@ class Log:
         self.connection = connection
         self.program_id = form.program
         compiled = compile_program(form)
-        self.versions: list[tuple[Instant, object]] = [(compiled.effective_from, compiled)]
-        self.programs = Timeline(self.versions)  # type: ignore[arg-type]
+        self.versions: list[tuple[Instant, Compiled]] = [(compiled.effective_from, compiled)]
+        self.programs = Timeline(self.versions)
         self.accounts: dict[str, Account] = {}
         self.system_version = self._head(SYSTEM_SHARD)
 
@@ -193,7 +200,7 @@ class Log:
         """Append another program version to the system shard."""
         compiled = compile_program(form)
         self.versions.append((compiled.effective_from, compiled))
-        self.programs = Timeline(self.versions)  # type: ignore[arg-type]
+        self.programs = Timeline(self.versions)
         self.system(
             ProgramPublished(
                 occurred_at=compiled.effective_from,

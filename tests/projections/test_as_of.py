@@ -20,6 +20,7 @@ from tests.projections.log_writer import (
     SHARDS,
     confirm,
     day,
+    erase,
     give_back,
     purchase,
     reserve,
@@ -153,3 +154,15 @@ def test_tier_intervals_reach_into_the_future(shop: Shop) -> None:
         40_000,
     )
     assert (progress.period_from, progress.period_to) == (day(0), day(365))
+
+
+def test_who_was_erased_is_in_no_segment_from_then_on(shop: Shop) -> None:
+    shop.log.take("anna", purchase("o1", day(1), [30_000], "FRESH"))
+    shop.log.take("anna", erase(day(100)))
+    catch_up(shop.session)
+    intervals = queries.memberships(shop.session, "anna")
+    assert {i.segment for i in intervals} == {"fresh-buyer", "lapsed", "rich", "spender"}
+    assert all(i.left_at is not None and i.left_at <= day(100) for i in intervals)
+    found = queries.balance_of(shop.session, "anna", day(101))
+    assert found is not None
+    assert (found.available, found.pending) == (0, 0)

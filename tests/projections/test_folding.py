@@ -158,6 +158,15 @@ def test_a_missing_position_stops_the_folding(shop: Shop) -> None:
     assert (caught.value.code, caught.value.shard, caught.value.position) == ("log_gap", 2, 3)
 
 
+def test_a_missing_end_of_the_log_stops_the_folding(shop: Shop) -> None:
+    write_history(shop.log, 9, inputs=40)
+    folder = catch_up(shop.session)
+    shop.log.connection.execute("UPDATE ledger.heads SET position = position + 1 WHERE shard = 3")
+    with pytest.raises(LogDamaged) as caught:
+        catch_up(shop.session, folder)
+    assert (caught.value.code, caught.value.shard) == ("log_gap", 3)
+
+
 def test_an_unknown_event_stops_the_folding(shop: Shop) -> None:
     write_history(shop.log, 9, inputs=40)
     shop.log.connection.execute(

@@ -7,7 +7,7 @@ from tests.projections.conftest import Shop
 from tests.projections.history import catch_up, write_history
 
 
-def test_every_table_view_and_function_is_documented(shop: Shop) -> None:
+def test_every_table_view_column_and_function_is_documented(shop: Shop) -> None:
     bare = shop.session.execute(
         "SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'read'::regnamespace "
         "AND c.relkind IN ('r', 'v') AND obj_description(c.oid, 'pg_class') IS NULL "
@@ -15,6 +15,12 @@ def test_every_table_view_and_function_is_documented(shop: Shop) -> None:
         "AND obj_description(p.oid, 'pg_proc') IS NULL"
     ).fetchall()
     assert bare == []
+    columns = shop.session.execute(
+        "SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid "
+        "WHERE c.relnamespace = 'read'::regnamespace AND c.relkind = 'v' AND a.attnum > 0 "
+        "AND col_description(c.oid, a.attnum) IS NULL"
+    ).fetchall()
+    assert columns == []
 
 
 def test_a_reader_reads_and_nothing_else(shop: Shop) -> None:

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from ledger.core.program.form import Bounds as Range
 from ledger.core.program.form import Rfm, SegmentWhen
-from projections.sweep import DAY_US, WINDOW_US, Condition, Story, Version, score, sweep
+from projections.conditions import Condition, Version, score
+from projections.sweep import DAY_US, WINDOW_US, Story, sweep
 from projections.system import Bounds
 
 WHENS = {
@@ -36,6 +37,7 @@ def stories(draw: st.DrawFn) -> Story:
         money.append((later * DAY_US // 24, at * DAY_US // 24, -amount))
     return Story(
         opened_at=0,
+        erased_at=draw(st.none() | days.map(_us)),
         purchases=[at * DAY_US // 24 for at, _ in bought],
         money=money,
         categories=draw(st.dictionaries(st.sampled_from(["FRESH", "DRY"]), days.map(_us))),
@@ -71,7 +73,9 @@ def _last(pairs: list[tuple[int, object]], at: int, default: object) -> object:
 
 def expected(story: Story, bounds: list[Bounds], at: int) -> set[str]:
     """The segments at one moment, each condition from first principles."""
-    found = set()
+    found: set[str] = set()
+    if story.erased_at is not None and story.erased_at <= at:
+        return found
     before = [p for p in story.purchases if p <= at]
     window = [p for p in before if p > at - WINDOW_US]
     monetary = sum(m for t, p, m in story.money if t <= at and p > at - WINDOW_US)
@@ -131,14 +135,14 @@ def test_intervals_of_a_segment_do_not_touch(story: Story, bounds: list[Bounds])
 
 def test_lapsed_begins_sixty_days_after_the_last_purchase() -> None:
     at = 12_345_678
-    story = Story(0, [at], [(at, at, 100)], {}, [], [], [])
+    story = Story(0, None, [at], [(at, at, 100)], {}, [], [], [])
     assert [i for i in sweep(story, [(0, VERSION)], []) if i.segment == "lapsed"] == [
         ("lapsed", at + 60 * DAY_US, None)
     ]
 
 
 def test_a_new_program_version_changes_segments_from_its_moment() -> None:
-    story = Story(0, [0], [(0, 0, 100)], {}, [], [], [])
+    story = Story(0, None, [0], [(0, 0, 100)], {}, [], [], [])
     intervals = sweep(story, [(0, VERSION), (100 * DAY_US, OTHER)], [])
     assert [i for i in intervals if i.segment == "lapsed"] == [
         ("lapsed", 60 * DAY_US, 100 * DAY_US)
@@ -147,7 +151,7 @@ def test_a_new_program_version_changes_segments_from_its_moment() -> None:
 
 
 def test_without_a_purchase_nobody_has_recency_or_scores() -> None:
-    story = Story(0, [], [], {}, [], [], [])
+    story = Story(0, None, [], [], {}, [], [], [])
     bounds = Bounds(0, (0, 0, 0, 0), (0, 0, 0, 0), (0, 0, 0, 0))
     assert sweep(story, [(0, VERSION)], [bounds]) == []
 

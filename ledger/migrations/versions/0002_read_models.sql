@@ -316,15 +316,56 @@ COMMENT ON COLUMN read.balances_now.expired IS 'Points that expired unspent, in 
 COMMENT ON COLUMN read.balances_now.granted IS 'Points granted by awards, in total.';
 COMMENT ON COLUMN read.balances_now.debt IS 'Clawbacks that found no points; paid by the next.';
 COMMENT ON COLUMN read.balances_now.tier IS 'The level''s id, or none.';
+COMMENT ON COLUMN read.balances_now.member_id IS 'The member''s opaque id.';
 COMMENT ON VIEW read.segments_now IS 'read.segments_at of now.';
+COMMENT ON COLUMN read.segments_now.member_id IS 'The member''s opaque id.';
+COMMENT ON COLUMN read.segments_now.segment IS 'The segment''s id in the program.';
+COMMENT ON COLUMN read.segments_now.entered_at IS 'When all conditions began to hold.';
+COMMENT ON COLUMN read.segments_now.left_at IS
+'When they will end to hold if nothing more happens; NULL: never.';
 COMMENT ON VIEW read.tiers_now IS
 'Who has which tier now, since when, and until when if nothing more arrives.';
+COMMENT ON COLUMN read.tiers_now.member_id IS 'The member''s opaque id.';
+COMMENT ON COLUMN read.tiers_now.tier IS 'The level''s id, or none.';
+COMMENT ON COLUMN read.tiers_now.since IS 'From when, inclusive.';
+COMMENT ON COLUMN read.tiers_now.until IS
+'Until when, exclusive, if nothing more arrives; NULL: for good.';
 COMMENT ON VIEW read.tier_progress IS
 'Progress to the next tier as of the moment to which the account was settled.';
+COMMENT ON COLUMN read.tier_progress.member_id IS 'The member''s opaque id.';
+COMMENT ON COLUMN read.tier_progress.tier IS 'The tier held as of as_of, or none.';
+COMMENT ON COLUMN read.tier_progress.level IS '0 for none, then 1, 2, 3 in rising order.';
+COMMENT ON COLUMN read.tier_progress.since IS 'From when it is held.';
+COMMENT ON COLUMN read.tier_progress.measure IS
+'amount_spent, points_earned or purchases; NULL: the program has no tiers.';
+COMMENT ON COLUMN read.tier_progress.period_from IS 'Start of the period; NULL: the lifetime.';
+COMMENT ON COLUMN read.tier_progress.period_to IS
+'Its exclusive end, at which reached begins again at 0; NULL: the lifetime.';
+COMMENT ON COLUMN read.tier_progress.next_tier IS 'The level above the tier held; NULL at the top.';
+COMMENT ON COLUMN read.tier_progress.next_at_least IS 'What that level asks of the measure.';
+COMMENT ON COLUMN read.tier_progress.as_of IS 'Up to when the account was settled.';
 COMMENT ON COLUMN read.tier_progress.reached IS
 'Of the measure, within [period_from, period_to): minor units, points or purchases.';
 COMMENT ON COLUMN read.tier_progress.missing IS 'What next_at_least still asks for; NULL at the top.';
 COMMENT ON VIEW read.lots IS 'Open lots with their dates, as of as_of.';
+COMMENT ON COLUMN read.lots.member_id IS 'The member''s opaque id.';
+COMMENT ON COLUMN read.lots.lot IS 'Number within the account: 1, 2, 3 and so on.';
+COMMENT ON COLUMN read.lots.rules IS 'The rules whose awards it holds.';
+COMMENT ON COLUMN read.lots.source IS
+'The order it came with, REFEREE/ORDER for a referrer''s reward, or empty.';
+COMMENT ON COLUMN read.lots.granted IS 'Points it was granted with.';
+COMMENT ON COLUMN read.lots.pending IS 'Points left, not yet spendable.';
+COMMENT ON COLUMN read.lots.available IS 'Points left, spendable.';
+COMMENT ON COLUMN read.lots.reserved IS 'Points left, held by reservations.';
+COMMENT ON COLUMN read.lots.granted_at IS 'When the points were earned.';
+COMMENT ON COLUMN read.lots.activates_at IS 'From when they are spendable, inclusive.';
+COMMENT ON COLUMN read.lots.expires_at IS 'Until when, exclusive; NULL: they never expire.';
+COMMENT ON COLUMN read.lots.as_of IS 'Up to when the account was settled.';
+COMMENT ON COLUMN read.progress.projection IS 'balances, tiers or segments.';
+COMMENT ON COLUMN read.progress.shard IS 'The shard; -1 is the system shard.';
+COMMENT ON COLUMN read.progress.position IS 'Folded up to here.';
+COMMENT ON COLUMN read.progress.head IS 'Position of the shard''s newest event.';
+COMMENT ON COLUMN read.progress.behind IS 'Events still to fold.';
 COMMENT ON VIEW read.progress IS 'Events folded and still to fold, by projection and shard.';
 
 DO $$ BEGIN

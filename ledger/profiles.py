@@ -1,0 +1,57 @@
+"""Profiles of members: personal data, in tables of its own that can be erased.
+
+Written in the append transaction with the decision that accepted them; the log holds none of it.
+Erasing a member deletes the profile, the key of its content hashes and its dead letters.
+"""
+
+import msgspec
+from psycopg.types.json import Jsonb
+
+from ledger.batch import Batch
+from ledger.core.calendar import from_instant
+from ledger.lookups import Connection
+from schemas.decisions import MemberErased, MemberProfiled
+from schemas.inputs import MemberEnrolled, MemberUpdated
+
+_KEEP_KEY = (
+    "INSERT INTO ledger.member_keys (member_id, key) VALUES (%s, %s)"
+    " ON CONFLICT (member_id) DO UPDATE SET key = EXCLUDED.key"
+)
+_SET_PROFILE = (
+    "INSERT INTO ledger.profiles (member_id, profile, updated_at) VALUES (%s, %s, %s)"
+    " ON CONFLICT (member_id) DO UPDATE"
+    " SET profile = EXCLUDED.profile, updated_at = EXCLUDED.updated_at"
+)
+_MERGE_PROFILE = (
+    "INSERT INTO ledger.profiles AS p (member_id, profile, updated_at)"
+    " VALUES (%s, jsonb_strip_nulls(%s), %s) ON CONFLICT (member_id) DO UPDATE"
+    " SET profile = jsonb_strip_nulls(p.profile || %s), updated_at = EXCLUDED.updated_at"
+)
+_ERASE = (
+    "DELETE FROM ledger.profiles WHERE member_id = %s",
+    "DELETE FROM ledger.member_keys WHERE member_id = %s",
+    "DELETE FROM ledger.dead_letters WHERE member_id = %s",
+)
+
+
+async def store_profiles(connection: Connection, batch: Batch) -> None:
+    """Profiles of members, in the order of the inputs; erased ones leave nothing behind."""
+    for work in batch.works:
+        if work.kind != "applied" or not work.events:
+            continue
+        decision = work.events[work.decisive]
+        if isinstance(decision, MemberErased):
+            for statement in _ERASE:
+                await connection.execute(statement, (work.member_id,))
+        elif isinstance(decision, MemberProfiled):
+            event = work.item.event
+            assert isinstance(event, MemberEnrolled | MemberUpdated)
+            profile = Jsonb(msgspec.to_builtins(event.data.profile))
+            at = from_instant(work.item.occurred_at)
+            key = batch.member_keys.get(work.member_id)
+            if key is not None:
+                await connection.execute(_KEEP_KEY, (work.member_id, key))
+            if isinstance(event, MemberEnrolled):
+                await connection.execute(_SET_PROFILE, (work.member_id, profile, at))
+            else:
+                await connection.execute(_MERGE_PROFILE, (work.member_id, profile, at, profile))

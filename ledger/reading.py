@@ -1,0 +1,78 @@
+"""Reading what a batch needs before it is decided, and keeping the cache honest while doing so.
+
+Heads are read first. What is read after them is at least as new, so a head that has not moved when
+it is locked proves that dedupe rows, cached accounts and loaded accounts all still hold.
+"""
+
+from collections.abc import Sequence
+
+from ledger import lookups
+from ledger.accounts import account_id_of, load_accounts
+from ledger.append import Locked
+from ledger.batch import Batch
+from ledger.cache import AccountCache, Cached
+from ledger.lookups import Connection
+from ledger.programs import Programs
+
+
+class Reader:
+    """Reads for one process, into its batches."""
+
+    def __init__(self, program_id: str, cache: AccountCache, programs: Programs) -> None:
+        self._program_id = program_id
+        self._cache = cache
+        self._programs = programs
+
+    async def read(
+        self,
+        connection: Connection,
+        batch: Batch,
+        shards: Sequence[int],
+        locked: Locked | None = None,
+    ) -> None:
+        """Read what deciding needs for these shards: before the lock, or again under it."""
+        if locked is None:
+            positions, system = await lookups.read_heads(connection, shards)
+        else:
+            positions = {shard: locked.heads[shard].position for shard in shards}
+            system = locked.system
+        if system > self._programs.position:
+            await self._programs.catch_up(connection, system)
+        wanted = set(shards)
+        for shard, position in positions.items():
+            await self._catch_up(connection, shard, position)
+            batch.based_on[shard] = position
+        batch.stored.update(await lookups.stored_inputs(connection, batch.keys(wanted)))
+        members = batch.profile_members(wanted)
+        for member_id in members:
+            batch.member_keys.pop(member_id, None)
+        batch.member_keys.update(await lookups.member_keys(connection, members))
+        await self._find_accounts(connection, batch, wanted)
+
+    async def _catch_up(self, connection: Connection, shard: int, position: int) -> None:
+        """Evict the accounts that changed between what the cache has seen and `position`."""
+        seen = self._cache.seen(shard)
+        if seen is None or seen >= position:
+            if seen is None:
+                self._cache.advance(shard, position, ())
+            return
+        touched = await lookups.touched_members(connection, shard, seen, position)
+        self._cache.advance(shard, position, touched)
+
+    async def _find_accounts(self, connection: Connection, batch: Batch, shards: set[int]) -> None:
+        cold = []
+        own = set(batch.based_on)
+        for place in batch.accounts(shards):
+            if place in batch.bases:
+                continue
+            # A shard that this batch does not lock may have moved unseen: ask the database.
+            cached = self._cache.get(*place) if place[0] in own else None
+            if cached is not None:
+                batch.bases[place] = cached
+            else:
+                cold.append(place)
+        if not cold:
+            return
+        accounts = await load_accounts(connection, self._program_id, cold)
+        for place, account in accounts.items():
+            batch.bases[place] = Cached(account, account_id_of(self._program_id, place[1]))
