@@ -11,6 +11,9 @@ from cli.context import parse_moment, print_json
 DEFAULT_AT = "2018-01-15T00:00:00Z"
 """Two weeks after the data ends: the year's end, the grace of tiers and late activations show."""
 
+PAGE_WIDTH = 110
+"""Columns of the summary where there is no terminal to ask."""
+
 EXIT_WRONG = 1
 """A check failed."""
 
@@ -63,7 +66,10 @@ def demo(
 
         from demo.summary import show
 
-        show(report, Console(file=sys.stdout, highlight=False))
+        console = Console(file=sys.stdout, highlight=False)
+        if not console.is_terminal:
+            console.width = PAGE_WIDTH
+        show(report, console)
     if not report["ok"]:
         raise typer.Exit(code=EXIT_WRONG)
 

@@ -37,6 +37,7 @@ from ledger.received import (
     SourcePosition,
     StoredPosition,
 )
+from ledger.recompute import append_outcomes
 from ledger.settings import Settings
 from ledger.sharding import SYSTEM_SHARD
 from ledger.stats import Stats
@@ -214,6 +215,7 @@ class Ledger(Questions):
 
     async def publish_program(self, program: Program) -> tuple[str, bool]:
         """Put a checked program into force; its version, and whether it is new to this ledger.
+        What it asks of known profiles and no version did is answered before this returns.
 
         Raises ProgramRefused: other_program, other_currency, other_time_zone,
         not_after_last_version, already_decided.
@@ -222,6 +224,7 @@ class Ledger(Questions):
             done = await system.publish(connection, self.identity, self._programs, program)
             await self._programs.catch_up(connection, await lookups.system_position(connection))
         self._notifier.add({SYSTEM_SHARD})
+        await append_outcomes(self._pool, self.handle, self.programs, done[0])
         return done
 
     async def record_bounds(self, bounds: RfmBoundsSet) -> int:

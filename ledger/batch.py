@@ -23,7 +23,7 @@ from ledger.errors import BatchRefused
 from ledger.lookups import InputKey
 from ledger.received import INPUTS_MAX, Problem, Received, SourcePosition, source_of
 from ledger.sharding import shard_of
-from ledger.work import NO_SHARD, Fork, Work
+from ledger.work import NO_SHARD, Fork, KnownProfile, Work
 from schemas.fields import Instant
 from schemas.inputs import PurchaseCompleted, PurchaseReturned, ReferralRegistered
 
@@ -31,6 +31,12 @@ T = TypeVar("T")
 
 TICK = "tick"
 """The type of a scheduler's input; ticks are not counted among the inputs."""
+
+PROFILE = "profile"
+"""The type of a task to look at a profile again; not counted either."""
+
+OWN = frozenset((TICK, PROFILE))
+"""The types of the ledger's own tasks."""
 
 UNKNOWN = "unknown"
 """The type under which an input is counted that could not be decoded."""
@@ -57,6 +63,7 @@ class Batch:
         self.bases: dict[AccountKey, Cached] = {}
         self.forks: dict[AccountKey, Fork] = {}
         self.member_keys: dict[str, bytes] = {}
+        self.profiles: dict[str, KnownProfile] = {}
         self.based_on: dict[int, int] = {}
         self._shards = shards
 
@@ -118,6 +125,14 @@ class Batch:
             }
         )
 
+    def profile_tasks(self, shards: set[int]) -> list[str]:
+        """Members whose profile is looked at again."""
+        return [
+            work.member_id
+            for work in self.works
+            if work.shard in shards and work.item.profile is not None
+        ]
+
     def referrer(self, member_id: str) -> Account | None:
         """The account of a referrer as this batch knows it so far; None if it has no events."""
         key = (shard_of(member_id, self._shards), member_id)
@@ -137,6 +152,9 @@ def _work(item: Received, shards: int, now: Instant, skew: Instant, retry: bool)
     if tick is not None:
         shard = tick.shard if tick.shard is not None else shard_of(tick.member_id, shards)
         return Work(item, source, TICK, shard, tick.member_id)
+    if item.profile is not None:
+        member_id = item.profile.member_id
+        return Work(item, source, PROFILE, shard_of(member_id, shards), member_id)
     event = item.event
     if event is None:
         reason = item.undecodable or Problem(

@@ -13,10 +13,16 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from ledger.aggregate import Recorded
-from ledger.batch import Batch
+from ledger.batch import OWN, Batch
 from ledger.core.account import Account
 from ledger.core.calendar import from_instant
-from ledger.core.decide import NO_FACTS, decide, decide_tick, outcome_of
+from ledger.core.decide import (
+    NO_FACTS,
+    decide,
+    decide_profile_again,
+    decide_tick,
+    outcome_of,
+)
 from ledger.core.errors import Undecidable
 from ledger.core.fold import evolve
 from ledger.core.program.timeline import NoProgram, Timeline
@@ -96,7 +102,7 @@ def _decide_one(batch: Batch, work: Work, programs: Timeline) -> None:
         events = _events(batch, work, fork.account, programs)
         if events:
             _pack(work, fork, events)
-        work.kind = "applied" if work.item.tick is not None else outcome_of(events)
+        work.kind = "applied" if work.type_name in OWN else outcome_of(events)
     except Undecidable as reason:
         _put_aside(work, Problem(reason.code, reason.path, reason.message))
         return
@@ -130,6 +136,11 @@ def _events(batch: Batch, work: Work, account: Account, programs: Timeline) -> l
         settled = decide_tick(account, tick.until, programs)
         batch.forks[work.shard, work.member_id].ticked = True
         return settled
+    if work.item.profile is not None:
+        known = batch.profiles.get(work.member_id)
+        if known is None:  # erased meanwhile
+            return []
+        return decide_profile_again(account, known.profile, known.since, programs)
     event = work.item.event
     assert event is not None
     events = decide(account, event, work.item.occurred_at, programs, _facts(batch, work, event))

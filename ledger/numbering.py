@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct, field
 
-from ledger.batch import TICK, Batch
+from ledger.batch import OWN, Batch
 from ledger.core import snapshot
 from ledger.core.program.timeline import Timeline
 from ledger.core.settle import next_due
@@ -71,9 +71,9 @@ def number(batch: Batch, heads: Mapping[int, HeadRow], programs: Timeline, *, re
             assert work.position is not None
             rows.inputs.append(pack_input(work.shard, work.key, work.content, work.position))
         # A tick that fails is in the log of the process; it comes again, so no row for each time.
-        if work.kind == "dead_lettered" and not retry and work.type_name != TICK:
+        if work.kind == "dead_lettered" and not retry and work.type_name not in OWN:
             rows.dead_letters.append(_dead_letter(work))
-        if work.type_name != TICK and work.kind != "skipped":
+        if work.type_name not in OWN and work.kind != "skipped":
             assert work.kind is not None
             if not retry:
                 rows.counts[CountKey(work.source, work.type_name, work.kind)] += 1

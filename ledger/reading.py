@@ -12,6 +12,7 @@ from ledger.append import Locked
 from ledger.batch import Batch
 from ledger.cache import AccountCache, Cached
 from ledger.lookups import Connection
+from ledger.profiles import known_profiles
 from ledger.programs import Programs
 
 
@@ -47,6 +48,10 @@ class Reader:
         for member_id in members:
             batch.member_keys.pop(member_id, None)
         batch.member_keys.update(await lookups.member_keys(connection, members))
+        tasks = batch.profile_tasks(wanted)
+        for member_id in tasks:
+            batch.profiles.pop(member_id, None)
+        batch.profiles.update(await known_profiles(connection, tasks))
         await self._find_accounts(connection, batch, wanted)
 
     async def _catch_up(self, connection: Connection, shard: int, position: int) -> None:

@@ -1,8 +1,9 @@
 """What goes through the one door and what comes back: plain values, no behaviour.
 
-A `Received` is one input as it came: decoded, or with the reason why it could not be, or a tick of
-the scheduler. A `SourcePosition` says which stretch of Kafka a batch covers, so that the append can
-move the stored offsets with it. Every input gets one `Outcome`.
+A `Received` is one input as it came: decoded, or with the reason why it could not be, or a task of
+the ledger's own (a tick of the scheduler, a profile to be looked at again). A `SourcePosition` says
+which stretch of Kafka a batch covers, so that the append can move the stored offsets with it. Every
+input gets one `Outcome`.
 """
 
 from collections.abc import Sequence
@@ -52,8 +53,14 @@ class Tick(Struct, frozen=True):
     shard: int | None = None
 
 
+class ProfileTask(Struct, frozen=True):
+    """A program version asks something new: look again at the member's profile, as it is known."""
+
+    member_id: str
+
+
 class Received(Struct, frozen=True):
-    """One input: exactly one of `event`, `undecodable` and `tick` is set.
+    """One input: exactly one of `event`, `undecodable`, `tick` and `profile` is set.
 
     `occurred_at` is the event's time. `content` may be left empty: the ledger computes it.
     """
@@ -64,6 +71,7 @@ class Received(Struct, frozen=True):
     record: RecordRef | None = None
     undecodable: Problem | None = None
     tick: Tick | None = None
+    profile: ProfileTask | None = None
 
 
 class TopicMove(Struct, frozen=True):
@@ -126,6 +134,11 @@ def undecodable(record: RecordRef, code: str, path: str, message: str) -> Receiv
 def tick(member_id: str, until: Instant, shard: int | None = None) -> Received:
     """The input that settles an account."""
     return Received(occurred_at=until, tick=Tick(member_id, until, shard))
+
+
+def profile_task(member_id: str) -> Received:
+    """The input that looks at a member's profile again."""
+    return Received(profile=ProfileTask(member_id))
 
 
 def source_of(item: Received) -> str:

@@ -14,9 +14,17 @@ from ledger.received import Outcome, OutcomeKind, Problem, Received
 from ledger.recorder import PackedEvent
 from schemas.decisions import AccountEvent
 from schemas.fields import Instant
+from schemas.inputs import Profile
 
 NO_SHARD = -2
 """The shard of an input that could not be decoded: it belongs to none."""
+
+
+class KnownProfile(Struct, frozen=True):
+    """A member's profile as the table holds it. `since`: the latest moment of its changes."""
+
+    profile: Profile
+    since: Instant
 
 
 class Work(Struct):

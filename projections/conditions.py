@@ -6,6 +6,7 @@ and their meaning are those of the program's form.
 
 from collections.abc import Mapping, Sequence
 
+from ledger.core.members import segment_conditions
 from ledger.core.program.conditions import NO_TIER, texts
 from ledger.core.program.form import Bounds as Range
 from ledger.core.program.form import Rfm, SegmentWhen
@@ -45,11 +46,11 @@ class Condition:
 
     __slots__ = ("_categories", "_profile", "_tiers", "_when", "days", "id", "uses_rfm")
 
-    def __init__(self, segment_id: str, when: SegmentWhen, profile: tuple[str, ...] = ()) -> None:
+    def __init__(self, segment_id: str, when: SegmentWhen) -> None:
         self.id = segment_id
         self.uses_rfm = when.rfm is not None
         self._when = when
-        self._profile = profile
+        self._profile = segment_conditions(when)
         self._tiers = texts(when.tier)
         self._categories = texts(when.category_bought)
         days = when.recency_days
@@ -69,7 +70,7 @@ class Condition:
             and (self._tiers is None or member.tier in self._tiers)
             and (when.balance is None or _within(when.balance, member.balance))
             and (self._categories is None or not self._categories.isdisjoint(member.bought))
-            and (not self._profile or all(member.outcomes.get(key, False) for key in self._profile))
+            and all(any(map(member.outcomes.get, one_of)) for one_of in self._profile)
             and (when.rfm is None or _scores(when.rfm, member))
         )
 

@@ -12,7 +12,6 @@ without bounds nobody has scores.
 from itertools import accumulate
 
 from ledger.core.program.compiled import Compiled
-from ledger.core.program.form import Segment
 from projections.conditions import Condition, Version
 from projections.history import Keep, purchase_amount, returned_amount
 from projections.log import Entry
@@ -141,17 +140,8 @@ def version_of(program: Compiled) -> Version:
     """The segments of a program version, ready to be asked."""
     segments = program.form.segments
     return Version(
-        [Condition(s.id, s.when, profile_conditions(s)) for s in segments],
+        [Condition(s.id, s.when) for s in segments],
         [s.when for s in segments],
-    )
-
-
-def profile_conditions(segment: Segment) -> tuple[str, ...]:
-    """Ids under which MemberProfiled records the outcomes of the segment's profile conditions."""
-    return tuple(
-        f"segments/{segment.id}/{key}"
-        for key in ("region", "tag")
-        if getattr(segment.when, key) is not None
     )
 
 

@@ -294,8 +294,9 @@ class ReservationCancelled(Decision, frozen=True, kw_only=True, tag="Reservation
 
 
 class MemberProfiled(Decision, frozen=True, kw_only=True, tag="MemberProfiled"):
-    """The member's profile was set (`enrolled`) or changed (`updated`): of it only the outcome of
-    each of the program's profile conditions is kept, by the condition's id."""
+    """The member's profile was set (`enrolled`) or changed (`updated`), or a program version asked
+    something new of it (`recomputed`): of a profile only the outcome of each of the program's
+    conditions is kept, by the condition's id."""
 
     kind: str
     outcomes: dict[str, bool] = {}

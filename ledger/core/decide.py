@@ -14,7 +14,7 @@ from ledger.core.account import ANONYMOUS, Account
 from ledger.core.context import Context, Refused, input_type
 from ledger.core.errors import Undecidable
 from ledger.core.fold import evolve
-from ledger.core.members import decide_erasure, decide_profile
+from ledger.core.members import decide_erasure, decide_profile, decide_recomputed
 from ledger.core.program.timeline import NoProgram, Timeline
 from ledger.core.purchases import decide_anonymous, decide_purchase
 from ledger.core.records import WaitingReturn
@@ -124,6 +124,18 @@ def decide_tick(account: Account, until: Instant, programs: Timeline) -> list[Ac
         return []
     evolve(account, settled)
     return [settled]
+
+
+def decide_profile_again(
+    account: Account, profile: inputs.Profile, at: Instant, programs: Timeline
+) -> list[AccountEvent]:
+    """The outcomes of conditions that a new program version asks of a profile known since `at`: one
+    MemberProfiled, applied, or nothing. Raises NoProgram."""
+    profiled = decide_recomputed(account, profile, at, programs)
+    if profiled is None:
+        return []
+    evolve(account, profiled)
+    return [profiled]
 
 
 def outcome_of(events: Sequence[AccountEvent]) -> Literal["applied", "refused", "waiting"]:

@@ -1,15 +1,23 @@
 """Deciding on member events: of a profile only the outcome of the program's conditions is kept.
 
 A profile never reaches the account or the log; each condition on it has a stable id made of what it
-asks (`tag:vip`, `region:north`), and its outcome, true or false, is all that is recorded.
+asks (`tag:vip`, `region:north`), and its outcome, true or false, is all that is recorded. Outcomes
+are those of the version in force and of all later ones that are published, so that a version finds
+them when it takes effect.
 """
+
+from itertools import pairwise
 
 from msgspec import UNSET
 
+from ledger.core.account import Account
 from ledger.core.context import Context
 from ledger.core.postings import Draft
-from ledger.core.program.form import Program, Texts, When
+from ledger.core.program.conditions import texts
+from ledger.core.program.form import Program, SegmentWhen, Texts, When
+from ledger.core.program.timeline import Timeline
 from schemas.decisions import NO_LOT, MemberErased, MemberProfiled
+from schemas.fields import Instant
 from schemas.inputs import MemberEnrolled, MemberUpdated, Profile
 from schemas.inputs import MemberErased as ErasureInput
 
@@ -18,22 +26,47 @@ def profile_conditions(program: Program) -> tuple[str, ...]:
     """The ids of every condition on a profile that the program asks, sorted."""
     found: set[str] = set()
     for segment in program.segments:
-        found |= _ids("region", segment.when.region) | _ids("tag", segment.when.tag)
+        found = found.union(*segment_conditions(segment.when))
     for rule in program.earn:
         if isinstance(rule.when, When):
             found |= _ids("tag", rule.when.tag)
     return tuple(sorted(found))
 
 
-def _ids(kind: str, wanted: Texts | None) -> set[str]:
-    if wanted is None:
-        return set()
-    return {f"{kind}:{text}" for text in ((wanted,) if isinstance(wanted, str) else wanted)}
+def segment_conditions(when: SegmentWhen) -> tuple[frozenset[str], ...]:
+    """What a segment asks of a profile, by the ids of the conditions: of each set at least one must
+    hold. Empty when it asks nothing of it."""
+    return tuple(
+        _ids(kind, wanted)
+        for kind, wanted in (("region", when.region), ("tag", when.tag))
+        if wanted is not None
+    )
+
+
+def added_conditions(programs: Timeline, version: str) -> tuple[str, ...]:
+    """The conditions on a profile that a version asks and the one before it did not. None are those
+    of a first version: before it no profile was taken."""
+    forms = [(program.version, program.form) for _, program in programs.versions]
+    for (_, before), (name, form) in pairwise(forms):
+        if name == version:
+            return tuple(sorted(set(profile_conditions(form)) - set(profile_conditions(before))))
+    return ()
+
+
+def _ids(kind: str, wanted: Texts | None) -> frozenset[str]:
+    return frozenset(f"{kind}:{text}" for text in texts(wanted) or ())
+
+
+def _asked_from(programs: Timeline, at: Instant) -> tuple[str, ...]:
+    """The conditions of the version in force at `at` and of those after it."""
+    found = set(profile_conditions(programs.at(at).form))
+    later = (program.form for start, program in programs.versions if start > at)
+    return tuple(sorted(found.union(*map(profile_conditions, later))))
 
 
 def decide_profile(context: Context, event: MemberEnrolled | MemberUpdated) -> MemberProfiled:
-    """The outcomes of the program's conditions on this profile. A key that an update leaves out
-    keeps its outcomes; at an enrolment it has none that hold."""
+    """The outcomes of the conditions on this profile. A key that an update leaves out keeps its
+    outcomes; at an enrolment it has none that hold."""
     account, profile = context.account, event.data.profile
     enrolled = isinstance(event, MemberEnrolled)
     known = {} if enrolled else account.profile
@@ -42,8 +75,25 @@ def decide_profile(context: Context, event: MemberEnrolled | MemberUpdated) -> M
         kind="enrolled" if enrolled else "updated",
         outcomes={
             condition: _holds(condition, profile, known)
-            for condition in profile_conditions(context.program.form)
+            for condition in _asked_from(context.programs, context.at)
         },
+    )
+
+
+def decide_recomputed(
+    account: Account, profile: Profile, at: Instant, programs: Timeline
+) -> MemberProfiled | None:
+    """The outcomes on the profile as it is known, if they differ from those recorded. `at`: the
+    moment from which the profile is as it is. Nothing settles: the past has not changed."""
+    outcomes = {c: _holds(c, profile, {}) for c in _asked_from(programs, at)}
+    same = all(account.profile.get(c, False) == holds for c, holds in outcomes.items())
+    if account.status == "erased" or same:
+        return None
+    return MemberProfiled(
+        occurred_at=at,
+        program=programs.at(at).version,
+        kind="recomputed",
+        outcomes=outcomes,
     )
 
 

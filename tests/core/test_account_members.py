@@ -4,11 +4,17 @@ import msgspec
 
 from ledger.core import snapshot
 from ledger.core.account import Account
-from ledger.core.members import profile_conditions
+from ledger.core.decide import decide_profile_again
+from ledger.core.members import added_conditions, profile_conditions, segment_conditions
 from ledger.core.program.form import Segment, SegmentWhen
 from ledger.core.program.load import load_program
 from schemas.decisions import MemberErased, MemberProfiled
-from tests.core.account_tools import MINIMAL, Member, refused, timeline
+from schemas.inputs import Profile
+from tests.core.account_tools import MINIMAL, Member, at, refused, timeline
+
+NORTH = MINIMAL + "segments: [{id: n, when: {region: [north, east]}}]\n"
+VIP = MINIMAL.replace("2017-01-01", "2018-01-01")
+VIP += "segments: [{id: n, when: {region: north}}, {id: v, when: {tag: vip}}]\n"
 
 REST = """
 surveys: [{id: s, award: {fixed: 20}}]
@@ -34,6 +40,57 @@ def test_conditions_have_stable_ids() -> None:
     segments = (Segment(id="x", when=SegmentWhen(tag=("vip", "old"), region="north")),)
     with_segments = msgspec.structs.replace(program, segments=segments)
     assert profile_conditions(with_segments) == ("region:north", "tag:old", "tag:vip")
+
+
+def test_a_segment_asks_one_of_each() -> None:
+    when = SegmentWhen(tag=("vip", "old"), region="north")
+    assert [sorted(one_of) for one_of in segment_conditions(when)] == [
+        ["region:north"],
+        ["tag:old", "tag:vip"],
+    ]
+    assert segment_conditions(SegmentWhen(tier="gold")) == ()
+
+
+def test_outcomes_are_those_of_the_version_in_force_and_of_later_ones() -> None:
+    member = Member(timeline(NORTH, VIP))
+    member.profile("2017-01-02", enrolled=True, tags=("vip",), region="east")
+    assert member.account.profile == {
+        "region:east": True,
+        "region:north": False,
+        "tag:vip": True,
+    }
+    member.profile("2017-01-03", region=None)
+    assert member.account.profile["tag:vip"], "left out: unchanged"
+    assert not member.account.profile["region:east"]
+    member.profile("2018-01-03", tags=())
+    assert member.account.profile == {"region:north": False, "tag:vip": False}
+
+
+def test_what_a_version_adds() -> None:
+    versions = timeline(NORTH, VIP)
+    first, second = (program.version for _, program in versions.versions)
+    assert added_conditions(versions, second) == ("tag:vip",)
+    assert added_conditions(versions, first) == ()
+
+
+def test_a_known_profile_is_looked_at_again_when_a_version_asks_more() -> None:
+    member = Member(timeline(NORTH))
+    member.profile("2017-01-02", enrolled=True, tags=("vip",), region="east")
+    member.buy("2017-01-05", "X", 1000)
+    later, since = timeline(NORTH, VIP), at("2017-01-02")
+    account, known = member.account, Profile(tags=("vip",), region="east")
+    settled_to = account.settled_to
+    (event,) = decide_profile_again(account, known, since, later)
+    assert isinstance(event, MemberProfiled)
+    assert (event.kind, event.occurred_at) == ("recomputed", since)
+    assert event.program == later.at(since).version
+    assert event.outcomes == {"region:east": True, "region:north": False, "tag:vip": True}
+    assert account.settled_to == settled_to
+    assert decide_profile_again(account, known, since, later) == [], "nothing new to tell"
+    other = Member(timeline(NORTH)).account
+    assert decide_profile_again(other, Profile(region=None), since, later) == []
+    member.erase("2017-01-06")
+    assert decide_profile_again(member.account, known, since, later) == []
 
 
 def test_a_refused_profile_tells_nothing_of_it() -> None:

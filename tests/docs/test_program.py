@@ -100,8 +100,6 @@ REFUSED = {
     ("`redemption`", "maximum_share"): "redemption: {maximum_share: {percent: 50}}\n",
     ("`redemption`", "excluded_categories"): "redemption: {excluded_categories: TOBACCO}\n",
     ("`redemption`", "per_day"): "redemption: {per_day: 1000}\n",
-    ("`segments[].when`", "region"): "segments: [{id: s, when: {region: north}}]\n",
-    ("`segments[].when`", "tag"): "segments: [{id: s, when: {tag: vip}}]\n",
 }
 """For each key that says so: a program that uses it."""
 

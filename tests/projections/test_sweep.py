@@ -1,6 +1,7 @@
 """Segment intervals against a second opinion that looks at single moments only."""
 
 from itertools import pairwise
+from typing import cast
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,11 +20,14 @@ WHENS = {
     "silver": SegmentWhen(tier="silver"),
     "rich": SegmentWhen(balance=Range(at_least=10)),
     "fresh": SegmentWhen(category_bought=("FRESH",)),
+    "known": SegmentWhen(region=("north", "east"), tag="vip"),
     "best": SegmentWhen(rfm=Rfm(recency=(4, 5), frequency=(4, 5), monetary=(5,))),
 }
 VERSION = Version([Condition(name, when) for name, when in WHENS.items()], list(WHENS.values()))
 OTHER = Version([Condition("lapsed", WHENS["recent"])], [WHENS["recent"]])
 
+CONDITIONS = st.sampled_from(["region:north", "region:east", "tag:vip", "tag:other"])
+outcomes = st.dictionaries(CONDITIONS, st.booleans())
 days = st.integers(0, 900)
 hours = st.integers(0, 900 * 24)
 
@@ -41,7 +45,8 @@ def stories(draw: st.DrawFn) -> Story:
         purchases=[at * DAY_US // 24 for at, _ in bought],
         money=money,
         categories=draw(st.dictionaries(st.sampled_from(["FRESH", "DRY"]), days.map(_us))),
-        outcomes=[],
+        outcomes=draw(st.lists(st.tuples(days.map(_us), outcomes), max_size=4,
+                               unique_by=lambda pair: pair[0])),
         tiers=draw(st.lists(st.tuples(days.map(_us), st.sampled_from(["none", "silver"])),
                             max_size=4, unique_by=lambda pair: pair[0])),
         balances=draw(st.lists(st.tuples(days.map(_us), st.integers(-5, 20)),
@@ -94,6 +99,9 @@ def expected(story: Story, bounds: list[Bounds], at: int) -> set[str]:
         found.add("rich")
     if story.categories.get("FRESH", at + 1) <= at:
         found.add("fresh")
+    held = cast(dict[str, bool], _last(list(story.outcomes), at, {}))
+    if (held.get("region:north") or held.get("region:east")) and held.get("tag:vip"):
+        found.add("known")
     known = [b for b in bounds if b.as_of <= at]
     if known and recency is not None:
         b = known[-1]

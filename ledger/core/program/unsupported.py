@@ -32,10 +32,6 @@ def check_supported(program: form.Program, judge: Judge) -> None:
     for key in ("maximum_share", "excluded_categories", "per_day"):
         if getattr(program.redemption, key) is not None:
             judge.unsupported(key, "redemption", key)
-    for i, segment in enumerate(program.segments):
-        for key in ("region", "tag"):
-            if getattr(segment.when, key) is not None:
-                judge.unsupported(f"the condition {key}", "segments", i, "when", key)
 
 
 def _timing(
