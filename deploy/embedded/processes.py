@@ -84,9 +84,9 @@ def working_in(folder: Path, name: str) -> list[int]:
     pids = []
     for process in psutil.process_iter(["name", "cwd", "status"]):
         info = process.info
-        if info["name"] == name and info["cwd"] == str(folder):
-            if info["status"] != psutil.STATUS_ZOMBIE:
-                pids.append(int(process.pid))
+        ours = info["name"] == name and info["cwd"] == str(folder)
+        if ours and info["status"] != psutil.STATUS_ZOMBIE:
+            pids.append(int(process.pid))
     return pids
 
 

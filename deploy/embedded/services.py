@@ -201,7 +201,9 @@ class _Folder:
     def wait_kafka(self, asked: int | None) -> None:
         for tries_left in reversed(range(_PORT_TRIES_MAX)):
             s = self.state
-            assert s.kafka_pid and s.kafka_port and s.kafka_controller_port
+            assert s.kafka_pid
+            assert s.kafka_port
+            assert s.kafka_controller_port
             try:
                 kafka.wait_ready(self.kafka, s.kafka_pid, s.kafka_port, s.kafka_controller_port)
                 return
@@ -250,7 +252,9 @@ class _Folder:
     def wait_postgres(self, asked: int | None) -> None:
         for tries_left in reversed(range(_PORT_TRIES_MAX)):
             s = self.state
-            assert s.postgres_pid and s.postgres_port and s.database_url
+            assert s.postgres_pid
+            assert s.postgres_port
+            assert s.database_url
             try:
                 postgres.wait_ready(self.postgres, s.postgres_pid, s.postgres_port, s.database_url)
                 return
@@ -311,7 +315,8 @@ class _Folder:
             kafka_answers = kafka.answers(s.kafka_port)
         services = None
         if postgres_pid and kafka_pid and postgres_answers and kafka_answers:
-            assert s.database_url is not None and s.kafka_bootstrap is not None
+            assert s.database_url is not None
+            assert s.kafka_bootstrap is not None
             services = Services(
                 database_url=s.database_url,
                 kafka_bootstrap=s.kafka_bootstrap,

@@ -23,9 +23,12 @@ def refusal(data_dir: Path, **arguments: Any) -> EmbeddedServicesError:
     with pytest.raises(EmbeddedServicesError) as caught:
         embedded.start(data_dir, **arguments)
     seen = embedded.status(data_dir)
-    assert not seen.postgres.running and not seen.kafka.running
+    assert not seen.postgres.running
+    assert not seen.kafka.running
     message = caught.value.message
-    assert message.endswith(".") and "\n" not in message and ". " not in message
+    assert message.endswith(".")
+    assert "\n" not in message
+    assert ". " not in message
     assert str(caught.value) == message
     return caught.value
 
@@ -36,7 +39,8 @@ def test_a_taken_port_that_was_asked_for(tmp_path: Path, monkeypatch: pytest.Mon
         port = listener.getsockname()[1]
         error = refusal(tmp_path, kafka_port=port)
     assert error.code == "port_in_use"
-    assert str(port) in error.message and "Kafka" in error.message
+    assert str(port) in error.message
+    assert "Kafka" in error.message
 
 
 def test_a_taken_postgres_port_starts_nothing(
@@ -47,12 +51,13 @@ def test_a_taken_postgres_port_starts_nothing(
         port = listener.getsockname()[1]
         error = refusal(tmp_path, postgres_port=port)
     assert error.code == "port_in_use"
-    assert str(port) in error.message and "PostgreSQL" in error.message
+    assert str(port) in error.message
+    assert "PostgreSQL" in error.message
 
 
 def test_no_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(java, "bundled_java", lambda: None)
-    monkeypatch.setattr(java, "installed_javas", lambda: [])
+    monkeypatch.setattr(java, "installed_javas", list)
     error = refusal(tmp_path)
     assert error.code == "java_missing"
     assert "points-ledger[embedded]" in error.message
@@ -124,7 +129,8 @@ def test_a_download_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("no_proxy", ports.LOOPBACK)
     error = refusal(tmp_path / "data")
     assert error.code == "download_failed"
-    assert "network" in error.message and "mirror" in error.message
+    assert "network" in error.message
+    assert "mirror" in error.message
 
 
 def test_a_damaged_jar_is_not_used(tmp_path: Path) -> None:

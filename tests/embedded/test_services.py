@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import psycopg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -121,8 +121,10 @@ def test_data_and_ports_are_kept_over_down_and_up(data_dir: Path) -> None:
     embedded.stop(data_dir)
     stopped = embedded.status(data_dir)
     assert stopped.services is None
-    assert not stopped.postgres.running and not stopped.kafka.running
-    assert is_gone(first.postgres_pid) and is_gone(first.kafka_pid)
+    assert not stopped.postgres.running
+    assert not stopped.kafka.running
+    assert is_gone(first.postgres_pid)
+    assert is_gone(first.kafka_pid)
     assert "shut down completed" in first.kafka_log.read_text()
     embedded.stop(data_dir)  # nothing to do, nothing to complain about
 
@@ -141,7 +143,8 @@ def test_both_come_back_with_their_data_after_kill_9(data_dir: Path) -> None:
         os.kill(pid, signal.SIGKILL)
 
     second = embedded.start(data_dir)
-    assert second.postgres_pid != first.postgres_pid and second.kafka_pid != first.kafka_pid
+    assert second.postgres_pid != first.postgres_pid
+    assert second.kafka_pid != first.kafka_pid
     assert second.database_url == first.database_url
     assert read_rows(second) == [1]
     assert read_records(second, 1) == [b"one"]
@@ -177,7 +180,8 @@ def test_foreign_processes_and_ports_are_left_alone(data_dir: Path) -> None:
                 replace(remembered, postgres_pid=foreign.pid, kafka_pid=foreign.pid),
             )
             seen = embedded.status(data_dir)
-            assert not seen.postgres.running and not seen.kafka.running
+            assert not seen.postgres.running
+            assert not seen.kafka.running
 
             second = embedded.start(data_dir)
             assert second.kafka_bootstrap != first.kafka_bootstrap
@@ -252,4 +256,5 @@ def test_a_second_folder_runs_beside_and_remove_leaves_nothing(
     home = state.read(data_dir).postgres_home
     assert home is not None
     embedded.remove(data_dir)
-    assert not data_dir.exists() and not Path(home).exists()
+    assert not data_dir.exists()
+    assert not Path(home).exists()
