@@ -28,7 +28,7 @@ def initialise(program: Path, settings: Settings) -> dict[str, object]:
     assert bootstrap is not None
     revision = migrate(url)
     run(ensure_topics(bootstrap, settings.partitions))
-    identity = create_ledger(url, form, settings.shards)
+    identity = create_ledger(url, form, settings.shards, insist=settings.shards_asked is not None)
     return {
         "ledger_id": str(identity.ledger_id),
         "program": identity.program_id,

@@ -32,8 +32,11 @@ _LOCK = 0x506F696E7474
 """Advisory lock: of two processes that create at once, the second finds what the first made."""
 
 
-def create_ledger(database_url: str, program: Program, shards: int) -> Identity:
-    """Create the ledger of `program` with `shards` shards, or find that it is there.
+def create_ledger(
+    database_url: str, program: Program, shards: int, *, insist: bool = True
+) -> Identity:
+    """Create the ledger of `program` with `shards` shards, or find that it is there (with another
+    number of shards only if the caller does not `insist`).
 
     The program must have passed its check. Raises StartRefused: no_connection, older_schema,
     newer_schema, other_program, other_shards, not_published.
@@ -54,7 +57,7 @@ def create_ledger(database_url: str, program: Program, shards: int) -> Identity:
         existing = _existing(connection)
         if existing is None:
             return _create(connection, program, shards)
-        check_identity(existing, program.program, shards)
+        check_identity(existing, program.program, shards if insist else None)
         _check_published(connection, version_of(program))
         return existing
 

@@ -51,25 +51,25 @@ async def check_database(settings: Settings) -> Identity:
         row = await (await connection.execute(_IDENTITY)).fetchone()
     if row is None:
         raise StartRefused(
-            "The database holds no ledger yet: create one with `points program publish FILE`.",
+            "The database holds no ledger yet: create one with `points init FILE`.",
             "no_ledger",
         )
     identity = Identity(*row)
-    check_identity(identity, settings.program_id, settings.shards)
+    check_identity(identity, settings.program_id, settings.shards_asked)
     return identity
 
 
-def check_identity(identity: Identity, program_id: str | None, shards: int) -> None:
-    """Raises StartRefused (other_program, other_shards)."""
+def check_identity(identity: Identity, program_id: str | None, shards: int | None) -> None:
+    """`None` asks for nothing. Raises StartRefused (other_program, other_shards)."""
     if program_id is not None and program_id != identity.program_id:
         raise StartRefused(
             f"The database holds the ledger of the program {identity.program_id}, not of"
             f" {program_id}: set POINTS_DATABASE_URL to the right database.",
             "other_program",
         )
-    if shards != identity.shards:
+    if shards is not None and shards != identity.shards:
         raise StartRefused(
             f"The ledger was created with {identity.shards} shards and keeps them for ever, but"
-            f" POINTS_SHARDS says {shards}: set POINTS_SHARDS={identity.shards}.",
+            f" POINTS_SHARDS says {shards}: set POINTS_SHARDS={identity.shards} or leave it out.",
             "other_shards",
         )

@@ -171,6 +171,11 @@ class Settings(BaseSettings):
             )
         return self
 
+    @property
+    def shards_asked(self) -> int | None:
+        """The number of shards if it was set: a ledger that exists must have it. None: any."""
+        return self.shards if "shards" in self.model_fields_set else None
+
     def require_database_url(self) -> str:
         """The URL with its password. Raises StartRefused when none is set."""
         if self.database_url is None:

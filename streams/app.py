@@ -40,6 +40,9 @@ class PointsApp(faust.App):  # type: ignore[misc]
     def _new_transport(self) -> Any:
         return ChunkTransport(self.conf.broker_consumer, self)
 
+    def _create_directories(self) -> None:
+        """No tables, so no folder for them in whatever the current folder is."""
+
     def on_rebalance_start(self) -> None:
         """Called in the fetching thread, as early as Faust knows."""
         self.rebalancing_since = time.monotonic()

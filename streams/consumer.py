@@ -1,27 +1,27 @@
-"""Faust's consumer, changed in four places: chunks, room, seeks, the group's assignor.
+"""Faust's consumer, changed where records become chunks: what is asked for, and from where.
 
-A drain is stamped, in the thread that owns the Kafka client, with the seek it belongs to (`epoch`)
-and with the offset where the drain before it ended; what was drained before a seek and arrives
-after it is dropped. Only partitions with room are asked for. Where to seek is not Kafka's word:
-`Delivery` reads it from PostgreSQL. Uses private attributes of the pinned aiokafka.
+Only partitions with room are asked for; what was drained before a seek and arrives after it is
+dropped. Where to seek is not Kafka's word: `Delivery` reads it from PostgreSQL. Faust's own acks,
+commits and livelock checks have nothing to do here.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, Protocol, cast
 
-import aiokafka
-from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
-from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from aiokafka.errors import (
+    IllegalStateError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
+from aiokafka.structs import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from ledger.errors import LedgerError, WorkerStopped
-from streams.chunks import DRAIN_RECORDS_MAX, Chunk, Fetched, Room
-
-FETCH_WAIT_MS = 100
-"""How long the broker may hold a fetch that finds nothing. Faust's 1500 would leave a partition
-that was drained meanwhile unfetched for that long."""
+from streams.chunks import DRAIN_RECORDS_MAX, Chunk, Room
+from streams.fetching import LEAVE_SECONDS, ChunkThread
 
 ROOM_WAIT_SECONDS = 0.05
 """How long to wait for room when all partitions are full, before looking again."""
@@ -44,79 +44,6 @@ class Delivery(Protocol):
 
     def fail(self, error: LedgerError) -> None:
         """Stop the worker."""
-
-
-class ChunkThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
-    """The thread that owns the Kafka client."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._epoch = 0
-        self._drained_to: dict[TP, int] = {}
-
-    def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
-        consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
-        # Range gives a worker the same partition numbers of every topic, which the merge needs;
-        # Faust's choice without tables, round robin, would not.
-        consumer._partition_assignment_strategy = [RangePartitionAssignor]
-        return consumer
-
-    async def seek_all(self, epoch: int, offsets: Mapping[TP, int]) -> None:
-        """Continue at `offsets`. Raises IllegalStateError when one is no longer assigned."""
-        await self.call_thread(self._seek_all, epoch, offsets)
-
-    async def _seek_all(self, epoch: int, offsets: Mapping[TP, int]) -> None:
-        consumer = self._ensure_consumer()
-        self._epoch = epoch
-        self._drained_to = dict(offsets)
-        for tp, offset in offsets.items():
-            consumer.seek(TopicPartition(*tp), offset)
-
-    async def _fetch_records(
-        self,
-        consumer: aiokafka.AIOKafkaConsumer,
-        active_partitions: set[TP],
-        timeout: float | None = None,  # noqa: ASYNC109 (Faust's name)
-        max_records: int | None = None,
-    ) -> dict[TP, Fetched]:
-        drained = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
-        # From here to the end nothing else runs in this thread, so positions belong to `drained`.
-        assignment = consumer._subscription.subscription.assignment
-        stamped: dict[TP, Fetched] = {}
-        for tp, start in self._drained_to.items():
-            state = assignment.state_value(tp) if assignment is not None else None
-            if state is None or not state.has_valid_position or state.position <= start:
-                continue
-            stamped[tp] = Fetched(
-                drained.get(tp, ()),
-                epoch=self._epoch,
-                from_offset=start,
-                next_offset=state.position,
-                fetched_ms=state.timestamp or 0,
-            )
-            self._drained_to[tp] = state.position
-        return stamped
-
-    async def commit_for_lag_tools(self, offsets: Mapping[TP, int]) -> bool:
-        """Tell Kafka how far we are; nothing of ours ever reads it. False when it did not work."""
-        return bool(await self.call_thread(self._commit_for_lag_tools, offsets))
-
-    async def _commit_for_lag_tools(self, offsets: Mapping[TP, int]) -> bool:
-        consumer = self._ensure_consumer()
-        assigned = consumer.assignment()
-        known = {
-            TopicPartition(*tp): OffsetAndMetadata(offset, "")
-            for tp, offset in offsets.items()
-            if tp in assigned
-        }
-        try:
-            if known:
-                await consumer.commit(known)
-        except (CommitFailedError, IllegalStateError, KafkaError) as error:
-            self.log.info("group offset not committed: %r", error)
-            return False
-        return True
 
 
 class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
@@ -144,6 +71,10 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
     async def commit_for_lag_tools(self, offsets: Mapping[TP, int]) -> bool:
         """See ChunkThread."""
         return await self._thread.commit_for_lag_tools(offsets)
+
+    async def leave_group(self) -> None:
+        """See ChunkThread."""
+        await asyncio.wait_for(self._thread.leave_group(), 3 * LEAVE_SECONDS)
 
     def high_water(self, topic: str, partition: int) -> tuple[int, int] | None:
         """The end of the partition as the broker last told, and when (ms since 1970)."""
@@ -228,9 +159,14 @@ def partitions_of(assignment: Iterable[TP]) -> dict[int, set[str]]:
 
 
 def _fetch_failed(error: KafkaError) -> WorkerStopped:
+    if isinstance(error, OffsetOutOfRangeError | NoOffsetForPartitionError):
+        return WorkerStopped(
+            f"Kafka no longer serves the offset to read next ({error!r}): the topic was truncated, "
+            "recreated or has expired under the worker. Restore it before starting again.",
+            "input_lost",
+        )
     return WorkerStopped(
-        f"Kafka no longer serves the offset to read next ({error!r}): the topic was truncated, "
-        "recreated or has expired under the worker. Restore it, or see the documentation on "
-        "lost input.",
-        "input_lost",
+        f"Kafka does not serve the input topics ({error!r}): see its brokers and the rights of "
+        "this user, then start the worker again.",
+        "kafka_gone",
     )

@@ -6,7 +6,7 @@ goes wrong in here reaches Faust: it stops the worker.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 import structlog
@@ -106,14 +106,16 @@ class StreamDelivery:
                 )
             )
 
-    async def revoked(self) -> None:
-        """Stop fetching, finish the batches in flight, drop what is queued."""
+    async def revoked(self) -> dict[TP, int]:
+        """Stop fetching, finish the batches in flight, drop what is queued. Returns the offsets
+        reached, of each topic-partition."""
         self.epoch += 1
         self.room.close()
         tasks, self._tasks = self._tasks, {}
         self._metrics.partitions.set(0)
         if tasks:
             await asyncio.gather(*(task.stop(FINISH_SECONDS) for task in tasks.values()))
+        return _positions(tasks.values())
 
     def fail(self, error: BaseException) -> None:
         """Stop the worker."""
@@ -132,7 +134,7 @@ class StreamDelivery:
 
     def positions(self) -> dict[TP, int]:
         """Per topic-partition the offset after the last record appended."""
-        return {tp: at for task in self._tasks.values() for tp, at in task.positions().items()}
+        return _positions(self._tasks.values())
 
     def lag(self) -> dict[str, int]:
         """Per topic the records not appended yet."""
@@ -209,6 +211,10 @@ class StreamDelivery:
             max_idle_seconds=self._max_idle_seconds,
             fail=self.fail,
         )
+
+
+def _positions(tasks: Iterable[PartitionTask]) -> dict[TP, int]:
+    return {tp: at for task in tasks for tp, at in task.positions().items()}
 
 
 async def _again(ask: Callable[[], Awaitable[T]]) -> T:

@@ -29,8 +29,11 @@ EFFECTS_AT_ONCE = 500
 PAUSE_SECONDS = 0.05
 """Between rounds when commits come one after the other: a reward may be that late."""
 
-POLL_SECONDS = 2.0
-"""Longest time until what others committed is looked for."""
+PAUSE_HISTORY_SECONDS = 0.5
+"""The same while a history is loaded, when every round would look at every shard."""
+
+POLL_SECONDS = 1.0
+"""Longest time until what others committed is looked for: one small query for each shard."""
 
 GIVE_UP_SECONDS = 600.0
 """After so long without one good round the worker stops, so that someone looks."""
@@ -79,8 +82,10 @@ class EffectsPublisher:
         shards: Callable[[], Iterable[int]],
         metrics: Metrics,
         on_fail: Callable[[LedgerError], None],
+        pause_seconds: float = PAUSE_SECONDS,
     ) -> None:
         self._log = log
+        self._pause_seconds = pause_seconds
         self._shards = shards
         self._metrics = metrics
         self._on_fail = on_fail
@@ -143,7 +148,7 @@ class EffectsPublisher:
                         )
                     )
                     return
-            await asyncio.sleep(PAUSE_SECONDS)
+            await asyncio.sleep(self._pause_seconds)
             await self._wait_for_commit()
 
     async def _wait_for_commit(self) -> None:

@@ -10,17 +10,43 @@ from pathlib import Path
 
 import structlog
 
+LIBRARIES = ("faust", "mode", "aiokafka", "asyncio", "aiohttp", "psycopg")
+
 QUIET = (
-    "faust",
-    "mode",
-    "aiokafka",
-    "asyncio",
-    "aiohttp",
-    "psycopg",
+    *LIBRARIES,
     "streams.app",
     "streams.consumer",
+    "streams.fetching",
 )
 """Libraries (and our classes that extend Faust's) of which only warnings are of interest."""
+
+REPEAT_SECONDS = 10.0
+"""A library's message with the same wording is logged once in that time: while a broker is away,
+aiokafka says so forty times a second."""
+
+WORDINGS_MAX = 1_000
+"""Wordings remembered; the libraries have some hundreds."""
+
+
+class _NowAndThen(logging.Filter):
+    """Lets a message through once in REPEAT_SECONDS."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._logged_at: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to log it."""
+        if not record.name.startswith(LIBRARIES):
+            return True
+        wording = (record.name, str(record.msg)[:80])
+        if record.created - self._logged_at.get(wording, 0.0) < REPEAT_SECONDS:
+            return False
+        if len(self._logged_at) >= WORDINGS_MAX:
+            self._logged_at.clear()
+        self._logged_at[wording] = record.created
+        return True
+
 
 _SHARED: list[structlog.typing.Processor] = [
     structlog.contextvars.merge_contextvars,
@@ -46,6 +72,7 @@ def configure(path: Path | None = None) -> None:
             ],
         )
     )
+    handler.addFilter(_NowAndThen())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)

@@ -9,18 +9,17 @@ appended is read again from the stored offset.
 import asyncio
 import hashlib
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import structlog
 from faust.types import TP
 
-from ledger.errors import WorkerStopped
 from ledger.received import Received, RecordRef, SourcePosition, TopicMove
 from schemas.fields import Instant
 from streams.chunks import CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, Chunk, Room
 from streams.merge import READ, UNTIMED, WAIT, Feed, Merge, Read, Wait
+from streams.queues import HighWater, TopicQueue
 
 BATCH_RECORDS_MAX = CHUNK_RECORDS_MAX
 """Inputs of one append."""
@@ -37,8 +36,6 @@ LOOK_AGAIN_SECONDS = 0.01
 
 log = structlog.get_logger(__name__)
 
-HighWater = Callable[[str, int], tuple[int, int] | None]
-
 
 class Appender(Protocol):
     """Appends batches of several partition numbers at once."""
@@ -46,21 +43,6 @@ class Appender(Protocol):
     async def append(self, batch: Sequence[Received], cursor: "PartitionTask") -> None:
         """Returns when all of the batch is stored, in one transaction or in several, having asked
         the cursor for the moves of each and told it of them. Raises: WorkerStopped."""
-
-
-class _Topic:
-    """The queue of one topic-partition. `end`: where the last chunk accepted ended; `stored`: the
-    offset after the last record appended; `last_time`: instant of the last record merged."""
-
-    def __init__(self, topic: str, partition: int, start: int, end_known: int) -> None:
-        self.tp = TP(topic, partition)
-        self.end = start
-        self.stored = start
-        self.end_known = end_known
-        self.last_time: Instant | None = None
-        self.chunks: deque[Chunk] = deque()
-        self.open_chunk: Chunk | None = None
-        self.waited_since: float | None = None
 
 
 class PartitionTask:
@@ -83,15 +65,14 @@ class PartitionTask:
     ) -> None:
         self.partition = partition
         self._group = group
-        self._room = room
         self._decode = decode
         self._appender = appender
         self._slots = slots
-        self._high_water = high_water
         self._max_idle_seconds = max_idle_seconds
         self._fail = fail
         self._topics = {
-            name: _Topic(name, partition, start, end) for name, (start, end) in starts.items()
+            name: TopicQueue(TP(name, partition), start, end, room, high_water)
+            for name, (start, end) in starts.items()
         }
         self._merge: Merge[Received] = Merge(tuple(starts))
         self._in_flight: Instant | None = None
@@ -118,18 +99,7 @@ class PartitionTask:
     def offer(self, chunk: Chunk) -> None:
         """Take a chunk into the queue; never waits. Raises: WorkerStopped when it does not follow
         the one before."""
-        topic = self._topics[chunk.topic]
-        if chunk.from_offset != topic.end:
-            raise WorkerStopped(
-                f"A chunk of {chunk.topic}/{chunk.partition} starts after offset "
-                f"{chunk.from_offset}, but {topic.end} is next: this is a bug, nothing was "
-                "skipped; restart the worker and report it.",
-                "worker_bug",
-            )
-        topic.end = chunk.next_offset
-        topic.waited_since = None
-        if chunk.records:
-            topic.chunks.append(chunk)
+        self._topics[chunk.topic].offer(chunk)
         self._arrived.set()
 
     def positions(self) -> dict[TP, int]:
@@ -138,15 +108,12 @@ class PartitionTask:
 
     def lag(self) -> dict[str, int]:
         """Per topic the records between what is appended and the end of the log."""
-        return {
-            name: max(self._end(topic) - topic.stored, 0) for name, topic in self._topics.items()
-        }
+        return {name: topic.lag for name, topic in self._topics.items()}
 
     def idle(self) -> bool:
         """Whether everything that is known to be there was appended."""
         return self._in_flight is None and not any(
-            topic.chunks or topic.open_chunk or self._unread(topic)
-            for topic in self._topics.values()
+            topic.unread or not topic.empty for topic in self._topics.values()
         )
 
     def oldest_unread(self) -> Instant | None:
@@ -157,7 +124,7 @@ class PartitionTask:
             head = self._merge.head(name)
             if head is not None and head != UNTIMED:
                 times.append(head)
-            elif head is not None or topic.chunks or self._unread(topic):
+            elif head is not None or topic.waiting or topic.unread:
                 times.append(topic.last_time or 0)
         return min(times, default=None)
 
@@ -205,33 +172,31 @@ class PartitionTask:
         for move in position.moves:
             self._topics[move.topic].stored = move.next_offset
 
-    def _oldest_of(self, topic: _Topic) -> Instant | None:
+    def _oldest_of(self, topic: TopicQueue) -> Instant | None:
         head = self._merge.head(topic.tp.topic)
         if head is not None and head != UNTIMED:
             return head
-        return topic.last_time if topic.chunks or self._unread(topic) else None
+        return topic.last_time if topic.waiting or topic.unread else None
 
     def _more(self, name: str) -> Feed[Received] | Wait | Read:
         """What the merge gets of a topic whose records it has used up."""
         topic = self._topics[name]
-        if topic.open_chunk is not None:
-            done = topic.open_chunk
-            topic.open_chunk = None
-            self._room.took(topic.tp, len(done.records), done.size_bytes)
-        if topic.chunks:
-            topic.open_chunk = chunk = topic.chunks.popleft()
+        chunk = topic.next()
+        if chunk is not None:
             return self._decode(chunk)
         return WAIT if self._must_wait_for(topic) else READ
 
-    def _must_wait_for(self, topic: _Topic) -> bool:
+    def _must_wait_for(self, topic: TopicQueue) -> bool:
         """Whether records may come that are older than the heads here. Once the wait was too long
         it is over until the topic's next chunk."""
-        if not self._has_work(other_than=topic):
+        others = [other for other in self._topics.values() if other is not topic]
+        if not any(self._has_work(other) for other in others):
             return False
-        unread = self._unread(topic)
-        if unread and self._max_idle_seconds is None:
-            return True
-        if not unread and (self._max_idle_seconds is not None or self._just_seen(topic)):
+        history = self._max_idle_seconds is None
+        if topic.unread:
+            if history:
+                return True
+        elif not history or topic.end_told_since(max(other.fetched_ms for other in others)):
             return False
         now = time.monotonic()
         if topic.waited_since is None:
@@ -239,35 +204,11 @@ class PartitionTask:
         limit = HISTORY_LOOK_SECONDS if self._max_idle_seconds is None else self._max_idle_seconds
         return now - topic.waited_since < limit
 
-    def _just_seen(self, topic: _Topic) -> bool:
-        """Whether the broker told the topic's end after it sent the heads that are here."""
-        told = self._high_water(*topic.tp)
-        sent_ms = max(
-            (
-                chunk.fetched_ms
-                for other in self._topics.values()
-                if (chunk := other.open_chunk or (other.chunks[0] if other.chunks else None))
-            ),
-            default=0,
-        )
-        return told is not None and told[1] >= sent_ms
-
-    def _has_work(self, other_than: _Topic) -> bool:
-        return any(
-            topic is not other_than
-            and (topic.chunks or self._merge.head(topic.tp.topic) is not None)
-            for topic in self._topics.values()
-        )
-
-    def _end(self, topic: _Topic) -> int:
-        told = self._high_water(*topic.tp)
-        return topic.end_known if told is None else max(told[0], topic.end_known)
-
-    def _unread(self, topic: _Topic) -> bool:
-        return self._end(topic) > topic.end
+    def _has_work(self, topic: TopicQueue) -> bool:
+        return topic.waiting or self._merge.head(topic.tp.topic) is not None
 
     async def _wait(self) -> None:
-        waiting = any(self._has_work(other_than=topic) for topic in self._topics.values())
+        waiting = any(self._has_work(topic) for topic in self._topics.values())
         timeout = LOOK_AGAIN_SECONDS if waiting else None
         try:
             await asyncio.wait_for(self._arrived.wait(), timeout)

@@ -5,8 +5,8 @@ not end, a loop that does not turn, and a stop that does not finish. Nothing is 
 worker resumes at its stored offsets.
 """
 
+import contextlib
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -21,6 +21,10 @@ STOP_SECONDS_MAX = 60.0
 """A stop: one batch, one group offset, leaving the group."""
 
 LOOK_SECONDS = 1.0
+"""Between two looks."""
+
+STDERR = 2
+"""The file descriptor of standard error."""
 
 EXIT_STUCK = 70
 """Exit status (sysexits' EX_SOFTWARE)."""
@@ -69,9 +73,13 @@ class Watchdog:
         while not self._done.wait(LOOK_SECONDS):
             reason = self.reason(time.monotonic())
             if reason is not None:
-                # Not the logger: its lock may be held by what hangs.
-                sys.stderr.write(
-                    f'{{"event": "worker_stuck", "reason": "{reason}", "level": "error"}}\n'
-                )
-                sys.stderr.flush()
+                _tell(f'{{"event": "worker_stuck", "reason": "{reason}", "level": "error"}}\n')
                 os._exit(EXIT_STUCK)
+
+
+def _tell(line: str) -> None:
+    """A last word, which must not keep the process from ending: not by the logger, whose lock may
+    be held by what hangs; not by a pipe that is full, or that nobody reads any more."""
+    with contextlib.suppress(OSError):
+        os.set_blocking(STDERR, False)
+        os.write(STDERR, line.encode())

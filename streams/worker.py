@@ -6,12 +6,14 @@ sentence: the supervisor restarts it, and it resumes at the stored offsets.
 """
 
 import asyncio
+import gc
 import signal
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import structlog
+from aiokafka.errors import KafkaError
 from msgspec import Struct
 
 from ledger.application import Ledger
@@ -22,7 +24,7 @@ from streams.app import PointsApp, make_app
 from streams.append import LedgerAppender
 from streams.checks import check_program, check_shards, check_topics
 from streams.delivery import FINISH_SECONDS, StreamDelivery
-from streams.effects import EffectsPublisher
+from streams.effects import PAUSE_HISTORY_SECONDS, PAUSE_SECONDS, EffectsPublisher
 from streams.http import Probes
 from streams.intake import Intake
 from streams.metrics import Metrics
@@ -36,7 +38,12 @@ LOOK_SECONDS = 0.1
 """How often the worker looks whether it is idle, and tells the watchdog that it lives."""
 
 APP_STOP_SECONDS = 20.0
-"""What leaving the group may take."""
+"""What Faust may take to end its services, once the group is left."""
+
+GC_THRESHOLDS = (100_000, 20, 100)
+"""Allocations before Python looks for reference cycles. Deciding makes few cycles and many objects
+that live long (accounts): with Python's 700 the search took 30 to 40 % of the worker's time (5.5 of
+18 s for 100,000 purchases), with these 4 %, in the same 250 MB."""
 
 log = structlog.get_logger(__name__)
 
@@ -83,6 +90,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
+        gc.set_threshold(*GC_THRESHOLDS)
         ledger = await Ledger.open(self._settings)
         try:
             await self._check(ledger)
@@ -134,16 +142,21 @@ class Worker:
             if not self._options.history:
                 scheduler.start()
             await self._until_stopped(app, delivery, watchdog)
+        except (KafkaError, OSError) as error:
+            self._fail(_kafka_gone(error))
         finally:
             log.info("stopping", reason=str(self._error) if self._error else "asked")
             self._stopping = True
             watchdog.stopping()
             committing.cancel()
-            await _quietly("scheduler", scheduler.stop(FINISH_SECONDS))
-            positions = delivery.positions()
-            await _quietly("partitions", delivery.revoked())
-            await _quietly("effects", effects.stop(FINISH_SECONDS))
+            # The partitions end within a bound of their own and raise nothing.
+            positions, *_ = await asyncio.gather(
+                delivery.revoked(),
+                _quietly("scheduler", scheduler.stop(FINISH_SECONDS)),
+                _quietly("effects", effects.stop(FINISH_SECONDS)),
+            )
             await _quietly("group_commit", self._commit(app, positions))
+            await _quietly("leave_group", app.consumer.leave_group())
             await _quietly("faust", asyncio.wait_for(app.stop(), APP_STOP_SECONDS))
             await _quietly("probes", probes.stop())
             watchdog.stop()
@@ -161,6 +174,7 @@ class Worker:
             ],
             metrics=self.metrics,
             on_fail=self._fail,
+            pause_seconds=PAUSE_HISTORY_SECONDS if history else PAUSE_SECONDS,
         )
         intake = Intake(
             partitions=settings.partitions,
@@ -188,13 +202,7 @@ class Worker:
         while not self._stop.is_set():
             watchdog.alive()
             if app.should_stop or app.crashed:
-                self._fail(
-                    WorkerStopped(
-                        f"Faust stopped ({app.crash_reason!r}): see whether Kafka answers, then "
-                        "start the worker again.",
-                        "kafka_gone",
-                    )
-                )
+                self._fail(_kafka_gone(app.crash_reason))
                 return
             if app.rebalancing_since is not None or not delivery.idle() or not self.effects.idle():
                 idle_since = None
@@ -234,6 +242,14 @@ class Worker:
     async def _commit(self, app: PointsApp, positions: dict[Any, int]) -> None:
         if positions and not await app.consumer.commit_for_lag_tools(positions):
             self.metrics.commit_failures.inc()
+
+
+def _kafka_gone(reason: BaseException | None) -> WorkerStopped:
+    return WorkerStopped(
+        f"The worker lost Kafka ({reason!r}): see whether its brokers answer, then start the "
+        "worker again; it resumes at the stored offsets.",
+        "kafka_gone",
+    )
 
 
 async def _quietly(what: str, work: Coroutine[Any, Any, None]) -> None:

@@ -121,6 +121,7 @@ def test_the_wrong_start_is_refused(url: str, owner: psycopg.Connection, program
     assert open_with("postgresql://nobody@127.0.0.1:1/x").code == "no_connection"
     assert open_with(url, shards=16).code == "other_shards"
     assert open_with(url, program_id="another").code == "other_program"
+    assert create_ledger(url, program, SHARDS * 2, insist=False).shards == SHARDS
     with pytest.raises(StartRefused) as refused:
         create_ledger(url, program, SHARDS * 2)
     assert refused.value.code == "other_shards"

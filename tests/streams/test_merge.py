@@ -101,7 +101,7 @@ def test_nothing_is_taken_past_a_topic_that_must_be_waited_for(
         fed.add(topic)
         return Feed([i[2] for i in items[topic]], [1] * len(items[topic]), items[topic])
 
-    assert Merge(TOPICS).take(more, 500, 10**9) == []
+    assert Merge[Item](TOPICS).take(more, 500, 10**9) == []
 
 
 def test_an_older_record_behind_a_newer_one_keeps_its_place() -> None:

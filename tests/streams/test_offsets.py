@@ -1,6 +1,7 @@
 """Where reading goes on, and when the worker refuses to."""
 
 import pytest
+from faust.types import TP
 
 from ledger.errors import WorkerStopped
 from ledger.received import StoredPosition
@@ -9,12 +10,12 @@ from streams.partition import checksum
 from tests.streams.records import tp
 
 
-def stored(offset: int) -> dict[object, StoredPosition]:
+def stored(offset: int) -> dict[TP, StoredPosition]:
     return {tp(): StoredPosition(offset, None, None)}
 
 
 def test_the_stored_offset_counts() -> None:
-    assert check_range(stored(7), {tp(): 3}, {tp(): 9}) == {tp(): 7}  # type: ignore[arg-type]
+    assert check_range(stored(7), {tp(): 3}, {tp(): 9}) == {tp(): 7}
 
 
 def test_what_was_never_read_starts_at_the_first_record() -> None:
@@ -23,14 +24,14 @@ def test_what_was_never_read_starts_at_the_first_record() -> None:
 
 @pytest.mark.parametrize("offset", [3, 9])
 def test_both_ends_of_the_log_are_inside(offset: int) -> None:
-    starts = check_range(stored(offset), {tp(): 3}, {tp(): 9})  # type: ignore[arg-type]
+    starts = check_range(stored(offset), {tp(): 3}, {tp(): 9})
     assert starts == {tp(): offset}
 
 
 @pytest.mark.parametrize(("offset", "what"), [(2, "expired"), (10, "truncated or recreated")])
 def test_outside_of_the_log_the_worker_stops(offset: int, what: str) -> None:
     with pytest.raises(WorkerStopped, match=what) as stopped:
-        check_range(stored(offset), {tp(): 3}, {tp(): 9})  # type: ignore[arg-type]
+        check_range(stored(offset), {tp(): 3}, {tp(): 9})
     assert stopped.value.code == "input_lost"
 
 

@@ -1,4 +1,4 @@
-"""The watermark and the rounds of the scheduler, and the watchdog's reasons."""
+"""The watermark and the rounds of the scheduler."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,12 +8,6 @@ from schemas.fields import Instant
 from streams import scheduler
 from streams.metrics import Metrics
 from streams.scheduler import Scheduler, watermark
-from streams.watchdog import (
-    LOOP_SECONDS_MAX,
-    REBALANCE_SECONDS_MAX,
-    STOP_SECONDS_MAX,
-    Watchdog,
-)
 
 HOUR: Instant = 3_600_000_000
 
@@ -83,19 +77,3 @@ def test_many_due_accounts_go_in_several_appends() -> None:
     due = Due({0: [f"m{n}" for n in range(2 * scheduler.TICKS_AT_ONCE + 1)]})
     assert asyncio.run(make(due, {0: None}).round()) == 2 * scheduler.TICKS_AT_ONCE + 1
     assert due.due == {0: []}
-
-
-def test_the_watchdog_knows_three_ways_to_hang() -> None:
-    rebalancing: list[float | None] = [None]
-    dog = Watchdog(lambda: rebalancing[0])
-    dog.alive()
-    start = dog._alive_at
-    assert dog.reason(start + 1) is None
-    assert "loop" in str(dog.reason(start + LOOP_SECONDS_MAX + 1))
-    rebalancing[0] = start
-    assert "rebalance" in str(dog.reason(start + REBALANCE_SECONDS_MAX + 1))
-    dog.stopping()
-    began = dog._stopping_since
-    assert began is not None
-    assert dog.reason(began + 1) is None
-    assert "stopping" in str(dog.reason(began + STOP_SECONDS_MAX + 1))

@@ -43,62 +43,81 @@ def events_of(stage: Stage) -> int:
     return int(count)
 
 
-def check_exactly_once(stage: Stage, purchases: int) -> None:
-    """Every purchase is one event, and no shard has a gap."""
-    assert events_of(stage) == purchases
-    assert stage.outcomes()["purchases", "applied"] == purchases
+def check_exactly_once(stage: Stage, name: str) -> None:
+    """Every purchase of the history `name` is one event, and no shard has a gap."""
+    order = "convert_from(payload, 'UTF8')::jsonb -> 'purchase' ->> 'order_id'"
+    taken = stage.ask(
+        f"SELECT count(*), count(DISTINCT {order}) FROM ledger.events"
+        f" WHERE type = 'PurchaseRewarded' AND {order} LIKE %s",
+        f"{name}-%",
+    )
+    assert taken == [(PURCHASES, PURCHASES)]
     gaps = stage.ask(
         "SELECT shard FROM ledger.events GROUP BY shard HAVING count(*) <> max(position)"
     )
     assert gaps == []
-    distinct = stage.ask(
-        "SELECT count(DISTINCT convert_from(payload, 'UTF8')::jsonb -> 'purchase' ->> 'order_id')"
-        " FROM ledger.events WHERE type = 'PurchaseRewarded'"
-    )
-    assert distinct == [(purchases,)]
+    outcomes = stage.outcomes()
+    assert set(outcomes) == {("purchases", "applied"), ("surveys", "applied")}
+    assert outcomes["purchases", "applied"] == events_of(stage)
 
 
 def test_a_worker_killed_in_mid_chunk_again_and_again_loses_and_doubles_nothing(
     stage: Stage, tmp_path: Path
 ) -> None:
+    before = events_of(stage)
     send(stage.bootstrap, history("kill", PURCHASES))
     for kill, share in enumerate((0.15, 0.45, 0.7)):
+        wanted = before + share * PURCHASES
         with running(stage, tmp_path / f"log{kill}", "--history", session_timeout_seconds=6) as w:
-            until(lambda share=share: events_of(stage) >= share * PURCHASES, "some were taken")  # type: ignore[misc]
+            until(lambda wanted=wanted: events_of(stage) >= wanted, "some were taken")  # type: ignore[misc]
             w.kill()
-        assert events_of(stage) < PURCHASES
+        assert events_of(stage) < before + PURCHASES
     arguments = ("--history", "--until-idle", "0.5")
     with running(stage, tmp_path / "last", *arguments, session_timeout_seconds=6) as worker:
         assert worker.wait() == 0, worker.errors()
-    check_exactly_once(stage, PURCHASES)
-    assert stage.outcomes() == {
-        ("purchases", "applied"): PURCHASES,
-        ("surveys", "applied"): MEMBERS,
-    }
+    check_exactly_once(stage, "kill")
 
 
 def test_a_second_worker_takes_its_share_and_then_all_of_it(stage: Stage, tmp_path: Path) -> None:
     def partitions(worker: object) -> float:
         return worker.metric("points_partitions_assigned")  # type: ignore[attr-defined, no-any-return]
 
+    before = events_of(stage)
     arguments = ("--history",)
     with running(stage, tmp_path / "one", *arguments, session_timeout_seconds=6) as one:
         until(lambda: partitions(one) == 8, "the first has all")
-        send(stage.bootstrap, history("share", PURCHASES))
         with running(stage, tmp_path / "two", *arguments, session_timeout_seconds=6) as two:
             until(lambda: partitions(one) == 4 == partitions(two), "each has a half")
+            send(stage.bootstrap, history("share", PURCHASES))
             until(lambda: two.metric("points_inputs_total") > 0, "the second takes part")
             one.kill()
             began = time.monotonic()
             until(lambda: partitions(two) == 8, "the second has all")
             assert time.monotonic() - began < 30
-            until(lambda: events_of(stage) == 2 * PURCHASES, "all were taken")
+            until(lambda: events_of(stage) == before + PURCHASES, "all were taken")
             until(lambda: two.metric("points_lag_records") == 0, "no lag")
             assert two.terminate() == 0, two.errors()
-    check_exactly_once(stage, 2 * PURCHASES)
+    check_exactly_once(stage, "share")
+
+
+def test_a_frozen_worker_that_wakes_up_changes_nothing(stage: Stage, tmp_path: Path) -> None:
+    before = events_of(stage)
+    send(stage.bootstrap, history("frozen", PURCHASES))
+    with running(stage, tmp_path / "one", "--history", session_timeout_seconds=6) as one:
+        until(lambda: events_of(stage) > before + 0.1 * PURCHASES, "some were taken")
+        one.freeze()
+        frozen_at = events_of(stage)
+        with running(stage, tmp_path / "two", "--history", session_timeout_seconds=6) as two:
+            until(lambda: events_of(stage) > frozen_at + 0.2 * PURCHASES, "the second took over")
+            one.thaw()
+            until(lambda: events_of(stage) == before + PURCHASES, "all were taken")
+            assert two.terminate() == 0, two.errors()
+        assert one.terminate() == 0, one.errors()
+    check_exactly_once(stage, "frozen")
 
 
 def test_lost_database_sessions_are_survived_in_place(stage: Stage, tmp_path: Path) -> None:
+    before = events_of(stage)
     send(stage.bootstrap, history("lost", PURCHASES))
     cut = (
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -106,10 +125,10 @@ def test_lost_database_sessions_are_survived_in_place(stage: Stage, tmp_path: Pa
     )
     with running(stage, tmp_path / "log", "--history") as worker:
         for share in (0.1, 0.4, 0.7):
-            wanted = (2 + share) * PURCHASES
+            wanted = before + share * PURCHASES
             until(lambda wanted=wanted: events_of(stage) > wanted, "some were taken")  # type: ignore[misc]
             assert stage.ask(cut)
-        until(lambda: events_of(stage) == 3 * PURCHASES, "all were taken")
+        until(lambda: events_of(stage) == before + PURCHASES, "all were taken")
         assert worker.metric("points_append_retries_total") > 0
         assert worker.terminate() == 0, worker.errors()
-    check_exactly_once(stage, 3 * PURCHASES)
+    check_exactly_once(stage, "lost")

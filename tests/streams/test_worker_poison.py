@@ -43,7 +43,7 @@ POISON: list[tuple[str, Event]] = [
     ("empty", ("purchases", "p1", None)),
     ("not_json", ("purchases", "p2", b"{")),
     ("not_utf8", ("purchases", "p3", b'{"type": "\xff"}')),
-    ("too_deep", ("purchases", "p4", b"[" * 100_000)),
+    ("too_deep", ("purchases", "p4", b'{"x": ' + b"[" * 100_000)),
     ("unknown_type", changed(lambda e: e.update(type="purchase.dreamt.v1"), "p5")),
     ("missing_field", changed(lambda e: e.pop("id"), "p6")),
     ("unknown_field", purchase("p7", "o-p7", colour="red")),

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 import json
 import os
 import signal
@@ -15,8 +16,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg
+import pytest
 from aiokafka import AIOKafkaProducer
 
+from cli.main import main
 from ledger.core.program.load import load_program
 from ledger.create import create_ledger
 from ledger.migrate import migrate
@@ -33,6 +36,14 @@ STOP_SECONDS = 30.0
 
 Event = tuple[str, str | None, bytes | None]
 """Topic, key, value."""
+
+
+class Finished(NamedTuple):
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 class Stage(NamedTuple):
@@ -66,15 +77,20 @@ class Stage(NamedTuple):
     def handled(self) -> int:
         return sum(self.outcomes().values())
 
-    def points(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of the CLI to its end."""
-        return subprocess.run(
-            [sys.executable, "-m", "cli.main", *arguments],
-            env=self.environment(),
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE_SECONDS,
-        )
+    def points(self, *arguments: str) -> Finished:
+        """Run a command of the CLI to its end, in this process: starting one takes seconds."""
+        out, err = io.TextIOWrapper(io.BytesIO()), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.environment().items():
+                patch.setenv(name, value)
+            patch.setattr(sys, "argv", ["points", *arguments])
+            patch.setattr(sys, "stdout", out)
+            patch.setattr(sys, "stderr", err)
+            with pytest.raises(SystemExit) as end:
+                main()
+        out.seek(0)
+        code = end.value.code
+        return Finished(code if isinstance(code, int) else 0, out.read(), err.getvalue())
 
 
 def make_stage(database: str, bootstrap: str) -> Stage:
@@ -135,10 +151,19 @@ class Worker:
         self.process.kill()
         self.process.wait()
 
+    def freeze(self) -> None:
+        """Stop it in the middle of whatever it does."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self.process.send_signal(signal.SIGCONT)
+
     def close(self) -> None:
         """Nothing is left of it. A worker that still runs leaves the group first, so that the next
         test does not wait for its session to time out."""
         if self.process.poll() is None:
+            self.thaw()
             self.process.terminate()
             try:
                 self.process.wait(STOP_SECONDS)
