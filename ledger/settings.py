@@ -124,12 +124,20 @@ class Settings(BaseSettings):
             " are stored in PostgreSQL. Another name reads everything again (all duplicates).",
         ),
     ] = "points-ledger"
+    http_host: Annotated[
+        str,
+        Field(
+            min_length=1,
+            description="Address on which the worker's /livez, /readyz and /metrics listen. Default"
+            " 127.0.0.1: nobody else's business; in a container 0.0.0.0.",
+        ),
+    ] = "127.0.0.1"
     http_port: Annotated[
         int,
         Field(
             ge=0,
             le=65_535,
-            description="Loopback port of the worker's /livez, /readyz and /metrics. Default 0: a"
+            description="Port of the worker's /livez, /readyz and /metrics. Default 0: a"
             " free one, printed at the start, so that two workers fit on one machine.",
         ),
     ] = 0

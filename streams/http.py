@@ -1,4 +1,4 @@
-"""`/livez`, `/readyz` and `/metrics` of a worker, on loopback only.
+"""`/livez`, `/readyz` and `/metrics` of a worker, on loopback unless told otherwise.
 
 /livez: the process turns its loop. /readyz: it reads an assignment and is not in a rebalance; what
 is missing is in the answer. Neither asks PostgreSQL or Kafka: a probe must not add load to what is
@@ -12,8 +12,6 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from ledger.errors import StartRefused
 from streams.metrics import Metrics
-
-LOOPBACK = "127.0.0.1"
 
 STOP_SECONDS = 2.0
 """What an open request may take when the worker stops."""
@@ -31,16 +29,16 @@ class Probes:
         app.router.add_get("/metrics", self._show_metrics)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_SECONDS)
 
-    async def start(self, port: int) -> int:
+    async def start(self, host: str, port: int) -> int:
         """Listen; 0 is a free port. Returns the port. Raises: StartRefused (port_in_use)."""
         await self._runner.setup()
-        site = web.TCPSite(self._runner, LOOPBACK, port)
+        site = web.TCPSite(self._runner, host, port)
         try:
             await site.start()
         except OSError as error:
             raise StartRefused(
-                f"Port {port} of POINTS_HTTP_PORT cannot be used ({error.strerror}): choose "
-                "another, or 0 for a free one.",
+                f"Port {port} of {host} cannot be used ({error.strerror}): choose another "
+                "POINTS_HTTP_PORT (0 for a free one) or POINTS_HTTP_HOST.",
                 "port_in_use",
             ) from error
         chosen: int = self._runner.addresses[0][1]

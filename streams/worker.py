@@ -133,7 +133,7 @@ class Worker:
             cache=ledger.cache,
         )
         probes = Probes(self.metrics, lambda: self._not_ready(app, delivery))
-        self._started(await probes.start(settings.http_port))
+        self._started(await probes.start(settings.http_host, settings.http_port))
         watchdog.start()
         committing = asyncio.create_task(self._tell_kafka(app, delivery))
         try:

@@ -11,7 +11,7 @@ from prometheus_client import Metric
 
 from ledger.cache import AccountCache
 from ledger.stats import Stats
-from streams.http import LOOPBACK, Probes
+from streams.http import Probes
 from streams.metrics import Metrics
 from tests.docs.pages import items, page, sections
 
@@ -41,6 +41,7 @@ def labels_of(metrics: Metrics, family: Metric) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for sample in family.samples for name in sample.labels))
 
 
+LOOPBACK = "127.0.0.1"
 METRICS = watched()
 FAMILIES = {exposed(family): family for family in METRICS.registry.collect()}
 
@@ -85,7 +86,7 @@ def test_the_paths_are_those_that_are_served() -> None:
 
     async def serve() -> None:
         nonlocal reason
-        port = await probes.start(0)
+        port = await probes.start(LOOPBACK, 0)
         try:
             assert await asyncio.to_thread(ask, port, "/") == (404, b"404: Not Found")
             code, text = await asyncio.to_thread(ask, port, "/metrics")
