@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long check format requirements schemas clean
+.PHONY: help setup demo test test-long bench check format requirements schemas clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -30,6 +30,9 @@ test: check  ## style, types, import rules, and every test but the long ones
 
 test-long: check  ## the long tests too
 	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(STAMP)  ## measure the parts against their floors (ARGS="--only decide --json"); two minutes
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 check: $(STAMP)  ## ruff, ruff format, mypy --strict, import-linter
 	$(BIN)/ruff check .

@@ -7,7 +7,7 @@ ended.
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,7 @@ def perform(
     report["seconds"] = time.monotonic() - begun
     report["purchases_per_second"] = done.purchases / report["seconds"]
     report["stages"] = _stages(clock, done)
-    _say_what_next(report, settings, screen)
+    report["try_next"] = _try_next(report)
     return report
 
 
@@ -200,7 +200,10 @@ def _entries(connection: psycopg.Connection[Any], member_id: str) -> list[str]:
 def _stages(clock: Clock, done: Load) -> dict[str, dict[str, float]]:
     stages: dict[str, dict[str, float]] = {}
     for name, seconds in clock.stages.items():
-        stages[name] = {"seconds": seconds}
+        stages[name] = {
+            "seconds": seconds,
+            "purchases_per_second": done.purchases / max(seconds, 0.001),
+        }
         if name == "load":
             for part, part_seconds in (
                 ("load: produce", done.produce_seconds),
@@ -214,20 +217,19 @@ def _stages(clock: Clock, done: Load) -> dict[str, dict[str, float]]:
     return stages
 
 
-def _say_what_next(report: dict[str, Any], settings: Settings, screen: Screen) -> None:
-    if not report["kept"]:
-        screen.say("stopped; `points demo --keep` leaves the services up for a look around")
-        return
-    where = "" if own_services() else f"POINTS_DATA_DIR={settings.data_dir} "
+def _try_next(report: Mapping[str, Any]) -> list[str]:
+    """Commands for a look around, ready to be typed."""
+    own = own_services()
+    where = "" if own else f"POINTS_DATA_DIR={report['data_dir']} "
     member = report["busiest"]["member_id"] if report["busiest"] else "1"
-    screen.say("The services are still up. Try next:")
-    for command in (
-        f"balance {member} --at {report['at']}",
-        f"history {member}",
-        f"segments {member} --at {report['at']}",
-        f"balances --at {report['at']} --csv",
-        "dead-letters list",
-    ):
-        screen.say(f"  {where}points {command}")
-    if not own_services():
-        screen.say(f"  points down --data-dir {settings.data_dir}")
+    commands = [
+        f"{where}points balance {member} --at {report['at']}",
+        f"{where}points history {member}",
+        f"{where}points segments {member} --at {report['at']}",
+        f"{where}points balances --at {report['at']} --csv",
+        f"{where}points dead-letters list",
+    ]
+    if own:
+        return commands
+    before = [] if report["kept"] else [f"points up --data-dir {report['data_dir']}"]
+    return [*before, *commands, f"points down --data-dir {report['data_dir']}"]

@@ -180,11 +180,10 @@ async def _watch(
         now = time.monotonic()
         begun = begun or (now, handled)
         rate = (handled - begun[1]) / max(now - begun[0], POLL_SECONDS)
+        behind = done.records - handled
+        left = f", {behind / rate:,.0f} s left" if finished and rate else ""
         screen.progress(
-            "ledger",
-            handled,
-            done.records,
-            f"{rate:,.0f} records/s, {done.records - handled:,} behind",
+            "ledger", handled, done.records, f"{rate:,.0f} records/s, {behind:,} behind{left}"
         )
         if finished and handled >= done.records and effects >= sent_effects:
             cursor = await connection.execute(

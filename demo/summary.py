@@ -56,6 +56,9 @@ def show(report: Mapping[str, Any], console: Console) -> None:
     _show_points(report, console)
     _show_busiest(report, console)
     _show_time(report, console)
+    console.print("\n[bold]What to try next[/bold]")
+    for command in report["try_next"]:
+        console.print(f"  {command}", highlight=False, soft_wrap=True)
 
 
 def _show_checks(report: Mapping[str, Any], console: Console) -> None:
@@ -108,7 +111,7 @@ def _mark(good: bool) -> str:
 
 
 def _show_points(report: Mapping[str, Any], console: Console) -> None:
-    table = Table(title=f"Points by rule ({report['program_id']})", title_justify="left")
+    table = Table(title=f"Points by rule, whole log ({report['program_id']})", title_justify="left")
     table.add_column("rule")
     table.add_column("kind")
     table.add_column("awards", justify="right")
@@ -145,15 +148,18 @@ def _show_busiest(report: Mapping[str, Any], console: Console) -> None:
 
 
 def _show_time(report: Mapping[str, Any], console: Console) -> None:
-    table = Table(title="Where the time went", title_justify="left")
+    table = Table(
+        title="Where the time went",
+        title_justify="left",
+        caption="the parts of load run side by side, each counted from its beginning",
+        caption_justify="left",
+    )
     table.add_column("stage")
     table.add_column("seconds", justify="right")
     table.add_column("purchases/s", justify="right")
     for stage, figures in report["stages"].items():
-        rate = figures.get("purchases_per_second")
-        table.add_row(
-            stage, f"{figures['seconds']:.1f}", f"{rate:,.0f}" if rate is not None else ""
-        )
+        rate = figures["purchases_per_second"]
+        table.add_row(stage, f"{figures['seconds']:.1f}", f"{rate:,.0f}")
     table.add_row(
         "whole demo", f"{report['seconds']:.1f}", f"{report['purchases_per_second']:,.0f}"
     )

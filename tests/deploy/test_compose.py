@@ -27,7 +27,7 @@ def test_there_is_no_default_password() -> None:
     text = (ROOT / "docker-compose.kafka.yml").read_text()
     assert re.findall(r"POSTGRES_PASSWORD\}", text) == [], "a plain ${…} would default to nothing"
     assert re.findall(r"POSTGRES_PASSWORD:-", text) == []
-    assert len(re.findall(r"\$\{POINTS_POSTGRES_PASSWORD:\?", text)) == 2
+    assert len(re.findall(r"\$\{POSTGRES_PASSWORD:\?", text)) == 2
 
 
 def test_data_is_in_named_volumes(compose: dict[str, Any]) -> None:
