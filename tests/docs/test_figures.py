@@ -8,7 +8,7 @@ from ledger.core.returns import WAITING_MAX
 from ledger.received import INPUTS_MAX
 from schemas.decode import HEADERS_BYTES_MAX, VALUE_BYTES_MAX
 from schemas.fields import AMOUNT_MAX, QUANTITY_MAX
-from streams import append, effects, topics, watchdog
+from streams import append, chunks, effects, partition, topics, watchdog
 from tests.docs.pages import page
 
 INTERNAL = (
@@ -17,6 +17,14 @@ INTERNAL = (
 )
 
 SAID = (
+    (
+        "architecture.md",
+        f"at most {partition.BATCH_RECORDS_MAX} records and {partition.BATCH_BYTES_MAX >> 20} MiB.",
+    ),
+    (
+        "architecture.md",
+        f"at most {chunks.CHUNK_RECORDS_MAX} and {chunks.CHUNK_BYTES_MAX >> 20} MiB.",
+    ),
     ("events.md", f"1 MiB ({VALUE_BYTES_MAX:,} bytes)"),
     ("events.md", f"headers together {HEADERS_BYTES_MAX >> 10} KiB"),
     ("events.md", f"0 to {AMOUNT_MAX}."),

@@ -12,13 +12,14 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from cli.program import read_program
-from ledger.core.program import expressions, form, unsupported
+from ledger.core.program import expressions, form
 from ledger.core.program.duration import Duration
 from ledger.core.program.keys import every_key
 from ledger.core.program.load import ProgramErrors, load_program
 from ledger.core.program.problems import CODES
 from ledger.errors import ProgramRefused
 from ledger.programs import check_publishable
+from tests.docs import codes
 from tests.docs.pages import Item, blocks, items, page, sections
 
 PAGE = page("program.md")
@@ -209,21 +210,7 @@ def test_it_is_refused(heading: str, key: str) -> None:
 
 def test_nothing_else_is_refused() -> None:
     """The keys that the check of unsupported parts can name are those of the page."""
-    tree = ast.parse(inspect.getsource(unsupported))
-    named: set[str] = set()
-    for loop in ast.walk(tree):
-        if isinstance(loop, ast.For) and isinstance(loop.target, ast.Name):
-            assert isinstance(loop.iter, ast.Tuple)
-            keys = {each.value for each in loop.iter.elts if isinstance(each, ast.Constant)}
-            named |= {str(key) for key in keys if loop.target.id == "key"}
-    for call in ast.walk(tree):
-        if isinstance(call, ast.Call) and ast.unparse(call.func) == "judge.unsupported":
-            last = call.args[-1]
-            if isinstance(last, ast.Constant):
-                named.add(str(last.value))
-            else:
-                assert ast.unparse(last) == "key", "name the key in the loop `key`"
-    assert named == {key for _, key in documented_as_refused()}
+    assert codes.unsupported_keys() == {key for _, key in documented_as_refused()}
 
 
 def test_the_codes_of_problems() -> None:

@@ -1,0 +1,126 @@
+"""docs/domain.md marks what this version does not do: every key refused, and nothing unknown."""
+
+import pytest
+
+from schemas.decisions import PostingAccount
+from schemas.inputs import TOPIC_OF_TYPE
+from streams.topics import CONSUMED
+from tests.docs import codes
+from tests.docs.pages import page
+
+TEXT = " ".join(page("domain.md").split())
+
+MARK = "(not yet)"
+
+OF_KEYS = {
+    "on": ("`{on: EVENT, within: D}`", "revoke what was not activated"),
+    "after_inactivity": ("`{after_inactivity: P6M}`",),
+    "budget": (
+        "Budgets over all members",
+        "A `budget` over all members is all or nothing for an award",
+        "without falling back to a loser",
+        "and then budgets too",
+        "a total budget",
+        "segment (not yet), budget",
+    ),
+    "birthday": ("birthday window",),
+    "tag": ("birthday window (not yet), tag",),
+    "segment": (
+        "tag (not yet), segment",
+        "whether an order is known, segment",
+        "budget (not yet), profile",
+        "a decision that uses it copies it onto its event",
+    ),
+    "counts_for_tier": ("nor surveys, which a survey may say otherwise",),
+    "maximum_share": ("maximum share of the basket",),
+    "excluded_categories": ("excluded categories",),
+    "per_day": ("per-day cap",),
+    "rolling": (
+        "a rolling window",
+        "kept for `grace` after it fell",
+        "rolling at the grace's end",
+    ),
+    "welcome": ("with welcome awards",),
+    "share": (
+        "share of the referee's purchases, the first K orders, K ≤ 10",
+        "and whole when the rest no longer qualifies",
+    ),
+    "per_referrer": ("`per_referrer` limits rewards",),
+}
+"""A key that a program may not use yet → what the page says of it, each with the mark."""
+
+OF_TOPICS = {"activities": ("`activities`", "an activity's reference")}
+
+OF_POSTINGS = {
+    "adjusted": (
+        "`adjusted`",
+        "an adjustment",
+        "what comes in by transfer, merge or adjustment",
+        "Adjustments name actor and reason",
+    ),
+    "transferred": ("`transferred`", "which keeps the lots' expiry"),
+}
+
+OF_OTHERS = (
+    "to ask by recorded_at instead",
+    "at the program's value per point",
+    "before a merge forwards it",
+    "or HTTP status 409",
+    "but found by a read model and alerted",
+    "is unique over all members",
+    "participation KPI",
+    "a gift or a voucher code",
+    "a charity donation",
+    "recorded on its event and counted",
+    "end tier overrides",
+    "forfeit closed accounts",
+    "an erased or a closed",
+    "longer cycles by a read model with an alert",
+    "on a schedule of its own",
+    "`open → frozen`",
+    "`→ closed`",
+    "`→ merged` into another",
+    "posted per event",
+    "revalued at its `effective_from`",
+    "breakage is an estimate beside it",
+)
+
+ALL = [
+    *(
+        text
+        for group in (OF_KEYS, OF_TOPICS, OF_POSTINGS)
+        for said in group.values()
+        for text in said
+    ),
+    *OF_OTHERS,
+]
+
+
+def test_the_keys_are_those_that_a_program_may_not_use_yet() -> None:
+    assert set(OF_KEYS) == codes.unsupported_keys()
+
+
+def test_the_topics_are_those_that_no_worker_reads() -> None:
+    assert set(OF_TOPICS) == set(TOPIC_OF_TYPE.values()) - set(CONSUMED)
+
+
+def test_the_postings_are_those_that_nothing_makes() -> None:
+    core = "".join(
+        path.read_text(encoding="utf-8") for path in (codes.LEDGER / "core").rglob("*.py")
+    )
+    never = {account.value for account in PostingAccount if not made(account, core)}
+    assert set(OF_POSTINGS) == never
+
+
+def made(account: PostingAccount, source: str) -> bool:
+    return f'"{account.value}"' in source or f"PostingAccount.{account.name}" in source
+
+
+@pytest.mark.parametrize("said", ALL)
+def test_it_is_marked(said: str) -> None:
+    assert f"{said} {MARK}" in TEXT
+
+
+def test_no_other_mark_stands_there() -> None:
+    in_the_head_sentence = 1
+    assert TEXT.count(MARK) == len(ALL) + in_the_head_sentence

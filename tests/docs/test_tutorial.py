@@ -1,0 +1,103 @@
+"""docs/tutorial.md shows what happens: its events, through a real ledger, and what is printed.
+
+The scheduler settles the accounts as of now, so the history that a reader sees may go on after the
+lines that the page shows; they begin it.
+"""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.main import app
+from ledger.application import Ledger
+from ledger.core.program.load import load_program
+from ledger.create import create_ledger
+from ledger.migrate import migrate
+from ledger.received import received
+from ledger.settings import load_settings
+from projections.runner import Runner
+from schemas.decode import decode_record
+from streams.effects import encode_effect
+from tests.docs.codes import ROOT
+from tests.docs.pages import blocks, page
+
+PUBLISHED, BALANCE, HISTORY = blocks(page("tutorial.md"), "")
+
+EVENTS = (ROOT / "demo" / "first-steps.jsonl").read_text(encoding="utf-8").splitlines()
+
+EFFECTS_MAX = 10
+
+Points = Callable[..., str]
+
+
+async def take(url: str) -> None:
+    """The events in the order of the file, then the effects, which travel by a topic."""
+    settings = load_settings({"POINTS_DATABASE_URL": url})
+    ledger = await Ledger.open(settings)
+    try:
+        await apply(ledger, [line.encode() for line in EVENTS])
+        effects = [
+            encode_effect(*pending)
+            for shard in range(settings.shards)
+            for pending in await ledger.pending_effects(shard, EFFECTS_MAX)
+        ]
+        await apply(ledger, effects)
+    finally:
+        await ledger.close()
+
+
+async def apply(ledger: Ledger, values: list[bytes]) -> None:
+    for value in values:
+        (outcome,) = await ledger.handle([received(decode_record(value))])
+        assert outcome.kind == "applied", outcome
+
+
+@pytest.fixture(scope="module")
+def loaded(database: str) -> str:
+    """The URL of a database that holds what the tutorial has loaded."""
+    migrate(database)
+    program = (ROOT / "demo" / "program.yaml").read_text(encoding="utf-8")
+    settings = load_settings({"POINTS_DATABASE_URL": database})
+    create_ledger(database, load_program(program, "program.yaml"), settings.shards)
+    asyncio.run(take(database))
+    Runner(database).run(until_caught_up=True)
+    return database
+
+
+@pytest.fixture
+def points(loaded: str, monkeypatch: pytest.MonkeyPatch) -> Points:
+    """Run a `points` command as the tutorial writes it."""
+    monkeypatch.setenv("POINTS_DATABASE_URL", loaded)
+
+    def run(command: str) -> str:
+        assert command in [
+            line for text in blocks(page("tutorial.md"), "sh") for line in text.splitlines()
+        ]
+        result = CliRunner().invoke(app, command.split()[1:], catch_exceptions=False)
+        assert result.exit_code == 0
+        return result.stdout
+
+    return run
+
+
+def test_the_events_published() -> None:
+    types = Counter(json.loads(line)["type"] for line in EVENTS)
+    shown = {kind: int(number) for number, kind in map(str.split, PUBLISHED.splitlines())}
+    assert shown == types
+
+
+def test_the_balance(points: Points) -> None:
+    assert points("points balance m-1001 --at 2026-02-01T00:00:00Z").startswith(BALANCE)
+
+
+def test_the_history(points: Points) -> None:
+    assert points("points history m-1001").startswith(HISTORY)
+
+
+def test_the_other_questions(points: Points) -> None:
+    assert points("points segments m-1001 --at 2026-04-01T00:00:00Z")
+    assert points("points balances --csv").count("m-100") == 2
