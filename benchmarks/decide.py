@@ -21,10 +21,11 @@ from ledger.core.fold import evolve
 from ledger.core.program.compiled import compile_program
 from ledger.core.program.timeline import Timeline
 from ledger.persistence.mapper import Mapper
-from ledger.persistence.transcoder import Transcoder, encode_event
+from ledger.persistence.transcoder import Transcoder
 from schemas.decisions import AccountEvent
 from schemas.decode import decode_record, instant_of
 from schemas.inputs import InputEvent
+from schemas.log_events import encode_event
 
 RUNS = 5
 """Odd, so that the median is a run."""

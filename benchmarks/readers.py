@@ -19,9 +19,9 @@ import faust
 import uvloop
 from aiokafka import AIOKafkaConsumer
 
+from cli import logs
 from ledger.received import Received, StoredPosition
 from ledger.settings import Settings
-from streams import logs
 from streams.app import make_app
 from streams.append import Cursor
 from streams.chunks import DRAIN_RECORDS_MAX, Chunk, record_bytes

@@ -11,6 +11,7 @@ import typer
 from cli import (
     dead_letters,
     demo,
+    history,
     init,
     members,
     program,
@@ -40,6 +41,7 @@ for group in (
     worker,
     projections,
     members,
+    history,
     dead_letters,
     demo,
 ):

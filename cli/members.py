@@ -1,8 +1,8 @@
-"""`points balance|history|segments MEMBER`, `points balances`: the read models, for people and
-programs. All as of a moment of the world (`--at`, default now).
+"""`points balance|segments MEMBER`, `points balances`: the read models, for people and programs.
 
-Balances, tiers and segments come from the read models; lots at a moment and the explained history
-from the member's events, as far as the read models have folded them, so that both agree.
+All as of a moment of the world (`--at`, default now). Balances, tiers and segments come from the
+read models; lots at a moment from the member's events, as far as the read models have folded them,
+so that both agree.
 """
 
 import csv
@@ -24,7 +24,6 @@ from ledger.core.calendar import format_instant, from_instant
 from ledger.errors import LedgerError
 from ledger.sharding import shard_of
 from projections import queries
-from projections.explain import explain
 from projections.log import Entry, decode, histories
 from projections.lots import LotView, lots_at
 from projections.rfm import compute_bounds
@@ -36,9 +35,6 @@ At = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-HISTORY_SHOWN = 20
-"""Entries shown when no limit is given: a screen."""
-
 
 class UnknownMember(LedgerError):
     """No account of that id, or none yet at the asked moment."""
@@ -46,7 +42,7 @@ class UnknownMember(LedgerError):
     code = "unknown_member"
 
 
-def _entries(connection: Connection, member_id: str) -> tuple[list[Entry], str]:
+def entries_of(connection: Connection, member_id: str) -> tuple[list[Entry], str]:
     """The member's events as far as the balances have folded them, and the ledger's currency."""
     row = connection.execute("SELECT program_id, currency, shards FROM ledger.ledger").fetchone()
     if row is None:
@@ -71,7 +67,7 @@ def balance(member: MemberId, at: At = None, as_json: AsJson = False) -> None:
         progress = queries.progress_of(connection, member)
         system = System()
         system.catch_up(connection)
-        entries, _ = _entries(connection, member)
+        entries, _ = entries_of(connection, member)
     lots = lots_at(member, map(decode, entries), moment, system.programs)
     if as_json:
         shown = {"at": format_instant(moment), **found._asdict(), "lots": [_lot(x) for x in lots]}
@@ -119,46 +115,6 @@ def _lot(lot: LotView) -> dict[str, Any]:
         "activates_at": format_instant(lot.activates_at),
         "expires_at": None if lot.expires_at is None else format_instant(lot.expires_at),
     }
-
-
-def history(
-    member: MemberId,
-    limit: Annotated[
-        int, typer.Option(min=1, max=1_000_000, help="At most so many, the newest.")
-    ] = HISTORY_SHOWN,
-    as_json: AsJson = False,
-) -> None:
-    """The member's entries explained: what happened, which rules gave how much, what capped them.
-
-    Example: `points history 1609 --limit 5`
-    """
-    with reading() as connection:
-        entries, currency = _entries(connection, member)
-    if not entries:
-        raise UnknownMember(f"Member {member} has no account.")
-    shown = []
-    for entry in entries[-limit:]:
-        event = decode(entry)
-        told = explain(event, currency)
-        shown.append(
-            {
-                "shard": entry.shard,
-                "position": entry.position,
-                "occurred_at": format_instant(event.occurred_at),
-                "type": type(event).__name__,
-                "headline": told.headline,
-                "details": list(told.details),
-            }
-        )
-    if as_json:
-        print_json({"member_id": member, "entries": shown, "earlier": len(entries) - len(shown)})
-        return
-    if len(entries) > len(shown):
-        typer.echo(f"… {len(entries) - len(shown)} earlier entries (see --limit)")
-    for each in shown:
-        typer.echo(f"{each['occurred_at']}  {each['headline']}")
-        for detail in each["details"]:  # type: ignore[attr-defined]
-            typer.echo(f"    {detail}")
 
 
 def balances(
@@ -296,7 +252,6 @@ class ShowByDefault(TyperGroup):
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(balance)
-    app.command()(history)
     app.command()(balances)
     group = typer.Typer(
         cls=ShowByDefault,

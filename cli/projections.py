@@ -3,7 +3,6 @@
 Thin: folding is `projections.runner`, rebuilding `projections.rebuild`.
 """
 
-import logging
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from cli import logs
 from cli.context import print_json, settings_of_services
 from ledger.errors import DatabaseUnavailable, LedgerError, StartRefused
 from projections import queries
@@ -85,7 +85,7 @@ def run(
 
     Example: `points projections run --until-caught-up`
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logs.configure()
     runner = Runner(settings_of_services().require_database_url())
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: runner.stop())

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from cli import logs
 from cli.context import settings_of_services
 
 
@@ -39,19 +40,23 @@ def worker(
     # Imported here: Faust takes a second, which `points --help` must not.
     import uvloop
 
-    from streams import logs
     from streams.worker import Options, Worker
 
     settings = settings_of_services(kafka=True, data_dir=data_dir)
     logs.configure(log_file)
 
     def started(port: int) -> None:
-        typer.echo(f"worker: http://127.0.0.1:{port}/metrics (also /livez, /readyz)")
+        typer.echo(f"worker: {address(settings.http_host, port)}/metrics (also /livez, /readyz)")
 
     async def work() -> None:
         await Worker(settings, Options(history, until_idle), started).run()
 
     uvloop.run(work())
+
+
+def address(host: str, port: int) -> str:
+    """Where the probes listen, as a URL."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def register(app: typer.Typer) -> None:

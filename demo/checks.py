@@ -14,7 +14,6 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import psycopg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from psycopg import sql
@@ -24,6 +23,7 @@ from ledger.chain import COLUMNS, Head, genesis, verify
 from ledger.errors import ChainBroken
 from ledger.recorder import COPY_HEADER, COPY_TRAILER
 from schemas.decisions import AccountEvent
+from schemas.log_events import decode_account_event
 from streams.topics import topic_partitions
 
 COMPARED = ("available", "pending", "expired", "tier")
@@ -127,10 +127,7 @@ def last_events(
         " ORDER BY version DESC LIMIT %s",
         (member_id, limit),
     ).fetchall()
-    return [
-        (msgspec.json.decode(payload, type=AccountEvent), currency)
-        for payload, currency in reversed(rows)
-    ]
+    return [(decode_account_event(payload), currency) for payload, currency in reversed(rows)]
 
 
 def chosen_members(households: int) -> set[int]:

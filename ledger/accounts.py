@@ -18,8 +18,7 @@ from ledger.core.account import Account
 from ledger.core.errors import InvariantBroken
 from ledger.core.fold import evolve
 from ledger.errors import AccountDamaged
-from ledger.persistence.transcoder import decode_event
-from schemas.decisions import AccountEvent
+from schemas.log_events import decode_account_event
 
 NAMESPACE = UUID("5b1f5f2e-7c7c-5a0e-9a3d-3c1d6a0f4b11")
 """Of program ids; a constant of the stored data, never to be changed."""
@@ -88,7 +87,7 @@ async def load_accounts(
                 if is_snapshot:
                     accounts[place] = snapshot.decode(data)
                 else:
-                    event: AccountEvent = decode_event(data)  # type: ignore[assignment]
+                    event = decode_account_event(data)
                     evolve(accounts[place], event)
             except (InvariantBroken, msgspec.DecodeError) as error:
                 raise _damaged(part[place], version, str(error)) from error

@@ -121,6 +121,8 @@ async def take_dead_letter(connection: Connection, rows: Rows, batch: Batch, num
     await connection.execute(_RETRIED, (number,))
     rows.counts[CountKey(source, type_name, "dead_lettered")] -= 1
     rows.counts[CountKey(source, work.type_name, work.kind)] += 1
+    for place in rows.waiting:
+        rows.waiting[place] = source  # that count is the one to move later
 
 
 async def take_released(connection: Connection, rows: Rows) -> None:

@@ -24,6 +24,7 @@ from ledger.core.program.form import Program
 from ledger.core.program.timeline import Timeline
 from ledger.database import open_pool, translated
 from ledger.deciding import decide_all
+from ledger.errors import LogWentBack
 from ledger.identity import Identity, check_database
 from ledger.lookups import Connection
 from ledger.notify import Notifier, Pool
@@ -101,8 +102,8 @@ class Ledger(Questions):
 
         `source`: the stretch of Kafka that they are, whose offsets move in the same transaction.
         `retry_of`: the dead letter that the one input comes from. Raises BatchRefused, OffsetGap,
-        DeadLetterUnavailable, AppendFailed (nothing was stored) and DatabaseUnavailable (not known;
-        call again).
+        LogWentBack, DeadLetterUnavailable, AppendFailed (nothing was stored) and
+        DatabaseUnavailable (not known; call again).
         """
         check_call(inputs, source, retry_of)
         batch = Batch(
@@ -169,7 +170,15 @@ class Ledger(Questions):
     async def _lock(
         self, connection: Connection, source: SourcePosition | None, shards: Sequence[int]
     ) -> append.Locked:
+        programs_known = self._programs.position
         locked = await append.lock(connection, source, shards)
+        # Else what is remembered here may hold what no longer happened.
+        for shard, head in locked.heads.items():
+            known = self.cache.seen(shard)
+            if known is not None and head.position < known:
+                raise LogWentBack(shard, known, head.position)
+        if locked.system < programs_known:
+            raise LogWentBack(SYSTEM_SHARD, programs_known, locked.system)
         if source is None or len(locked.offsets) == len(source.moves):
             return locked
         await connection.execute("ROLLBACK")

@@ -1,7 +1,7 @@
 """The inputs of one append, prepared: who each addresses, by what it is known, what it needs.
 
 Preparing asks nothing of the database. Here also live the checks that no account is needed for: an
-event from the future, an event that could not be decoded.
+event that could not be decoded, one on another topic than its type's, one from the future.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,21 +11,21 @@ from ledger.accounts import AccountKey
 from ledger.cache import Cached
 from ledger.core.account import Account
 from ledger.core.calendar import format_instant
-from ledger.dedupe import (
-    WITH_PROFILE,
-    content_of,
-    key_of,
-    purchase_key,
-    subject_of,
-    type_of,
-)
+from ledger.dedupe import WITH_PROFILE, content_of, key_of, purchase_key
 from ledger.errors import BatchRefused
 from ledger.lookups import InputKey
-from ledger.received import INPUTS_MAX, Problem, Received, SourcePosition, source_of
+from ledger.received import DIRECT, INPUTS_MAX, Problem, Received, SourcePosition, source_of
 from ledger.sharding import shard_of
 from ledger.work import NO_SHARD, Fork, KnownProfile, Work
 from schemas.fields import Instant
-from schemas.inputs import PurchaseCompleted, PurchaseReturned, ReferralRegistered
+from schemas.inputs import (
+    TOPIC_OF_TYPE,
+    PurchaseCompleted,
+    PurchaseReturned,
+    ReferralRegistered,
+)
+from schemas.normal import subject_of
+from schemas.routing import type_of
 
 T = TypeVar("T")
 
@@ -162,23 +162,9 @@ def _work(item: Received, shards: int, now: Instant, skew: Instant, retry: bool)
         )
         return Work(item, source, UNKNOWN, rejected=reason)
     member_id = subject_of(event)
-    latest = now
-    arrived = item.record.timestamp if item.record is not None and not retry else None
-    if arrived is not None and arrived >= 0:  # Kafka says -1 when it does not know
-        latest = min(now, arrived * 1_000)
-    if item.occurred_at > latest + skew:
-        return Work(
-            item,
-            source,
-            type_of(event),
-            member_id=member_id,
-            rejected=Problem(
-                "from_future",
-                "$.time",
-                f"time is {format_instant(item.occurred_at)}, but it arrived at"
-                f" {format_instant(latest)}: check the sender's clock, then retry.",
-            ),
-        )
+    rejected = _wrong_topic(source, type_of(event)) or _from_future(item, now, skew, retry)
+    if rejected is not None:
+        return Work(item, source, type_of(event), member_id=member_id, rejected=rejected)
     of = member_id
     if event.subject is None:
         assert isinstance(event, PurchaseCompleted)
@@ -188,6 +174,34 @@ def _work(item: Received, shards: int, now: Instant, skew: Instant, retry: bool)
         content = content_of(event, item.occurred_at)
     return Work(
         item, source, type_of(event), shard_of(of, shards), member_id, key_of(event), content
+    )
+
+
+def _wrong_topic(source: str, type_name: str) -> Problem | None:
+    """Who may write to one topic may not write what belongs to another (or to none: commands)."""
+    if source == DIRECT or TOPIC_OF_TYPE.get(type_name) == source:
+        return None
+    belongs = TOPIC_OF_TYPE.get(type_name)
+    return Problem(
+        "wrong_topic",
+        "$.type",
+        f"{type_name} is not taken from the topic {source}: "
+        + (f"publish it to {belongs}." if belongs else "it is on no topic."),
+    )
+
+
+def _from_future(item: Received, now: Instant, skew: Instant, retry: bool) -> Problem | None:
+    latest = now
+    arrived = item.record.timestamp if item.record is not None and not retry else None
+    if arrived is not None and arrived >= 0:  # Kafka says -1 when it does not know
+        latest = min(now, arrived * 1_000)
+    if item.occurred_at <= latest + skew:
+        return None
+    return Problem(
+        "from_future",
+        "$.time",
+        f"time is {format_instant(item.occurred_at)}, but it arrived at"
+        f" {format_instant(latest)}: check the sender's clock, then retry.",
     )
 
 

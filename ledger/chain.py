@@ -33,6 +33,7 @@ COLUMNS = (
 """The columns under the hash, in the order of the encoding."""
 
 HASH_BYTES = 32
+"""All of a SHA-256: unlike the keys of inputs, the chain must withstand one who searches."""
 
 _PLACE = Struct("!iiiq")  # lengths and values of shard and position
 _RECORDED_AT = COLUMNS.index("recorded_at")

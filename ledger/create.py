@@ -22,11 +22,11 @@ from ledger.database import CONNECT_SECONDS, unreachable
 from ledger.errors import StartRefused
 from ledger.identity import Identity, check_identity
 from ledger.migrate import check_schema
-from ledger.persistence.transcoder import encode_event
 from ledger.programs import published
 from ledger.recorder import COPY_EVENTS, ShardLog, copy_stream, pack_event
 from ledger.sharding import SYSTEM_MEMBER, SYSTEM_SHARD
 from schemas.decisions import LedgerCreated
+from schemas.log_events import encode_event
 
 _LOCK = 0x506F696E7474
 """Advisory lock: of two processes that create at once, the second finds what the first made."""

@@ -7,6 +7,7 @@
     │   └── OffsetGap           records between the stored offset and this batch are missing
     ├── DatabaseUnavailable     transient: whether the append happened is not known, try it again
     ├── AppendFailed            the database refused these rows: trying the same again is useless
+    ├── LogWentBack             a shard ends before what it was known to hold: commits were lost
     ├── AccountDamaged          an account does not fold: its snapshot or its log is wrong
     ├── ClosedDoor              an append by another way than handle()
     ├── WorkerStopped           the worker stops loudly: input lost, a bug, no database for too long
@@ -69,6 +70,20 @@ class AppendFailed(LedgerError):
     code = "append_failed"
 
 
+class LogWentBack(LedgerError):
+    """The database lost commits that it had confirmed. What this process remembers is of no use."""
+
+    code = "log_went_back"
+
+    def __init__(self, shard: int, known: int, found: int) -> None:
+        super().__init__(
+            f"Shard {shard} was known to reach position {known} and ends at {found}: the database"
+            " was restored, or failed over to a replica that lagged behind. See which inputs are"
+            " missing, then start again: what Kafka still has is taken again from the stored"
+            " offsets."
+        )
+
+
 class AccountDamaged(LedgerError):
     """An account cannot be folded: a wrong snapshot (delete it), or a wrong log."""
 
@@ -77,7 +92,8 @@ class AccountDamaged(LedgerError):
     def __init__(self, shard: int, member_id: str, version: int, difference: str) -> None:
         super().__init__(
             f"Account {member_id} in shard {shard} does not fold at version {version}:"
-            f" {difference}. Delete its row in ledger.snapshots, then run `points audit verify`."
+            f" {difference}. Delete its row in ledger.snapshots and start again; when it still does"
+            " not fold, the log itself was changed: restore the database from a backup."
         )
 
 
@@ -89,7 +105,7 @@ class ClosedDoor(LedgerError):
 
 class WorkerStopped(LedgerError):
     """The worker stops rather than lose or misjudge input. Codes: input_lost, input_changed,
-    internal_errors, database_gone, kafka_gone, rebalance_stuck, worker_bug."""
+    internal_errors, effects_stuck, database_gone, kafka_gone, assignment_split, worker_bug."""
 
     code = "worker_stopped"
 

@@ -4,6 +4,7 @@ Pure: takes the decided batch and the locked heads, returns what the transaction
 decides what counts as which outcome, so that the sum over outcomes is always the number of inputs.
 """
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -17,14 +18,18 @@ from ledger.core.program.timeline import Timeline
 from ledger.core.settle import next_due
 from ledger.dedupe import return_key
 from ledger.lookups import HeadRow, InputKey
+from ledger.received import RecordRef
 from ledger.recorder import ShardLog, pack_dead_letter, pack_input
 from ledger.work import Fork, Work
 from schemas.decisions import AccountSettled, InputRefused, MemberErased, PurchaseReturned
-from schemas.fields import Instant
+from schemas.fields import ID_PATTERN, Instant
 from schemas.inputs import ReturnData
 
 SNAPSHOT_EVERY = 256
-"""Events of an account between two snapshots: see docs/decisions for what was measured."""
+"""Events of an account between two snapshots. Folding them again costs an account that is not in
+memory about 6 ms (25 µs each); a snapshot costs 35 kB and 0.3 ms, 140 bytes for each event."""
+
+_MEMBER_ID = re.compile(ID_PATTERN.encode())
 
 RETURN_TYPE = "purchase.returned.v1"
 
@@ -176,11 +181,22 @@ def _dead_letter(work: Work) -> bytes:
         msgspec.json.encode(record.headers) if record is not None else None,
         record.timestamp if record is not None else None,
         work.type_name,
-        work.member_id or None,
+        work.member_id or _member_of_key(record),
         problem.code,
         problem.path,
         problem.message,
     )
+
+
+def _member_of_key(record: RecordRef | None) -> str | None:
+    """Whose record it probably was that could not be decoded: producers use the member_id as key.
+
+    Known by it, the letter goes when that member is erased. None: the key can be no member_id.
+    """
+    if record is None or record.key is None:
+        return None
+    found = _MEMBER_ID.match(record.key)
+    return found.group().decode() if found else None
 
 
 def _as_json(work: Work) -> bytes | None:

@@ -18,10 +18,10 @@ from ledger.core.program.form import Program
 from ledger.core.program.timeline import Timeline
 from ledger.errors import ProgramRefused
 from ledger.identity import Identity
-from ledger.persistence.transcoder import decode_event
 from ledger.sharding import SYSTEM_SHARD
 from schemas.decisions import ProgramPublished
 from schemas.fields import Instant
+from schemas.log_events import decode_event
 
 _PUBLISHED = """
 SELECT position, payload FROM ledger.events

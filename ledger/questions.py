@@ -16,11 +16,11 @@ from ledger.dead_letters import DeadLetter, Status
 from ledger.identity import Identity
 from ledger.lookups import Connection
 from ledger.notify import Pool
-from ledger.persistence.transcoder import decode_event
 from ledger.sharding import shard_of
 from ledger.verify import verify_shard
 from schemas.decisions import Effect
 from schemas.fields import Instant
+from schemas.log_events import decode_event
 
 _DUE = (
     "SELECT member_id FROM ledger.due WHERE shard = ANY(%s) AND due_at <= %s"

@@ -2,7 +2,7 @@
 
 Each field's description tells its unit and why its default is what it is; docs/settings.md shows
 the same texts. An unknown POINTS_* variable is refused, for a misspelt one would silently do
-nothing. Nothing else in the project reads the environment.
+nothing. No other POINTS_ variable is read elsewhere.
 """
 
 import difflib

@@ -8,21 +8,25 @@ The result is part of the stored data: it must never change.
 from functools import lru_cache
 from struct import unpack_from
 
+from schemas.normal import ANONYMOUS_SUBJECT
+
 SYSTEM_SHARD = -1
 """The shard of what belongs to no member: the ledger's creation, program versions, RFM bounds."""
 
 SYSTEM_MEMBER = "~system"
 """The account of the system shard. No MemberId may hold `~`."""
 
-ANONYMOUS_MEMBER = "~anonymous"
+ANONYMOUS_MEMBER = ANONYMOUS_SUBJECT
 """The account of each shard that holds purchases without a member."""
 
 HASHES_CACHED = 262_144
 """Ids whose hash is remembered, about 40 MB: a hash costs 2 µs anew, 0.1 µs remembered."""
 
+# The constants of Kafka's Utils.murmur2: its own seed, and murmur2's multiplier, which with the
+# shifts below (24, 13, 15 bits) mixes 32-bit words. Other values would send members elsewhere.
 _SEED = 0x9747B28C
 _M = 0x5BD1E995
-_MASK = 0xFFFFFFFF
+_MASK = 0xFFFFFFFF  # Java's int wraps at 32 bits, Python's does not
 
 
 def murmur2(data: bytes) -> int:
@@ -43,7 +47,7 @@ def murmur2(data: bytes) -> int:
 @lru_cache(maxsize=HASHES_CACHED)
 def key_hash(key: str) -> int:
     """What the default partitioner takes modulo the number of partitions: 0 to 2**31 - 1."""
-    return murmur2(key.encode()) & 0x7FFFFFFF
+    return murmur2(key.encode()) & 0x7FFFFFFF  # without the sign bit, as Utils.toPositive
 
 
 def shard_of(key: str, shards: int) -> int:

@@ -13,11 +13,11 @@ from ledger.core.program.compiled import compile_program
 from ledger.core.program.form import Program
 from ledger.identity import Identity
 from ledger.lookups import Connection, HeadRow, lock_heads
-from ledger.persistence.transcoder import encode_event
 from ledger.programs import Programs, check_publishable, published
 from ledger.recorder import COPY_EVENTS, ShardLog, copy_stream, pack_event
 from ledger.sharding import SYSTEM_MEMBER, SYSTEM_SHARD
 from schemas.decisions import RfmBoundsSet, SystemEvent
+from schemas.log_events import encode_event
 
 _MOVE_HEAD = "UPDATE ledger.heads SET position = %s, hash = %s, recorded_at = %s WHERE shard = %s"
 

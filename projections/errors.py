@@ -16,7 +16,7 @@ class ProjectionError(Exception):
 
 
 class LogDamaged(ProjectionError):
-    """The log at shard and position cannot be folded; `points audit` tells more."""
+    """The log at shard and position cannot be folded, and the message says why."""
 
     def __init__(self, code: str, shard: int, position: int, reason: str) -> None:
         super().__init__(

@@ -1,8 +1,8 @@
 """Reading the ledger's log: by shard and position, or one account's events from the first on.
 
 Read only. Every reading is bounded: a batch by its number of events, an account's history streams
-through memory. A position that is missing or a payload that cannot be decoded stops the projection
-(guardrail: an impossible state fails loudly).
+through memory. A position that is missing or a payload that cannot be decoded stops the projection:
+read models that go on beside a damaged log would be wrong without anybody knowing.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,15 +14,13 @@ from psycopg import Connection
 
 from projections.errors import LogDamaged
 from schemas.decisions import AccountEvent, SystemEvent
+from schemas.log_events import decode_account_event, decode_system_event
 
 SYSTEM_SHARD = -1
 """The shard of what belongs to no member."""
 
 STREAM_ROWS = 500
 """Events of an account's history in memory at once: at some kB each, about a megabyte."""
-
-_account_event: msgspec.json.Decoder[AccountEvent] = msgspec.json.Decoder(AccountEvent)
-_system_event: msgspec.json.Decoder[SystemEvent] = msgspec.json.Decoder(SystemEvent)
 
 
 class Entry(NamedTuple):
@@ -39,7 +37,7 @@ class Entry(NamedTuple):
 def decode(entry: Entry) -> AccountEvent:
     """The account event of an entry. Raises LogDamaged (`log_undecodable`)."""
     try:
-        return _account_event.decode(entry.payload)
+        return decode_account_event(entry.payload)
     except msgspec.MsgspecError as error:
         raise _undecodable(entry, error) from error
 
@@ -47,7 +45,7 @@ def decode(entry: Entry) -> AccountEvent:
 def decode_system(entry: Entry) -> SystemEvent:
     """The system event of an entry. Raises LogDamaged (`log_undecodable`)."""
     try:
-        return _system_event.decode(entry.payload)
+        return decode_system_event(entry.payload)
     except msgspec.MsgspecError as error:
         raise _undecodable(entry, error) from error
 

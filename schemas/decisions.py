@@ -35,7 +35,8 @@ class Posting(Struct, frozen=True, array_like=True, gc=False):
 
     `account` is a PostingAccount's value. `points` is signed from the member's point of view:
     a grant posts issued -10, pending +10. `lot` is the lot moved; on `available` NO_LOT means the
-    account's debt (a payment of debt posts lot L -y and NO_LOT +y). `effective_at`: DOMAIN "Time".
+    account's debt (a payment of debt posts lot L -y and NO_LOT +y). `effective_at`:
+    see docs/domain.md, "Time".
     """
 
     account: str
@@ -66,7 +67,7 @@ class Award(Struct, frozen=True, omit_defaults=True):
     `kind`: rate | fixed | table | multiplier | survey | referrer | referee. `value` is what the
     rule computed before caps. `matched_amount`: minor units of the lines matched. `lines`: the
     allocation, summing to `points`. `counters`: keys of the limit counters that it uses up
-    (`ledger.core.limits`). `lot` is NO_LOT when `points` is 0. `expires_at` None: never. Earn
+    (`ledger.core.rules.limits`). `lot` is NO_LOT when `points` is 0. `expires_at` None: never. Earn
     awards of one purchase with the same `activates_at` and `expires_at` are one lot.
     """
 

@@ -51,7 +51,9 @@ _USUAL = ((_USUAL_HEADER,), [_USUAL_HEADER])
 QUANTITIES_KNOWN_MAX = 4_096
 """Quantities whose check is remembered (about 400 kB): tills repeat 1, 2 and few weights."""
 
-_known: dict[Decimal, Decimal] = {ONE: ONE}
+KNOWN_QUANTITIES: dict[Decimal, Decimal] = {ONE: ONE}
+"""Quantities in their one spelling; each leads to itself."""
+
 _decode = msgspec.json.Decoder(InputEvent).decode
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
 
@@ -94,7 +96,7 @@ def normal_quantity(quantity: Decimal) -> Decimal:
     """
     if not quantity.is_finite():  # first: a signalling NaN can neither be hashed nor compared
         raise ValueError(f"quantity must be a decimal number from 0 to {QUANTITY_MAX}")
-    known = _known.get(quantity)
+    known = KNOWN_QUANTITIES.get(quantity)
     if known is not None:
         return known
     if not 0 <= quantity <= QUANTITY_MAX:
@@ -105,8 +107,8 @@ def normal_quantity(quantity: Decimal) -> Decimal:
     normal = Decimal(f"{abs(rounded):f}".rstrip("0").rstrip("."))
     if normal == ONE:
         return ONE
-    if normal and len(_known) < QUANTITIES_KNOWN_MAX:
-        _known[normal] = normal
+    if normal and len(KNOWN_QUANTITIES) < QUANTITIES_KNOWN_MAX:
+        KNOWN_QUANTITIES[normal] = normal
     return normal
 
 
@@ -196,7 +198,7 @@ def _check_purchase(event: PurchaseCompleted) -> None:
         quantity = line.quantity
         if quantity is not ONE:
             try:
-                normal = _known.get(quantity) or normal_quantity(quantity)
+                normal = KNOWN_QUANTITIES.get(quantity) or normal_quantity(quantity)
             except (ValueError, TypeError) as error:
                 raise Malformed(
                     Code.BAD_QUANTITY,

@@ -5,11 +5,13 @@ change: a new optional field of a contract is left out while it has its default,
 the content of events that do not use it. tests/schemas pins the bytes of one event of each type.
 """
 
-from decimal import Decimal
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
-from schemas.decode import ONE, instant_of, normal_quantity
+from schemas.decode import KNOWN_QUANTITIES, ONE, normal_quantity
+from schemas.fields import Instant
 from schemas.inputs import (
     ActivityCompleted,
     InputEvent,
@@ -23,64 +25,94 @@ from schemas.inputs import (
     RewardRevoked,
     SurveyCompleted,
 )
+from schemas.routing import type_of
+
+ANONYMOUS_SUBJECT = "~anonymous"
+"""Stands for the subject of an event without one. No MemberId may hold `~`."""
+
+BY_KEY = "key"
+BY_SOURCE_AND_ID = "id"
+"""Which of the two an input is known by: the first part of a business key."""
+
+_BUSINESS_KEYS: dict[type, Callable[[Any], tuple[str, ...]]] = {
+    PurchaseCompleted: lambda event: (BY_KEY, event.data.order_id),
+    PurchaseReturned: lambda event: (BY_KEY, event.data.return_id),
+    SurveyCompleted: lambda event: (BY_KEY, event.data.completion_id),
+    ActivityCompleted: lambda event: (BY_KEY, event.data.activity, event.data.reference),
+    # The subject, which is part of every key, is the other half of the pair.
+    ReferralRegistered: lambda event: (BY_KEY, event.data.referrer_id),
+    RewardGranted: lambda event: (BY_KEY, event.id),
+    RewardRevoked: lambda event: (BY_KEY, event.id),
+}
+# Commands and members have none: a client's source and id (its idempotency key) are theirs.
 
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 _NO_PROFILE = MemberData()
 
 
-def normal_content(event: InputEvent) -> bytes:
+def subject_of(event: InputEvent) -> str:
+    """The subject as the key and the content tell it."""
+    return event.subject or ANONYMOUS_SUBJECT
+
+
+def business_key(event: InputEvent) -> tuple[str, ...]:
+    """What an input is known by, beside its type and subject (docs/domain.md, invariant 5): `key`
+    and the business key where the type has one; else `id` and CloudEvents source and id."""
+    business = _BUSINESS_KEYS.get(type(event))
+    return business(event) if business is not None else (BY_SOURCE_AND_ID, event.source, event.id)
+
+
+def normal_key(event: InputEvent) -> bytes:
+    """Type, subject and business key in one encoding."""
+    return joined_key(type_of(event), subject_of(event), *business_key(event))
+
+
+def purchase_key(subject: str, order_id: str) -> bytes:
+    """The `normal_key` of the purchase `order_id` of a member."""
+    return joined_key(_PURCHASE, subject, BY_KEY, order_id)
+
+
+def return_key(subject: str, return_id: str) -> bytes:
+    """The `normal_key` of the return `return_id` of a member."""
+    return joined_key(_RETURN, subject, BY_KEY, return_id)
+
+
+def joined_key(*parts: str) -> bytes:
+    """Equal for equal parts only: U+0000 separates them, and no string of an event holds it."""
+    return "\x00".join(parts).encode()
+
+
+def normal_content(event: InputEvent, occurred_at: Instant) -> bytes:
     """Subject, time and data in one spelling: equal for records that say the same.
 
     Key order, envelope extensions, `id`, `source`, the offset of `time`, the spelling of quantities
-    and writing out a default make no difference. The order of lines does.
+    and writing out a default make no difference. The order of lines does. `occurred_at` is
+    `instant_of(event)`, which the caller has computed already.
     """
     data: object = event.data
-    if isinstance(data, PurchaseData):
+    if type(data) is PurchaseData:
         data = _normal_purchase(data)
-    elif isinstance(data, MemberData) and data == _NO_PROFILE:
+    elif type(data) is MemberData and data == _NO_PROFILE:
         data = _NO_PROFILE
-    subject = event.subject
-    return _encode((subject, instant_of(event), data))
-
-
-def business_key(event: InputEvent) -> str:
-    """What an input is known by, beside its type and subject (DOMAIN invariant 5).
-
-    The business key where the type has one; else CloudEvents source and id. Two keys of one type
-    are never confused: ids hold no blank, source and id are kept apart as a JSON list.
-    """
-    match event:
-        case PurchaseCompleted():
-            return event.data.order_id
-        case PurchaseReturned():
-            return event.data.return_id
-        case SurveyCompleted():
-            return event.data.completion_id
-        case ReferralRegistered():
-            return f"{event.data.referrer_id} {event.subject}"
-        case ActivityCompleted():
-            return f"{event.data.activity} {event.data.reference}"
-        case RewardGranted() | RewardRevoked():
-            return event.id
-        case _:
-            return _encode((event.source, event.id)).decode()
+    return _encode((subject_of(event), occurred_at, data))
 
 
 def _normal_purchase(data: PurchaseData) -> PurchaseData:
     """`data` with each quantity in its one spelling; the same object when they all are.
 
-    Decoded events are so already. Raises ValueError for a quantity out of its bounds.
+    Decoded events are so already, and their quantities known. Raises ValueError for a quantity out
+    of its bounds.
     """
     for line in data.lines:
-        if line.quantity is not ONE and not _is_normal(line.quantity):
-            lines = tuple(map(_normal_line, data.lines))
-            return msgspec.structs.replace(data, lines=lines)
+        quantity = line.quantity
+        if quantity is not ONE and KNOWN_QUANTITIES.get(quantity) is not quantity:
+            return msgspec.structs.replace(data, lines=tuple(map(_normal_line, data.lines)))
     return data
-
-
-def _is_normal(quantity: Decimal) -> bool:
-    return normal_quantity(quantity) is quantity
 
 
 def _normal_line(line: PurchaseLine) -> PurchaseLine:
     return msgspec.structs.replace(line, quantity=normal_quantity(line.quantity))
+
+
+_PURCHASE = str(PurchaseCompleted.__struct_config__.tag)
+_RETURN = str(PurchaseReturned.__struct_config__.tag)

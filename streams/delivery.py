@@ -24,7 +24,7 @@ from streams.merge import Feed
 from streams.metrics import Metrics
 from streams.offsets import check_last_records, check_range
 from streams.partition import Appender, PartitionTask
-from streams.topics import CONSUMED
+from streams.topics import CONSUMED, check_partitions, topic_partitions
 
 FINISH_SECONDS = 20.0
 """What the batch in flight may take when partitions are taken away: many times an append, and well
@@ -57,6 +57,7 @@ class StreamDelivery:
         *,
         group: str,
         bootstrap: str,
+        partitions: int,
         positions: Positions,
         decode: Callable[[Chunk], Feed[Received]],
         appender: Appender,
@@ -69,6 +70,7 @@ class StreamDelivery:
         self.assignments = 0
         self._group = group
         self._bootstrap = bootstrap
+        self._partition_count = partitions
         self._positions = positions
         self._decode = decode
         self._appender = appender
@@ -153,6 +155,11 @@ class StreamDelivery:
         task = self._tasks.get(partition)
         return 0 if task is None else task.oldest_unread()
 
+    def heard(self, partition: int) -> Instant:
+        """See PartitionTask; 0 for a partition that is not read here."""
+        task = self._tasks.get(partition)
+        return 0 if task is None else task.heard()
+
     async def _assign(self, consumer: ChunkConsumer) -> None:
         await self.revoked()
         epoch = self.epoch
@@ -164,6 +171,8 @@ class StreamDelivery:
                 "workers of a group must run the same version. Stop the others and start again.",
                 "assignment_split",
             )
+        found = await _again(lambda: topic_partitions(self._bootstrap))
+        check_partitions(found, self._partition_count)
         first = await _again(lambda: consumer.earliest_offsets(*assignment)) if assignment else {}
         end = await _again(lambda: consumer.highwaters(*assignment)) if assignment else {}
         first = {TP(*tp): offset for tp, offset in first.items()}

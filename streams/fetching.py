@@ -60,6 +60,8 @@ class ChunkThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        # A sender's transaction that was aborted never happened.
+        consumer._isolation_level = "read_committed"
         # Range gives a worker the same partition numbers of every topic, which the merge needs;
         # Faust's choice without tables, round robin, would not.
         consumer._partition_assignment_strategy = [RangePartitionAssignor]
@@ -85,7 +87,15 @@ class ChunkThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     ) -> dict[TP, Fetched]:
         if consumer._coordinator is not None:
             consumer._coordinator.check_errors()
-        drained = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        try:
+            drained = await super()._fetch_records(
+                consumer, active_partitions, timeout, max_records
+            )
+        except BaseException:
+            # What was drained of other partitions is lost with it, and their positions are past
+            # it: nothing is stamped any more before the next seek.
+            self._drained_to = {}
+            raise
         # From here to the end nothing else runs in this thread, so positions belong to `drained`.
         assignment = consumer._subscription.subscription.assignment
         stamped: dict[TP, Fetched] = {}

@@ -128,6 +128,10 @@ class PartitionTask:
                 times.append(topic.last_time or 0)
         return min(times, default=None)
 
+    def heard(self) -> Instant:
+        """Up to when it is known what its topics hold: records that came later are not known of."""
+        return min(topic.heard for topic in self._topics.values())
+
     async def _run(self) -> None:
         try:
             while not self._stopping:

@@ -88,6 +88,12 @@ class TopicQueue:
         told = self._high_water(*self.tp)
         return told is not None and told[1] >= sent_ms
 
+    @property
+    def heard(self) -> Instant:
+        """When the broker last told where the log ends; 0 when it never did."""
+        told = self._high_water(*self.tp)
+        return 0 if told is None else told[1] * 1_000
+
     def _log_end(self) -> int:
         told = self._high_water(*self.tp)
         return self._end_at_seek if told is None else max(told[0], self._end_at_seek)

@@ -1,8 +1,8 @@
 """The scheduler of due times: settles the accounts that nothing else touches.
 
-Only up to the shard's watermark: behind the clock by the allowed lateness, and never past an event
-that is still unread. So it changes what is posted when, never what a balance is (invariant 11).
-It stands still while a history is loaded.
+Only up to the shard's watermark: behind the clock, and behind Kafka's latest word, by the allowed
+lateness, and never past an event that is still unread. So it changes what is posted when, never
+what a balance is (invariant 11). It stands still while a history is loaded.
 """
 
 import asyncio
@@ -44,14 +44,16 @@ class DueAccounts(Protocol):
         """The one door."""
 
 
-def watermark(now: Instant, allowed_lateness: Instant, oldest_unread: Instant | None) -> Instant:
-    """Up to when a shard may be settled. `oldest_unread` None: all its topics are read."""
-    behind = now - allowed_lateness
+def watermark(known: Instant, allowed_lateness: Instant, oldest_unread: Instant | None) -> Instant:
+    """Up to when a shard may be settled. `known`: up to when it is known what has arrived;
+    `oldest_unread` None: all its topics are read."""
+    behind = max(known - allowed_lateness, 0)
     return behind if oldest_unread is None else min(behind, oldest_unread)
 
 
 class Scheduler:
-    """One per worker. `partitions`: those read now; `oldest_unread`: of one of them."""
+    """One per worker. `partitions`: those read now; of one of them: `oldest_unread`, and `heard`,
+    the moment up to which it is known what there is to read."""
 
     def __init__(
         self,
@@ -63,6 +65,7 @@ class Scheduler:
         now: Callable[[], Instant],
         partitions: Callable[[], Sequence[int]],
         oldest_unread: Callable[[int], Instant | None],
+        heard: Callable[[int], Instant],
         metrics: Metrics,
         on_fail: Callable[[LedgerError], None],
     ) -> None:
@@ -74,6 +77,7 @@ class Scheduler:
         self._now = now
         self._partitions = partitions
         self._oldest_unread = oldest_unread
+        self._heard = heard
         self._metrics = metrics
         self._on_fail = on_fail
         self._stopping = asyncio.Event()
@@ -115,7 +119,8 @@ class Scheduler:
         started = time.monotonic()
         settled, lowest = 0, None
         for partition in self._partitions():
-            until = watermark(self._now(), self._allowed_lateness, self._oldest_unread(partition))
+            known = min(self._now(), self._heard(partition))
+            until = watermark(known, self._allowed_lateness, self._oldest_unread(partition))
             lowest = until if lowest is None else min(lowest, until)
             settled += await self._settle(range(partition, self._shards, self._stride), until)
         if lowest is not None:

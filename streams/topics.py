@@ -31,6 +31,7 @@ VISIBLE_SECONDS = 30.0
 """How long new topics may take until the brokers tell of them: usually below one second."""
 
 VISIBLE_PAUSE_SECONDS = 0.1
+"""Between two looks, each one request to a broker: a start is at most that much later."""
 
 
 async def ensure_topics(bootstrap: str, partitions: int, replication: int = 1) -> None:

@@ -80,6 +80,6 @@ class Watchdog:
 def _tell(line: str) -> None:
     """A last word, which must not keep the process from ending: not by the logger, whose lock may
     be held by what hangs; not by a pipe that is full, or that nobody reads any more."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # full, or closed: the exit status tells of it too
         os.set_blocking(STDERR, False)
         os.write(STDERR, line.encode())

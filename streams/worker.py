@@ -49,8 +49,9 @@ log = structlog.get_logger(__name__)
 
 
 class Options(Struct, frozen=True):
-    """How one worker runs. `history`: the past is loaded (DOMAIN "Time"). `until_idle_seconds`:
-    stop once everything is read and nothing came for so long; None is for ever."""
+    """How one worker runs. `history`: the past is loaded (docs/domain.md, "Time").
+    `until_idle_seconds`: stop once everything is read and nothing came for so long; None is for
+    ever."""
 
     history: bool = False
     until_idle_seconds: float | None = None
@@ -122,6 +123,7 @@ class Worker:
             now=now,
             partitions=lambda: delivery.partitions,
             oldest_unread=delivery.oldest_unread,
+            heard=delivery.heard,
             metrics=self.metrics,
             on_fail=self._fail,
         )
@@ -186,6 +188,7 @@ class Worker:
         delivery = StreamDelivery(
             group=settings.group,
             bootstrap=self._bootstrap,
+            partitions=settings.partitions,
             positions=ledger,
             decode=intake.feed,
             appender=LedgerAppender(ledger, self.metrics, self.effects.committed),

@@ -111,7 +111,7 @@ def answers(port: int) -> bool:
         with socket.create_connection((ports.LOOPBACK, port), timeout=_ANSWER_SECONDS) as broker:
             broker.sendall(_API_VERSIONS)
             answer = broker.recv(8)  # size and correlation id, far below one segment
-    except OSError:
+    except OSError:  # refused, or no answer in time: that is the question
         return False
     return answer[4:8] == _CORRELATION_ID
 

@@ -33,11 +33,13 @@ log = logging.getLogger(__name__)
 # Seconds until it must answer: recovery after a kill replays up to max_wal_size, 4 GB.
 START_SECONDS = 600.0
 
-# Seconds for a fast shutdown, which writes a checkpoint; then for an immediate one, which does not.
+# Seconds for a fast shutdown: its checkpoint writes some hundred MB, on a slow disk in half a
+# minute. Then for an immediate one, which writes nothing: below a second, ten on a busy machine.
 _FAST_SECONDS = 60.0
 _IMMEDIATE_SECONDS = 10.0
 
-# Seconds for sessions of a killed server to notice and end by themselves; then after SIGTERM.
+# Seconds for sessions of a killed server to notice and end by themselves, which they do at once
+# unless they are in a long statement; then as many after SIGTERM.
 _ORPHAN_SECONDS = 10.0
 
 # Seconds between attempts to connect: each one leaves two lines in the log during a recovery.

@@ -93,7 +93,7 @@ class Layout:
                 kind, _, path = line.partition(" ")
                 if kind == "stderr":
                     return Path(path)
-        except OSError:
+        except OSError:  # not there before the first start, or not ours to read
             pass
         return self.start_log
 

@@ -27,13 +27,14 @@ _CANDIDATES = ("postgres", "nobody")
 # Seconds for a trivial command run as that user.
 _PROBE_SECONDS = 20.0
 
-# Seconds to wait for another start that copies the same 40 MB.
+# Seconds to wait for another start that copies the same 40 MB: a slow disk takes ten.
 _COPY_SECONDS = 120.0
 
 # Mode that lets others pass through a folder without listing it, and the bits that do so.
 _PASSABLE = 0o711
 _PASS_BITS = 0o011
 
+# Where root may put what another user must reach; made only when the data folder is out of reach.
 _OUTSIDE = Path("/var/lib/points-ledger")
 
 
@@ -135,7 +136,7 @@ def outside(user: ServiceUser) -> Path:
             if seen.st_uid != 0 or not stat.S_ISDIR(seen.st_mode):
                 continue
             base.chmod(_PASSABLE)
-        except OSError:
+        except OSError:  # read only, or full: the next place may do, and without one it is said
             continue
         if user.can_enter(base):
             return base

@@ -106,5 +106,5 @@ def owner(data_dir: Path) -> int | None:
         try:
             return (data_dir / name).stat().st_uid
         except (FileNotFoundError, NotADirectoryError):
-            pass
+            pass  # nobody left this one; with neither of them nobody ever started here
     return None

@@ -24,8 +24,9 @@ from ledger.core.records import (
 from ledger.core.rules.tiers import NO_TIER
 from ledger.core.tiers import Counted, Tiers, future_tiers, tier_in
 from schemas.fields import Instant
+from schemas.normal import ANONYMOUS_SUBJECT
 
-ANONYMOUS = "~anonymous"
+ANONYMOUS = ANONYMOUS_SUBJECT
 """The reserved account of a shard for purchases without a member; no MemberId looks like this."""
 
 UNSETTLED: Instant = -NEVER

@@ -15,8 +15,14 @@ from schemas.inputs import RewardGranted, RewardRevoked
 
 
 def decide_reward(context: Context, event: RewardGranted) -> RewardReceived:
-    """Grant the referrer's reward. Raises Refused (referral_cycle)."""
+    """Grant the referrer's reward. Raises Refused (referral_cycle, already_rewarded)."""
     account, data = context.account, event.data
+    source = reward_source(data.referee_id, data.order_id)
+    if source in account.rewards:
+        # The purchase was decided twice, at two positions: a database lost its latest commits.
+        raise Refused(
+            "already_rewarded", f"order {data.order_id} of {data.referee_id} was rewarded before"
+        )
     if account.referral is not None and account.referral.referrer_id == data.referee_id:
         raise Refused("referral_cycle", f"{data.referee_id} had referred this member")
     form = context.program.form.referral
@@ -35,7 +41,7 @@ def decide_reward(context: Context, event: RewardGranted) -> RewardReceived:
         ),
     )
     draft = Draft(account.holdings)
-    draft.grant(awards, reward_source(data.referee_id, data.order_id))
+    draft.grant(awards, source)
     draft.catch_up(first_lot, context.now)
     return RewardReceived(
         **context.head(),

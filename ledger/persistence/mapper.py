@@ -13,7 +13,7 @@ from ledger.aggregate import AccountSnapshot, Recorded
 from ledger.core import snapshot
 from ledger.core.calendar import from_instant
 from ledger.persistence.recorders import SNAPSHOT_TOPIC, StoredRow
-from ledger.persistence.transcoder import decode_event, encode_event
+from schemas.log_events import decode_event, encode_event
 
 
 class Mapper(LibraryMapper[UUID]):

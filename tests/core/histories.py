@@ -5,6 +5,7 @@ returns before their purchase are among them, and inputs that are late.
 """
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import strategies as st
@@ -24,14 +25,17 @@ LATE_HOURS_MAX = 60
 MEMBERS = ("a", "b")
 CATEGORIES = ("PRODUCE", "MEAT", None)
 
+SHORT_PERIODS = ("calendar_month", "calendar_quarter")
+"""Periods of tiers that end within the usual gaps between steps."""
+
 Step = tuple[int, int, int, tuple[Any, ...]]
 """(who, hours since the step before, hours late, what)."""
 
 
 @st.composite
-def programs(draw: st.DrawFn) -> dict[str, Any]:
+def programs(draw: st.DrawFn, periods: Sequence[str] = SHORT_PERIODS) -> dict[str, Any]:
     """A program of the demo's kinds, with short periods so that a history sees them end."""
-    period = draw(st.sampled_from(["calendar_month", "calendar_quarter"]))
+    period = draw(st.sampled_from(periods))
     measure = draw(st.sampled_from(["amount_spent", "points_earned", "purchases"]))
     low, high = {"amount_spent": (3000, 8000), "points_earned": (30, 80), "purchases": (2, 5)}[
         measure
@@ -136,6 +140,24 @@ step = st.tuples(
 steps = st.one_of(
     st.lists(step, max_size=STEPS_MAX), st.lists(step, min_size=STEPS_MAX // 2, max_size=STEPS_MAX)
 )
+
+LONG_GAP_HOURS_MAX = 24 * 500
+"""Longer than a year and the longest grace: a tier is lost between two steps."""
+
+
+def with_a_long_gap(step: Step, hours: int) -> Step:
+    """The same step, so much later."""
+    return (step[0], step[1] + hours, *step[2:])
+
+
+long_steps = st.lists(
+    st.builds(
+        with_a_long_gap, step, st.one_of(st.just(0), st.integers(24 * 20, LONG_GAP_HOURS_MAX))
+    ),
+    min_size=3,
+    max_size=STEPS_MAX // 2,
+)
+"""Histories over years."""
 
 
 class Town:

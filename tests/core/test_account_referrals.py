@@ -93,6 +93,17 @@ def test_a_reward_from_my_own_referrer_is_refused() -> None:
     assert refused(events) == "referral_cycle"
 
 
+def test_an_order_rewards_the_referrer_once() -> None:
+    """Decided twice (a database lost its latest commits), its effects have different ids."""
+    one, other = member_of(), Member(timeline(MINIMAL + FIRST), "old")
+    one.referred("2017-01-01", "old")
+    (effect,) = one.buy("2017-01-02", "X", 2000)[-1].effects
+    other.effect(effect.occurred_at, effect.type, bytes(effect.data))
+    again = other.effect(effect.occurred_at, effect.type, bytes(effect.data))
+    assert refused(again) == "already_rewarded"
+    assert other.account.granted == 100
+
+
 def test_a_late_reward_counts_from_the_purchase_that_qualified() -> None:
     one, other = member_of(), Member(timeline(MINIMAL + FIRST), "old")
     one.referred("2017-01-01", "old")

@@ -20,6 +20,7 @@ from tests.core.histories import (
     START,
     Step,
     Town,
+    long_steps,
     programs,
     steps,
 )
@@ -75,7 +76,17 @@ def test_account_and_reference_agree(
         # held then. So the tier of the past must not matter where something is late twice.
         rules = document["earn"]
         document["earn"] = [rule for rule in rules if "tier" not in str(rule.get("when"))]
-    both = Both(document)
+    compare(Both(document), late_ones, history)
+
+
+@settings(max_examples=SAMPLES, deadline=None)
+@given(programs(("calendar_year",)), long_steps)
+def test_they_agree_over_the_ends_of_years(document: dict[str, Any], history: list[Step]) -> None:
+    compare(Both(document), False, history)
+
+
+def compare(both: Both, late_ones: bool, history: list[Step]) -> None:
+    """Let the history happen to both and compare them after each step."""
     now = at(START) + LATE_HOURS_MAX * HOUR_US
     for who, hours, late, step in history:
         now += hours * HOUR_US

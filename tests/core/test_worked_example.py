@@ -1,6 +1,7 @@
 """The worked example of the domain, with its numbers after each step."""
 
-from ledger.core.account import Account
+from collections import Counter
+
 from schemas.decisions import PurchaseReturned, PurchaseRewarded
 from tests.core.account_tools import Member, at, timeline
 
@@ -71,4 +72,16 @@ def test_the_worked_example() -> None:
     assert member.account.expired == 30
     assert member.account.granted == 174
     assert totals(member) == 0
-    assert member.account != Account.new("m1")
+    moved: Counter[str] = Counter()
+    for event in member.events:
+        for posting in event.postings:
+            moved[posting.account] += posting.points
+    assert moved == {
+        "issued": -174,
+        "pending": 0,
+        "available": 0,
+        "reserved": 0,
+        "revoked": 44,
+        "redeemed": 100,
+        "expired": 30,
+    }

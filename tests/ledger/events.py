@@ -83,6 +83,24 @@ def erased(member: str, at: float = 5) -> inputs.MemberErased:
     return inputs.MemberErased(**head(member, f"erase-{member}", at))
 
 
+def reward(member: str, name: str, at: float = 0) -> inputs.RewardGranted:
+    """The reward for having referred m2, who then bought."""
+    return inputs.RewardGranted(
+        **head(member, name, at),
+        data=inputs.RewardEffectData(
+            kind="referral", referee_id="m2", order_id="o1", points=100, program_version="v"
+        ),
+    )
+
+
+def reserve(member: str, name: str, at: float = 0) -> inputs.PointsReserve:
+    """Hold one point."""
+    return inputs.PointsReserve(
+        **head(member, f"reserve-{name}", at),
+        data=inputs.ReserveData(reservation_id=name, points=1),
+    )
+
+
 def direct(*events: InputEvent) -> list[Received]:
     """Inputs that did not come from Kafka."""
     return [received(event) for event in events]

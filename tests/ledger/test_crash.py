@@ -69,7 +69,7 @@ def test_the_answer_to_commit_is_lost_for_records(url: str, cut: Cut, kind: str)
                 {}, database_url=wired_url, shards=SHARDS, partitions=PARTITIONS
             )
             async with opened(settings) as ledger:
-                await ledger.handle(records([survey("m1")]), stretch(0, 1))
+                await ledger.handle(records([purchase("m1", "o0")]), stretch(0, 1))
                 wired.cut = cut
                 inputs = records([purchase("m1", "o1"), purchase("m2", "o2")], first=1)
                 with pytest.raises(DatabaseUnavailable):

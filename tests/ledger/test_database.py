@@ -7,7 +7,7 @@ from psycopg.errors import InsufficientPrivilege
 from ledger.application import Ledger
 from ledger.core.program.form import Program
 from ledger.create import create_ledger
-from ledger.errors import ChainBroken, StartRefused
+from ledger.errors import ChainBroken, LogWentBack, StartRefused
 from ledger.migrate import migrate, revisions
 from ledger.settings import Settings, load_settings
 from ledger.sharding import SYSTEM_SHARD, shard_of
@@ -62,6 +62,38 @@ def test_a_changed_row_is_found(
             assert broken.value.position == position
         finally:
             await ledger.close()
+
+    run(test())
+
+
+def test_a_database_that_lost_commits_is_not_appended_to(
+    settings: Settings, owner: psycopg.Connection
+) -> None:
+    """What this process remembers of the account no longer happened: nothing may follow it."""
+
+    async def test() -> None:
+        ledger = await Ledger.open(settings)
+        try:
+            await ledger.handle(direct(purchase("m1", "o1")))
+            before = owner.execute("SELECT position, hash, shard FROM ledger.heads").fetchall()
+            await ledger.handle(direct(purchase("m1", "o2")))
+            for position, last, shard in before:
+                for table in ("events", "inputs"):
+                    owner.execute(
+                        f"DELETE FROM ledger.{table} WHERE shard = %s AND position > %s",
+                        (shard, position),
+                    )
+                owner.execute(
+                    "UPDATE ledger.heads SET position = %s, hash = %s WHERE shard = %s",
+                    (position, last, shard),
+                )
+            with pytest.raises(LogWentBack):
+                await ledger.handle(direct(purchase("m1", "o3")))
+        finally:
+            await ledger.close()
+        async with opened(settings) as ledger:  # started again, it goes on from what is there
+            await ledger.handle(direct(purchase("m1", "o3")))
+            assert (await ledger.account("m1")).granted == 200
 
     run(test())
 

@@ -11,7 +11,19 @@ from ledger.errors import DeadLetterUnavailable
 from ledger.received import Received, RecordRef, received, undecodable
 from ledger.settings import Settings
 from schemas.decode import decode_record
-from tests.ledger.events import direct, erased, purchase, returned, stretch, updated
+from schemas.inputs import InputEvent
+from tests.ledger.events import (
+    direct,
+    erased,
+    purchase,
+    records,
+    reserve,
+    returned,
+    reward,
+    stretch,
+    survey,
+    updated,
+)
 from tests.ledger.opened import instant, opened, run
 
 
@@ -83,6 +95,53 @@ def test_a_retried_return_waits_and_is_released(settings: Settings) -> None:
                 ("purchases", "applied"): 1,
                 ("direct", "applied"): 1,
             }
+
+    run(test())
+
+
+def test_a_retried_return_is_counted_where_its_letter_was(settings: Settings) -> None:
+    record = RecordRef("purchases", 0, 0, b"m1", b"?")
+
+    async def test() -> None:
+        async with opened(settings) as ledger:
+            await ledger.handle([undecodable(record, "x", "$", "x")], stretch(0, 1))
+            (letter,) = await ledger.dead_letters()
+            # Corrected by hand: it no longer comes with the record.
+            await ledger.handle(direct(returned("m1", "o1", "r1")), retry_of=letter.id)
+            assert await ledger.outcome_counts() == {("purchases", "waiting"): 1}
+            await ledger.handle(direct(purchase("m1", "o1")))
+            assert await ledger.outcome_counts() == {
+                ("purchases", "applied"): 1,
+                ("direct", "applied"): 1,
+            }
+
+    run(test())
+
+
+def test_what_belongs_to_another_topic_is_never_decided(settings: Settings) -> None:
+    """Who may write purchases may not grant rewards, give commands or erase members; nor does a
+    retry of the record help."""
+    strangers: list[InputEvent] = [
+        reward("m1", "1:1:1"),
+        reserve("m1", "r1"),
+        erased("m1"),
+        survey("m1"),
+    ]
+
+    async def test() -> None:
+        async with opened(settings) as ledger:
+            items = records(strangers)
+            for outcome in await ledger.handle(items, stretch(0, len(items))):
+                assert (outcome.kind, outcome.code) == ("dead_lettered", "wrong_topic")
+            letters = await ledger.dead_letters(code="wrong_topic")
+            for item, letter in zip(items, letters, strict=True):
+                (again,) = await ledger.handle([item], retry_of=letter.id)
+                assert (again.kind, again.code) == ("dead_lettered", "wrong_topic")
+            assert (await ledger.account("m1")).version == 0
+            (taken,) = await ledger.handle(
+                records([reward("m1", "1:1:1")], topic="effects"), stretch(0, 1, topic="effects")
+            )
+            assert taken.kind == "applied"
 
     run(test())
 
@@ -166,5 +225,26 @@ def test_what_was_the_future_can_be_retried_later(settings: Settings) -> None:
             (letter,) = await ledger.dead_letters()
             (outcome,) = await ledger.handle([item], retry_of=letter.id)
             assert outcome.kind == "applied"
+
+    run(test())
+
+
+def test_letters_that_nobody_could_decode_are_erased_with_the_member_of_their_key(
+    settings: Settings,
+) -> None:
+    """The bytes hold his data all the same. A key that can be no member_id belongs to nobody."""
+    keys = [b"m1", b"m2", None, b"", b"m1\n", b"m 1", b"\xff", b"~anonymous"]
+    bad = [
+        undecodable(RecordRef("members", 0, offset, key, b"?"), "not_json", "$", "Not JSON.")
+        for offset, key in enumerate(keys)
+    ]
+
+    async def test() -> None:
+        async with opened(settings) as ledger:
+            await ledger.handle(bad, stretch(0, len(bad), topic="members"))
+            letters = await ledger.dead_letters()
+            assert [letter.member_id for letter in letters] == ["m1", "m2", *[None] * 6]
+            await ledger.handle(direct(erased("m1")))
+            assert [letter.key for letter in await ledger.dead_letters()] == keys[1:]
 
     run(test())

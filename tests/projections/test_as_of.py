@@ -44,7 +44,7 @@ def folded(member: str, events: list[AccountEvent]) -> Account:
 def expected(
     account: Account, events: list[AccountEvent], at: Instant, programs: Timeline
 ) -> tuple[int, int, int, int, int, int, str]:
-    """DOMAIN, Time: the postings effective by then, then settled to then."""
+    """docs/domain.md, Time: the postings effective by then, then settled to then."""
     tier = account.tier_at(at, programs)
     settled = settle(account, at, programs)
     if settled is not None:

@@ -11,7 +11,7 @@ import typer
 from msgspec.structs import replace
 from typer.testing import CliRunner, Result
 
-from cli import members, projections
+from cli import history, members, projections
 from ledger.application import Ledger
 from ledger.errors import LedgerError
 from ledger.received import received
@@ -31,6 +31,7 @@ def points(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Points:
     monkeypatch.setenv("POINTS_PARTITIONS", "2")
     app = typer.Typer()
     members.register(app)
+    history.register(app)
     projections.register(app)
 
     def run(*arguments: str) -> Result:
@@ -181,3 +182,20 @@ def test_no_ledger_and_no_database_are_told(
         with pytest.raises(LedgerError) as caught:
             points("balances")
         assert caught.value.code == code
+
+
+def test_history_as_of_a_moment(shop: Shop, points: Points) -> None:
+    """The entries up to a moment lead to the balance of that moment, recorded or not."""
+    write(shop)
+    points("projections", "run", "--until-caught-up")
+    for at in ("2017-01-03T00:00:00Z", "2017-02-10T00:00:00Z", "2019-01-01T00:00:00Z"):
+        entries = json.loads(points("history", "anna", "--at", at, "--json").stdout)["entries"]
+        assert all(entry["occurred_at"] <= at for entry in entries)
+    latest = json.loads(points("history", "anna", "--at", at, "--json").stdout)
+    assert latest["entries"][-1]["type"] == "AccountSettled"
+    assert latest["entries"][-1]["position"] is None, "no event records it yet"
+    before = json.loads(points("history", "anna", "--json").stdout)
+    assert len(latest["entries"]) == len(before["entries"]) + 1
+    with pytest.raises(LedgerError) as caught:
+        points("history", "anna", "--at", "2016-01-01T00:00:00Z")
+    assert caught.value.code == "unknown_member"

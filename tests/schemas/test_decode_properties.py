@@ -7,7 +7,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.decode import decode_record
+from schemas.decode import decode_record, instant_of
 from schemas.errors import Code, Malformed
 from schemas.inputs import InputEvent
 from schemas.json_schema import INPUT_STRUCTS
@@ -52,7 +52,7 @@ def read(value: bytes | None, headers: Any = ()) -> InputEvent | None:
 def check_event(event: InputEvent) -> None:
     again = decode_record(msgspec.json.encode(event))
     assert again == event
-    assert normal_content(again) == normal_content(event)
+    assert normal_content(again, instant_of(again)) == normal_content(event, instant_of(event))
     assert business_key(again) == business_key(event)
     assert key_of(event)
     assert topic_of(event) == topic_of(again)

@@ -240,6 +240,8 @@ def test_the_oldest_unread_time_holds_the_watermark_back() -> None:
         rig.offer("purchases", 2, 90, 100)
         await rig.until(lambda: rig.task.idle())
         assert rig.task.oldest_unread() is None
+        rig.ends = {"surveys": (0, 5), "purchases": (4, 7)}
+        assert rig.task.heard() == 5_000  # later records of surveys would not be known of
         await rig.task.stop(1.0)
 
     asyncio.run(scenario())

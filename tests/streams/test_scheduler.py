@@ -46,7 +46,7 @@ class Due:
         return [Outcome("applied") for _ in inputs]
 
 
-def make(due: Due, unread: dict[int, Instant | None]) -> Scheduler:
+def make(due: Due, unread: dict[int, Instant | None], heard: Instant = 10 * HOUR) -> Scheduler:
     return Scheduler(
         ledger=due,
         shards=8,
@@ -55,6 +55,7 @@ def make(due: Due, unread: dict[int, Instant | None]) -> Scheduler:
         now=lambda: 10 * HOUR,
         partitions=lambda: sorted(unread),
         oldest_unread=lambda partition: unread[partition],
+        heard=lambda _: heard,
         metrics=Metrics(),
         on_fail=lambda error: None,
     )
@@ -71,6 +72,13 @@ def test_a_partition_of_which_nothing_is_known_stands_still() -> None:
     due = Due({1: ["a"]})
     assert asyncio.run(make(due, {1: 0}).round()) == 0
     assert due.asked == []
+
+
+def test_a_worker_that_no_longer_hears_from_kafka_does_not_go_on_with_the_clock() -> None:
+    """What arrived meanwhile is not known: it may be older than what the clock would settle."""
+    due = Due({1: ["a"]})
+    asyncio.run(make(due, {1: None}, heard=4 * HOUR).round())
+    assert due.settled == [("a", 3 * HOUR)]
 
 
 def test_many_due_accounts_go_in_several_appends() -> None:

@@ -56,6 +56,7 @@ POISON: list[tuple[str, Event]] = [
     ("from_future", purchase("p14", "o-p14", SOON)),
     ("no_program", purchase("p15", "o-p15", "2022-12-31T23:59:59Z")),
     ("other_currency", purchase("p16", "o-p16", currency="EUR")),
+    ("wrong_topic", ("purchases", *survey("p17", "s-p17")[1:])),
     ("conflict", purchase("good", "o-good", lines=[line("other")])),
 ]
 

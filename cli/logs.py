@@ -1,7 +1,8 @@
 """Structured logs: one JSON object a line, on standard error or in a file.
 
-Libraries (Faust, aiokafka, psycopg) go the same way, from WARNING on. A log line names topics,
-offsets, shards and positions; never the data of a member.
+The set-up of every process that runs until stopped; the packages themselves only log. Libraries
+(Faust, aiokafka, psycopg) go the same way, from WARNING on. A log line names topics, offsets,
+shards, positions and opaque member ids; never the data of a member.
 """
 
 import logging
@@ -65,7 +66,8 @@ def configure(path: Path | None = None) -> None:
     )
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=_SHARED,
+            # What the standard library's loggers were given as `extra` becomes fields of the line.
+            foreign_pre_chain=[*_SHARED, structlog.stdlib.ExtraAdder()],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.JSONRenderer(default=str),

@@ -1,0 +1,1 @@
+"""Tests of what the command line sets up; the commands are tested with what they command."""

@@ -1,0 +1,1 @@
+"""Tests of what the code says about itself: who imports whom, which codes are given."""
