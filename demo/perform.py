@@ -6,6 +6,8 @@ ended.
 """
 
 import asyncio
+import shutil
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,11 +19,12 @@ import psycopg
 from cli.context import data_dir_of, own_services, with_services
 from cli.init import initialise
 from cli.program import read_program
-from demo import checks, summary
+from demo import checks, grocer, summary
 from demo.run import Clock, Load, Options, Screen, balances_at, children, load
 from deploy import embedded
 from ledger.core.calendar import format_instant, from_instant
 from ledger.core.program.canonical import version_of
+from ledger.core.program.form import Program
 from ledger.errors import ChainBroken, LedgerError
 from ledger.settings import Settings, load_settings
 from projections.explain import explain
@@ -50,7 +53,7 @@ def perform(
     clock = Clock()
     begun = time.monotonic()
     options = Options(program if program is not None else PROGRAM, at, households)
-    read_program(options.program)  # a bad program is refused before anything is started
+    _check(read_program(options.program))
     with _services(options, data_dir, keep, clock, screen) as settings:
         with clock.stage("prepare"):
             ledger = initialise(options.program, settings)
@@ -76,6 +79,29 @@ def perform(
     report["stages"] = _stages(clock, done)
     report["try_next"] = _try_next(report)
     return report
+
+
+def _check(program: Program) -> None:
+    """A program that cannot judge the demo's data is refused before anything is started."""
+    if program.currency != grocer.CURRENCY:
+        raise LedgerError(
+            f"The grocer's amounts are in {grocer.CURRENCY}, the program is in {program.currency}:"
+            f" choose a program in {grocer.CURRENCY}.",
+            "other_currency",
+        )
+
+
+def _points() -> str:
+    """How the command is typed here: by its name if that is on the path."""
+    if shutil.which("points") is not None:
+        return "points"
+    return _short(Path(sys.executable).with_name("points"))
+
+
+def _short(path: Path) -> str:
+    """Relative to the current folder where it lies below that."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 @contextmanager
@@ -220,16 +246,18 @@ def _stages(clock: Clock, done: Load) -> dict[str, dict[str, float]]:
 def _try_next(report: Mapping[str, Any]) -> list[str]:
     """Commands for a look around, ready to be typed."""
     own = own_services()
-    where = "" if own else f"POINTS_DATA_DIR={report['data_dir']} "
+    folder = _short(Path(report["data_dir"]))
+    points = _points()
+    where = points if own else f"POINTS_DATA_DIR={folder} {points}"
     member = report["busiest"]["member_id"] if report["busiest"] else "1"
     commands = [
-        f"{where}points balance {member} --at {report['at']}",
-        f"{where}points history {member}",
-        f"{where}points segments {member} --at {report['at']}",
-        f"{where}points balances --at {report['at']} --csv",
-        f"{where}points dead-letters list",
+        f"{where} balance {member} --at {report['at']}",
+        f"{where} history {member}",
+        f"{where} segments {member} --at {report['at']}",
+        f"{where} balances --at {report['at']} --csv",
+        f"{where} dead-letters list",
     ]
     if own:
         return commands
-    before = [] if report["kept"] else [f"points up --data-dir {report['data_dir']}"]
-    return [*before, *commands, f"points down --data-dir {report['data_dir']}"]
+    before = [] if report["kept"] else [f"{points} up --data-dir {folder}"]
+    return [*before, *commands, f"{points} down --data-dir {folder}"]

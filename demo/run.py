@@ -23,6 +23,7 @@ from ledger.application import Ledger
 from ledger.core.calendar import from_instant
 from ledger.errors import LedgerError
 from ledger.settings import Settings
+from projections.errors import ProjectionError
 from projections.rfm import compute_bounds
 from schemas.fields import Instant
 from streams.publish import produce
@@ -230,7 +231,12 @@ async def _record_bounds(
 ) -> bool:
     """Record the RFM bounds as of `at`, unless the very same are recorded already."""
     with psycopg.connect(settings.require_database_url(), autocommit=True) as reading:
-        bounds = compute_bounds(reading, at)
+        try:
+            bounds = compute_bounds(reading, at)
+        except ProjectionError as error:
+            if error.code != "no_purchases":
+                raise
+            return False  # nobody had bought by then: there are no quintiles to record
     cursor = await connection.execute(
         "SELECT 1 FROM read.rfm_bounds WHERE (as_of, members, recency_days, frequency, monetary)"
         " = (%s, %s, %s::bigint[], %s::bigint[], %s::bigint[])",

@@ -18,7 +18,8 @@ FROM ledger.events,
 WHERE shard >= 0 GROUP BY 1, 2 ORDER BY 4 DESC, 1
 """
 SEGMENTS = """
-SELECT segment, count(*)::bigint FROM read.segments_at(%s) GROUP BY 1 ORDER BY 2 DESC, 1
+SELECT segment, count(*)::bigint FROM read.segments_at(%s)
+WHERE member_id = ANY(%s) GROUP BY 1 ORDER BY 2 DESC, 1
 """
 BUSIEST = """
 SELECT member_id, max(version)::bigint FROM ledger.events WHERE shard >= 0
@@ -45,7 +46,7 @@ def gather(
         ],
         "totals": totals,
         "tiers": dict(sorted(tiers.items(), key=lambda item: (-item[1], item[0]))),
-        "segments": dict(connection.execute(SEGMENTS, (from_instant(at),)).fetchall()),
+        "segments": dict(connection.execute(SEGMENTS, (from_instant(at), list(rows))).fetchall()),
         "busiest": {"member_id": busiest[0], "events": busiest[1]} if busiest else None,
     }
 
@@ -102,7 +103,7 @@ def _show_checks(report: Mapping[str, Any], console: Console) -> None:
         console.print(f"  differs: {difference}")
     if report["published"] and report["duplicate"] == report["published"]:
         console.print(
-            "Nothing changed: every event of this run was a duplicate of one already applied."
+            "No balance changed: every event of this run was a duplicate of one already applied."
         )
 
 

@@ -14,5 +14,5 @@ async def sold(member_id: str, time: str, order: dict[str, object]) -> None:
 
 
 line = {"line_id": "1", "sku": "4600000000017", "category": "PRODUCE", "amount": 1299}
-order = {"order_id": "7-000124", "store_id": "7", "channel": "store", "currency": "USD"}
+order = {"order_id": "7-000900", "store_id": "7", "channel": "store", "currency": "USD"}
 asyncio.run(sold("m-1001", "2017-03-01T17:45:00+03:00", order | {"lines": [line]}))

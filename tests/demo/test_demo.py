@@ -17,6 +17,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from demo.perform import PROGRAM
 from deploy import embedded
 
 HOUSEHOLDS = 50
@@ -166,19 +167,30 @@ def test_another_moment_is_compared_too(folder: Path) -> None:
     assert report["totals"]["pending"] > 0
 
 
+@pytest.mark.usefixtures("second")
+def test_a_moment_before_the_first_purchase_is_one_too(folder: Path) -> None:
+    report = demo(folder, "--at", "2016-05-05T00:00:00Z")
+    assert report["ok"]
+    assert report["totals"] == dict.fromkeys(report["totals"], 0)
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
         (("--at", "tomorrow"), 1, "bad_time"),
         (("--households", "0"), 2, "--households"),
         (("--program", "no-such-file.yaml"), 1, "unreadable_file"),
+        (("--program", "EUROS"), 1, "other_currency"),
         (("--no-such-flag",), 2, "--no-such-flag"),
     ],
 )
 def test_wrong_words_are_refused_before_anything_starts(
     arguments: tuple[str, ...], status: int, said: str, tmp_path: Path
 ) -> None:
-    done = run("demo", "--data-dir", str(tmp_path / "none"), *arguments)
+    euros = tmp_path / "euros.yaml"
+    euros.write_text(PROGRAM.read_text().replace("currency: USD", "currency: EUR"))
+    words = [str(euros) if word == "EUROS" else word for word in arguments]
+    done = run("demo", "--data-dir", str(tmp_path / "none"), *words)
     assert done.returncode == status
     assert said in done.stderr
     assert "Traceback" not in done.stderr
