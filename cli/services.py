@@ -53,8 +53,8 @@ def down(data_dir: DataDir = None) -> None:
     """
     _refuse_own()
     folder = data_dir_of(data_dir)
-    embedded.stop(folder, progress=_say)
-    typer.echo(f"stopped; the data stays in {folder}")
+    if embedded.stop(folder, progress=_say):
+        typer.echo(f"stopped; the data stays in {folder}")
 
 
 def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:

@@ -23,8 +23,8 @@ class EmbeddedServicesError(Exception):
     """A stable `code`, and a `message` of one sentence that says what to do.
 
     Codes: packages_missing, java_missing, disk_full, not_permitted, data_dir_busy,
-    data_dir_of_other_user, data_dir_damaged, password_lost, port_in_use, already_running,
-    download_failed, start_failed, start_slow, stop_failed.
+    data_dir_of_other_user, data_dir_damaged, data_dir_copied, password_lost, port_in_use,
+    already_running, download_failed, start_failed, start_slow, stop_failed.
     """
 
     def __init__(self, code: str, message: str) -> None:

@@ -40,10 +40,13 @@ _CORRELATION_ID = struct.pack(">i", 1)
 
 
 def belongs(layout: Layout) -> processes.Belongs:
-    """Recognise the broker on this settings file."""
+    """Recognise the broker that works in this home."""
+    home = os.path.realpath(layout.home)
 
-    def is_broker(argv: Sequence[str]) -> bool:
-        return list(argv[-2:]) == ["kafka.Kafka", str(layout.settings)]
+    def is_broker(argv: Sequence[str], folder: str | None) -> bool:
+        if len(argv) < 2 or argv[-2] != "kafka.Kafka":
+            return False
+        return argv[-1] == str(layout.settings) if folder is None else folder == home
 
     return is_broker
 

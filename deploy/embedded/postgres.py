@@ -23,6 +23,7 @@ from .postgres_files import (
     USER,
     Layout,
     clean_environment,
+    give_copied,
     make_data,
     write_configuration,
 )
@@ -56,9 +57,13 @@ def url(port: int, password: str) -> str:
 
 def belongs(layout: Layout) -> processes.Belongs:
     """Recognise the server on this data folder; its children carry other command lines."""
+    # It starts in its home and goes on to its data.
+    folders = {os.path.realpath(layout.home), os.path.realpath(layout.data)}
 
-    def is_server(argv: Sequence[str]) -> bool:
-        return bool(argv) and Path(argv[0]).name == "postgres" and str(layout.data) in argv
+    def is_server(argv: Sequence[str], folder: str | None) -> bool:
+        if not argv or Path(argv[0]).name != "postgres" or "-D" not in argv:
+            return False
+        return str(layout.data) in argv if folder is None else folder in folders
 
     return is_server
 
@@ -68,6 +73,7 @@ def launch(layout: Layout, binaries: Path, user: ServiceUser, port: int, passwor
     layout.home.mkdir(parents=True, exist_ok=True)
     layout.logs.mkdir(mode=0o700, exist_ok=True)
     user.give(layout.logs)
+    give_copied(layout, user)
     make_data(layout, binaries, user, password)
     write_configuration(layout, binaries, port)
     _end_orphans(layout)

@@ -86,13 +86,18 @@ class Layout:
     def start_log(self) -> Path:
         return self.home / "start.log"
 
+    @property
+    def owner(self) -> Path:
+        """Names the data folder that this home belongs to, if it lies outside of it."""
+        return self.home / "data-dir"
+
     def current_log(self) -> Path:
         """The file PostgreSQL writes to now, or the one of the last start."""
         try:
             for line in (self.data / "current_logfiles").read_text().splitlines():
                 kind, _, path = line.partition(" ")
                 if kind == "stderr":
-                    return Path(path)
+                    return self.logs / Path(path).name  # a copy or moved one names the old folder
         except OSError:  # not there before the first start, or not ours to read
             pass
         return self.start_log
@@ -132,6 +137,18 @@ def password_lost(path: Path) -> EmbeddedServicesError:
         f"The password of the existing PostgreSQL data is not (or no longer) in {path}: "
         "put that file back from a backup or choose a new folder with --data-dir.",
     )
+
+
+def give_copied(layout: Layout, user: ServiceUser) -> None:
+    """Give the service user what root's `cp -r` made root's own."""
+    if not user.drop or not layout.data.exists() or layout.data.stat().st_uid != 0:
+        return
+    for top in (layout.logs, layout.data):
+        # From the bottom up: a killed start must find the top still to be given.
+        for folder, _, names in os.walk(top, topdown=False):
+            for name in names:
+                user.give(Path(folder, name))
+            user.give(Path(folder))
 
 
 def make_data(layout: Layout, binaries: Path, user: ServiceUser, password: str) -> None:

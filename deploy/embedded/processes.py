@@ -1,9 +1,10 @@
 """Processes of the embedded services: start one that outlives us, find it again, end it.
 
-A process is ours if its command line names the program and our own data folder. A number read from
-a file is only a hint: process ids are used again, so a recorded pid alone must never be signalled.
-Looking at command lines instead of start times also finds a process whose record was lost, and does
-not trip over a changed clock.
+A process is ours if its command line names the program and it works in our own data folder. A
+number read from a file is only a hint: process ids are used again, so a recorded pid alone must
+never be signalled. Looking at the process itself instead of start times also finds one whose record
+was lost, and does not trip over a changed clock; looking at its working folder, which the system
+keeps up to date, tells a moved folder from a new one at the old place.
 """
 
 import signal
@@ -16,7 +17,8 @@ from typing import Any
 from .errors import EmbeddedServicesError, require
 from .files import POLL_SECONDS
 
-Belongs = Callable[[Sequence[str]], bool]
+# Asked with the command line and the working folder, None if the system does not tell that.
+Belongs = Callable[[Sequence[str], str | None], bool]
 
 # Seconds for /bin/sh to fork the server and print its pid: it does nothing else.
 _LAUNCH_SECONDS = 20.0
@@ -57,20 +59,36 @@ def find(belongs: Belongs, hint: int | None = None) -> int | None:
     psutil = require("psutil")
     if hint is not None and is_live(hint, belongs):
         return hint
-    for process in psutil.process_iter(["cmdline"]):
-        if belongs(process.info["cmdline"] or ()) and is_live(process.pid, belongs):
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        info = process.info
+        if belongs(info["cmdline"] or (), info["cwd"]) and is_live(process.pid, belongs):
             return int(process.pid)
     return None
 
 
 def is_live(pid: int, belongs: Belongs) -> bool:
-    """True if `pid` runs, is no zombie, and its command line is ours."""
+    """True if `pid` runs, is no zombie, and is ours."""
     psutil = require("psutil")
     try:
         process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and belongs(process.cmdline())
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        try:
+            folder = process.cwd() or None
+        except psutil.AccessDenied:  # of another user
+            folder = None
+        return belongs(process.cmdline(), folder)
     except (psutil.Error, ValueError, OverflowError):
         return False
+
+
+def names(pid: int, path: Path) -> bool:
+    """True if the command line of `pid` has `path`, or cannot be seen (any more)."""
+    psutil = require("psutil")
+    try:
+        return str(path) in psutil.Process(pid).cmdline()
+    except psutil.Error:
+        return True
 
 
 def exists(pid: int) -> bool:

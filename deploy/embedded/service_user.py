@@ -20,6 +20,7 @@ from typing import Any
 
 from .errors import EmbeddedServicesError
 from .files import exclusive
+from .state import POSTGRES_INSIDE
 
 # In this order: the user made for it, then the one that every Unix has.
 _CANDIDATES = ("postgres", "nobody")
@@ -103,7 +104,7 @@ def choose(data: Path | None) -> ServiceUser:
 
 def choose_home(user: ServiceUser, data_dir: Path) -> Path:
     """Where PostgreSQL's files go: in the data folder, or outside if the user cannot reach it."""
-    inside = data_dir / "postgres"
+    inside = data_dir / POSTGRES_INSIDE
     if not user.drop:
         return inside
     if user.can_enter(data_dir.parent):
@@ -112,7 +113,7 @@ def choose_home(user: ServiceUser, data_dir: Path) -> Path:
             return inside
     # A folder of an earlier data folder of the same name is left alone: it may hold points.
     base = outside(user)
-    name = hashlib.sha256(str(data_dir).encode()).hexdigest()[:16]
+    name = outside_name(data_dir)
     count = 1
     while True:
         home = base / (name if count == 1 else f"{name}-{count}")
@@ -123,6 +124,20 @@ def choose_home(user: ServiceUser, data_dir: Path) -> Path:
             continue
         home.chmod(_PASSABLE)
         return home
+
+
+def let_pass(user: ServiceUser, data_dir: Path, home: Path) -> bool:
+    """True if the user can enter PostgreSQL's home; a copy or move may have closed our folders."""
+    if not user.can_enter(home):
+        for folder in (data_dir, home):
+            if home.is_relative_to(folder):
+                folder.chmod(stat.S_IMODE(folder.stat().st_mode) | _PASS_BITS)
+    return user.can_enter(home)
+
+
+def outside_name(data_dir: Path) -> str:
+    """The name, up to a number, of the folder made outside for `data_dir`."""
+    return hashlib.sha256(str(data_dir).encode()).hexdigest()[:16]
 
 
 def outside(user: ServiceUser) -> Path:

@@ -1,7 +1,8 @@
 """Both services of one data folder: start, stop, look, remove.
 
 One command at a time works on a folder (a lock in it); different folders know nothing of each
-other. `start` is idempotent and safe after any kill: what runs is found by its command line, what
+other, also when one is a copy of the other: PostgreSQL's files lie in the folder, or outside with a
+note whose they are. `start` is idempotent and safe after any kill: what runs is found, what
 does not is started, and what this call started is stopped again if the rest fails.
 """
 
@@ -26,7 +27,7 @@ from . import (
     state,
 )
 from .errors import EmbeddedServicesError, in_one_sentence
-from .files import check_free_space, exclusive
+from .files import check_free_space, exclusive, write_atomically
 from .state import Services, ServicesStatus, ServiceStatus, State
 
 Progress = Callable[[str], None]
@@ -59,28 +60,33 @@ def start(
         return _Folder(folder, progress).start(postgres_port, kafka_port)
 
 
-def stop(data_dir: Path, *, progress: Progress = _silent) -> None:
-    """Stop both; nothing happens if nothing runs. Raises: EmbeddedServicesError."""
-    if state.owner(data_dir.expanduser()) is not None:
-        with _locked(data_dir) as folder:
-            _Folder(folder, progress).stop()
+def stop(data_dir: Path, *, progress: Progress = _silent) -> bool:
+    """Stop both; nothing happens if nothing runs. False if there never were any here.
+
+    Raises: EmbeddedServicesError.
+    """
+    if not _used(data_dir):
+        progress(f"There are no embedded services in {_resolved(data_dir)}: nothing to stop.")
+        return False
+    with _locked(data_dir) as folder:
+        _Folder(folder, progress).stop()
+    return True
 
 
 def status(data_dir: Path) -> ServicesStatus:
     """Look without changing anything. Raises: EmbeddedServicesError."""
     folder = _resolved(data_dir)
     with in_one_sentence(folder):
+        _check_no_file(folder)
         return _Folder(folder, _silent).status()
 
 
 def remove(data_dir: Path, *, progress: Progress = _silent) -> None:
     """Stop both and delete all their data, for good. Raises: EmbeddedServicesError."""
-    if state.owner(data_dir.expanduser()) is None:
+    if not _used(data_dir):
         return
     with _locked(data_dir) as folder:
-        services = _Folder(folder, progress)
-        services.stop()
-        services.delete()
+        _Folder(folder, progress).remove()
 
 
 @contextmanager
@@ -98,10 +104,27 @@ def _resolved(data_dir: Path) -> Path:
     return data_dir.expanduser().resolve()
 
 
+def _used(data_dir: Path) -> bool:
+    """True if services were ever started here. Raises: not_permitted."""
+    folder = _resolved(data_dir)
+    with in_one_sentence(folder):
+        _check_no_file(folder)
+        return state.owner(folder) is not None
+
+
+def _check_no_file(folder: Path) -> None:
+    for path in (folder, *folder.parents):
+        if path.exists() and not path.is_dir():
+            raise EmbeddedServicesError(
+                "not_permitted", f"{path} is a file: choose a folder with --data-dir."
+            )
+
+
 @contextmanager
 def _locked(data_dir: Path, *, make: bool = False) -> Iterator[Path]:
     folder = _resolved(data_dir)
     with in_one_sentence(folder):
+        _check_no_file(folder)
         if make:
             check_free_space(folder)
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -130,8 +153,8 @@ class _Folder:
 
     @property
     def postgres(self) -> postgres_files.Layout:
-        home = self.state.postgres_home
-        return postgres_files.Layout(Path(home) if home else self.folder / "postgres")
+        home = self.state.postgres_home or state.POSTGRES_INSIDE
+        return postgres_files.Layout(self.folder / home)  # an absolute path stays as it is
 
     @property
     def password_file(self) -> Path:
@@ -142,7 +165,12 @@ class _Folder:
         state.write(self.folder, changed)
 
     def start(self, postgres_port: int | None, kafka_port: int | None) -> Services:
+        self.claim()
         seen = self.status()
+        if self.moved_while_running(seen):
+            self.progress("The folder was moved while its services ran: they are started anew.")
+            self.stop()
+            seen = self.status()
         _check_asked("PostgreSQL", seen.postgres, postgres_port)
         _check_asked("Kafka", seen.kafka, kafka_port)
         if seen.services is not None:
@@ -188,7 +216,9 @@ class _Folder:
         self.stop_kafka()  # one whose record was lost
         port = self.choose_port("Kafka", asked, self.state.kafka_port)
         self.remember(replace(self.state, kafka_port=port))
-        controller_port = self.choose_port("Kafka", None, self.state.kafka_controller_port)
+        controller_port = self.choose_port(
+            "Kafka's controller", None, self.state.kafka_controller_port
+        )
         self.remember(replace(self.state, kafka_controller_port=controller_port))
         self.progress(f"Starting Apache Kafka on {ports.LOOPBACK}:{port}.")
         self.kafka.home.mkdir(mode=0o700, exist_ok=True)
@@ -241,13 +271,70 @@ class _Folder:
                     "is gone: put it back from a backup or choose a new folder with --data-dir.",
                 )
             home = service_user.choose_home(user, self.folder)
-            self.remember(replace(self.state, postgres_home=str(home)))
-            if not home.is_relative_to(self.folder):
+            inside = home.is_relative_to(self.folder)
+            remembered = str(home.relative_to(self.folder) if inside else home)
+            self.remember(replace(self.state, postgres_home=remembered))
+            if not inside:
                 self.progress(
                     f"PostgreSQL's files go to {home}, because the user it runs as "
                     f"cannot reach {self.folder}."
                 )
+        self.postgres.home.mkdir(parents=True, exist_ok=True)
+        self.claim()
+        if user.drop and not service_user.let_pass(user, self.folder, self.postgres.home):
+            raise EmbeddedServicesError(
+                "not_permitted",
+                f"The user that PostgreSQL runs as cannot reach {self.postgres.home}: "
+                f"let it pass through the folders above or move {self.folder} back.",
+            )
         return self.postgres.home
+
+    def claim(self) -> None:
+        """Write down whose PostgreSQL's files outside are. Raises: data_dir_copied."""
+        layout = self.postgres
+        if not self.outside() or not layout.home.exists():
+            return
+        # Two copies of a folder that is gone must not both take what it left.
+        with exclusive(layout.home / _LOCK_FILE, wait_seconds=_LOCK_SECONDS):
+            self.check_not_copied()
+            if _read_owner(layout) != self.folder:
+                write_atomically(layout.owner, f"{self.folder}\n")
+
+    def outside(self) -> bool:
+        """True if PostgreSQL's files lie outside, also by a symbolic link."""
+        return not self.postgres.home.resolve().is_relative_to(self.folder)
+
+    def check_not_copied(self) -> None:
+        """Refuse to touch the PostgreSQL of another data folder. Raises: data_dir_copied."""
+        layout = self.postgres
+        if not self.outside() or not layout.home.exists():
+            return
+        owner = _read_owner(layout)
+        if owner is None:
+            # An earlier version wrote no owner, but named the home after it.
+            name = layout.home.name.partition("-")[0]
+            if self.state.postgres_home == state.POSTGRES_INSIDE or (
+                name == service_user.outside_name(self.folder)
+            ):
+                return
+            raise EmbeddedServicesError(
+                "data_dir_copied",
+                f"The PostgreSQL data in {layout.home} was made for a folder other than "
+                f"{self.folder}: use that folder or, if it was moved here, "
+                f"write {self.folder} into {layout.owner}.",
+            )
+        if owner.resolve() != self.folder and _uses(owner, layout.home):
+            raise EmbeddedServicesError(
+                "data_dir_copied",
+                f"{self.folder} is a copy of {owner} without its PostgreSQL data, which lies in "
+                f"{layout.home} and was not copied: use {owner} or, for an empty ledger, "
+                "a new folder with --data-dir.",
+            )
+
+    def moved_while_running(self, seen: ServicesStatus) -> bool:
+        """True if a server works in this folder under the folder's old name."""
+        running = ((seen.postgres.pid, self.postgres.data), (seen.kafka.pid, self.kafka.settings))
+        return any(pid is not None and not processes.names(pid, path) for pid, path in running)
 
     def wait_postgres(self, asked: int | None) -> None:
         for tries_left in reversed(range(_PORT_TRIES_MAX)):
@@ -277,11 +364,18 @@ class _Folder:
             return remembered
         # Not one that the other service of this folder is about to take.
         s = self.state
-        return ports.find_free_ports(
+        found = ports.find_free_ports(
             1, avoid=(s.postgres_port, s.kafka_port, s.kafka_controller_port)
         )[0]
+        if remembered is not None:
+            self.progress(
+                f"Port {remembered} of {service} is taken by another program: "
+                f"port {found} is used from now on."
+            )
+        return found
 
     def stop(self) -> None:
+        self.check_not_copied()
         self.stop_kafka()
         self.stop_postgres()
         state.forget_pids(self.folder, self.state)
@@ -292,8 +386,15 @@ class _Folder:
     def stop_postgres(self) -> None:
         postgres.stop(self.postgres, self.state.postgres_pid, self.progress)
 
-    def delete(self) -> None:
-        shutil.rmtree(self.postgres.home, ignore_errors=True)
+    def remove(self) -> None:
+        try:
+            self.stop()
+        except EmbeddedServicesError as error:
+            if error.code != "data_dir_copied":
+                raise
+            self.stop_kafka()  # all that is this folder's own
+        else:
+            shutil.rmtree(self.postgres.home, ignore_errors=True)
         for name in ("kafka", "cache"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
         for name in (state.PASSWORD_FILE, state.STATE_FILE, _LOCK_FILE):
@@ -306,6 +407,7 @@ class _Folder:
         if state.owner(self.folder) is None:
             none = ServiceStatus(False, False, None, None, self.postgres.current_log())
             return ServicesStatus(self.folder, none, replace(none, log=self.kafka.log), None)
+        self.check_not_copied()
         postgres_pid = processes.find(postgres.belongs(self.postgres), s.postgres_pid)
         kafka_pid = processes.find(kafka.belongs(self.kafka), s.kafka_pid)
         postgres_answers = kafka_answers = False
@@ -340,6 +442,24 @@ class _Folder:
             ),
             services,
         )
+
+
+def _read_owner(layout: postgres_files.Layout) -> Path | None:
+    try:
+        return Path(layout.owner.read_text(encoding="utf-8").removesuffix("\n"))
+    except FileNotFoundError:
+        return None
+
+
+def _uses(data_dir: Path, home: Path) -> bool:
+    """True if the data folder is there and PostgreSQL's `home` is or may be its own."""
+    if state.owner(data_dir) is None:
+        return False
+    try:
+        remembered = state.read(data_dir).postgres_home
+    except EmbeddedServicesError:  # damaged, and all the more not to be robbed
+        return True
+    return remembered is None or (data_dir / remembered).resolve() == home.resolve()
 
 
 def _check_asked(service: str, seen: ServiceStatus, asked: int | None) -> None:

@@ -63,6 +63,10 @@ class State:
     postgres_made: bool = False
 
 
+# The usual `postgres_home`, relative to the data folder, so that it is right in a moved or copied
+# folder too. Only a home outside is remembered as an absolute path.
+POSTGRES_INSIDE = "postgres"
+
 STATE_FILE = "services.json"
 PASSWORD_FILE = "postgres-password"
 
@@ -86,6 +90,9 @@ def read(data_dir: Path) -> State:
             f"{path} cannot be read ({error}): put it back from a backup or "
             "choose a new folder with --data-dir.",
         ) from error
+    # Earlier versions wrote the absolute path also of a home inside, always of this name.
+    if state.postgres_home is not None and Path(state.postgres_home).name == POSTGRES_INSIDE:
+        state = replace(state, postgres_home=POSTGRES_INSIDE)
     return state
 
 

