@@ -16,6 +16,7 @@ import orjson
 from pydantic import SecretStr
 
 from deploy import embedded
+from deploy.embedded.state import read as read_state
 from ledger.core.calendar import to_instant
 from ledger.errors import LedgerError, StartRefused
 from ledger.settings import Settings, load_settings
@@ -43,20 +44,37 @@ def settings_of_services(*, kafka: bool = False, data_dir: Path | None = None) -
     settings = load_settings()
     if settings.database_url is None and settings.kafka_bootstrap is None:
         folder = data_dir_of(data_dir)
-        found = embedded.status(folder).services
-        if found is None:
-            raise StartRefused(
-                f"No services run in {folder}: start them with `points up`"
-                " (or set POINTS_DATABASE_URL and POINTS_KAFKA_BOOTSTRAP).",
-                "no_services",
-            )
-        return with_services(settings, found)
+        seen = embedded.status(folder)
+        if seen.services is not None:
+            return with_services(settings, seen.services)
+        if not kafka and seen.postgres.answering:  # a command that needs the database only
+            url = read_state(seen.data_dir).database_url
+            if url is not None:
+                return settings.model_copy(
+                    update={"database_url": SecretStr(url), "data_dir": seen.data_dir}
+                )
+        raise _no_services(folder, seen)
     if settings.database_url is None or (kafka and settings.kafka_bootstrap is None):
         missing = "DATABASE_URL" if settings.database_url is None else "KAFKA_BOOTSTRAP"
         raise StartRefused(
             f"Only one of your own services is named: set POINTS_{missing} too.", "half_set"
         )
     return settings
+
+
+def _no_services(folder: Path, seen: embedded.ServicesStatus) -> StartRefused:
+    dead = [
+        name
+        for name, one in (("PostgreSQL", seen.postgres), ("Kafka", seen.kafka))
+        if not one.answering
+    ]
+    which = "No services run" if len(dead) == 2 else f"{' and '.join(dead)} does not answer"
+    return StartRefused(
+        f"{which} in {folder}: start them with `points up`, or name the folder in which they run"
+        " with POINTS_DATA_DIR (or set POINTS_DATABASE_URL and POINTS_KAFKA_BOOTSTRAP for your"
+        " own).",
+        "no_services",
+    )
 
 
 def with_services(settings: Settings, services: embedded.Services) -> Settings:

@@ -13,7 +13,11 @@ from ledger.received import Outcome, Received, undecodable
 from schemas.decode import decode_record, instant_of
 from schemas.errors import Malformed
 
-commands = typer.Typer(help="Inputs that could not be understood or decided.", no_args_is_help=True)
+commands = typer.Typer(
+    help="Inputs that could not be understood or decided.\n\n"
+    "Example: `points dead-letters list --code not_json`",
+    no_args_is_help=True,
+)
 
 Ids = Annotated[list[int] | None, typer.Argument(help="Ids, as `list` shows them.")]
 Code = Annotated[str | None, typer.Option(help="Only those with this reason code.")]
@@ -33,21 +37,24 @@ def list_dead_letters(
     Example: `points dead-letters list --code not_json`
     """
 
-    async def work() -> list[DeadLetter]:
-        async with open_ledger() as ledger:
-            found: list[DeadLetter] = await ledger.dead_letters(
-                _status(status), code=code, after=after, limit=limit
-            )
-            return found
+    wanted = _status(status)
 
-    letters = run(work())
+    async def work() -> tuple[list[DeadLetter], int]:
+        async with open_ledger() as ledger:
+            found = await ledger.dead_letters(wanted, code=code, after=after, limit=limit)
+            return found, await ledger.count_dead_letters(wanted, code=code)
+
+    letters, total = run(work())
     if as_json:
-        print_json({"dead_letters": [_plain(letter) for letter in letters]})
+        print_json({"dead_letters": [_plain(letter) for letter in letters], "total": total})
         return
     for letter in letters:
         typer.echo(f"{letter.id:>8}  {_place(letter):<28} {letter.code:<20} {letter.message}")
+    if len(letters) == total:
+        typer.echo(f"{total} {status}")
+        return
     more = f"; more with --after {letters[-1].id}" if len(letters) == limit else ""
-    typer.echo(f"{len(letters)} {status}{more}")
+    typer.echo(f"{len(letters)} shown of {total} {status}{more}")
 
 
 @commands.command()
@@ -75,17 +82,30 @@ def show(number: Annotated[int, typer.Argument(help="The id.")], as_json: AsJson
 def retry(ids: Ids = None, code: Code = None, as_json: AsJson = False) -> None:
     """Put dead letters through the ledger again, each exactly once: those named, or all of a code.
 
+    Exit status 1 when one of them is dead-lettered again.
+
     Example: `points dead-letters retry --code no_program`
     """
+    outcomes: dict[int, Outcome] = {}
 
-    async def work() -> dict[int, Outcome]:
+    async def work() -> None:
         async with open_ledger() as ledger:
-            return {
-                letter.id: (await ledger.handle([_again(letter)], retry_of=letter.id))[0]
-                async for letter in _chosen(ledger, ids, code)
-            }
+            async for letter in _chosen(ledger, ids, code):
+                (outcome,) = await ledger.handle([_again(letter)], retry_of=letter.id)
+                outcomes[letter.id] = outcome
 
-    outcomes = run(work())
+    done = False
+    try:
+        run(work())
+        done = True
+    finally:  # those before one that cannot be retried are done, and told
+        if done or outcomes:
+            _tell(outcomes, as_json=as_json)
+    if any(outcome.kind == "dead_lettered" for outcome in outcomes.values()):
+        raise typer.Exit(1)
+
+
+def _tell(outcomes: dict[int, Outcome], *, as_json: bool) -> None:
     if as_json:
         print_json(
             {
@@ -99,7 +119,8 @@ def retry(ids: Ids = None, code: Code = None, as_json: AsJson = False) -> None:
     for number, outcome in outcomes.items():
         reason = f": {outcome.message} [{outcome.code}]" if outcome.code else ""
         typer.echo(f"{number:>8}  {outcome.kind}{reason}")
-    typer.echo(f"{len(outcomes)} retried")
+    again = sum(outcome.kind == "dead_lettered" for outcome in outcomes.values())
+    typer.echo(f"{len(outcomes)} retried" + (f", {again} dead-lettered again" if again else ""))
 
 
 @commands.command()

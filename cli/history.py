@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from cli.context import parse_moment, print_json
-from cli.members import AsJson, MemberId, UnknownMember, entries_of
+from cli.members import AsJson, MemberId, entries_of, unknown_member
 from cli.projections import reading
 from ledger.core.calendar import format_instant
 from projections.explain import explain
@@ -42,13 +42,13 @@ def history(
         system = System()
         system.catch_up(connection)
     if not entries:
-        raise UnknownMember(f"Member {member} has no account.")
+        raise unknown_member(member, None)
     events = [decode(entry) for entry in entries]
     found: list[tuple[int | None, AccountEvent]] = list(enumerate(events))
     if moment is not None:
         found = happened_by(member, events, moment, system.programs)
         if not found:
-            raise UnknownMember(f"Member {member} has no account at {format_instant(moment)}.")
+            raise unknown_member(member, moment)
     shown = [(place, event, explain(event, currency)) for place, event in found[-limit:]]
     earlier = len(found) - len(shown)
     if as_json:

@@ -7,6 +7,7 @@ import typer
 
 from cli.context import print_json, run, settings_of_services
 from cli.program import read_program
+from ledger.errors import StartRefused
 from ledger.settings import Settings
 
 ProgramFile = Annotated[Path, typer.Argument(help="The program's YAML file.")]
@@ -23,6 +24,12 @@ def initialise(program: Path, settings: Settings) -> dict[str, object]:
     from streams.topics import CONSUMED, ensure_topics
 
     form = read_program(program)
+    if settings.program_id not in (None, form.program):
+        raise StartRefused(
+            f"POINTS_PROGRAM_ID is {settings.program_id}, but {program} is of the program"
+            f" {form.program}: name that program's file, or correct POINTS_PROGRAM_ID.",
+            "other_program",
+        )
     url = settings.require_database_url()
     bootstrap = settings.kafka_bootstrap
     assert bootstrap is not None

@@ -22,14 +22,23 @@ from cli.projections import moment_json, reading, translated
 from ledger.accounts import account_id_of
 from ledger.core.calendar import format_instant, from_instant
 from ledger.errors import LedgerError
+from ledger.migrate import no_ledger
 from ledger.sharding import shard_of
 from projections import queries
 from projections.log import Entry, decode, histories
 from projections.lots import LotView, lots_at
 from projections.rfm import compute_bounds
 from projections.system import System
+from schemas.fields import Instant
 
-MemberId = Annotated[str, typer.Argument(help="The member's opaque id.")]
+
+def _not_empty(member: str) -> str:
+    if not member.strip():
+        raise typer.BadParameter("it is empty; name a member by its id")
+    return member
+
+
+MemberId = Annotated[str, typer.Argument(help="The member's opaque id.", callback=_not_empty)]
 At = Annotated[
     str | None, typer.Option("--at", help="Moment, RFC 3339, as 2018-01-15T00:00:00Z; now.")
 ]
@@ -42,11 +51,24 @@ class UnknownMember(LedgerError):
     code = "unknown_member"
 
 
+def unknown_member(member: str, at: Instant | None) -> UnknownMember:
+    """What to say of a member without an account (at that moment)."""
+    if at is None:
+        what, later = f"Member {member} has no account", ""
+    else:
+        what = f"Member {member} has no account at {format_instant(at)}"
+        later = ", or choose a later --at"
+    return UnknownMember(
+        f"{what}: check the id (`points balances` lists all){later}; what was just published"
+        " counts once `points worker` and `points projections run` have taken it."
+    )
+
+
 def entries_of(connection: Connection, member_id: str) -> tuple[list[Entry], str]:
     """The member's events as far as the balances have folded them, and the ledger's currency."""
     row = connection.execute("SELECT program_id, currency, shards FROM ledger.ledger").fetchone()
     if row is None:
-        raise LedgerError("The database holds no ledger yet: run `points init`.", "no_ledger")
+        raise no_ledger()
     program_id, currency, shards = row
     shard = shard_of(member_id, shards)
     folded = queries.position_in(connection, "balances", shard)
@@ -63,7 +85,7 @@ def balance(member: MemberId, at: At = None, as_json: AsJson = False) -> None:
     with reading() as connection:
         found = queries.balance_of(connection, member, from_instant(moment))
         if found is None:
-            raise UnknownMember(f"Member {member} has no account at {format_instant(moment)}.")
+            raise unknown_member(member, moment)
         progress = queries.progress_of(connection, member)
         system = System()
         system.catch_up(connection)
@@ -127,7 +149,7 @@ def balances(
     Example: `points balances --at 2018-01-15T00:00:00Z --csv > balances.csv`
     """
     if as_csv and as_json:
-        raise typer.BadParameter("choose one of --csv and --json")
+        raise typer.BadParameter("choose one of --csv and --json, not both")
     moment = from_instant(parse_moment(at))
     # Closed before the session: whoever reads the output may stop early (head).
     with reading() as connection, closing(queries.balances(connection, moment)) as rows:
@@ -167,7 +189,7 @@ def show(member: MemberId, at: At = None, as_json: AsJson = False) -> None:
     moment = from_instant(instant)
     with reading() as connection:
         if queries.balance_of(connection, member, moment) is None:
-            raise UnknownMember(f"Member {member} has no account at {format_instant(instant)}.")
+            raise unknown_member(member, instant)
         intervals = queries.memberships(connection, member)
         scores = queries.scores_of(connection, member, moment)
     inside = [
@@ -256,7 +278,8 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(
         cls=ShowByDefault,
         no_args_is_help=True,
-        help="`points segments MEMBER [--at T] [--json]`: a member's segments; refresh RFM bounds.",
+        help="A member's segments; the RFM bounds.\n\n"
+        "Example: `points segments 1609 --at 2018-01-15T00:00:00Z`",
     )
     group.command()(show)
     group.command()(refresh)

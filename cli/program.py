@@ -48,7 +48,9 @@ def _text(path: Path) -> str:
             # One byte more than is allowed, so that a larger file is refused for its size.
             return file.read(FILE_SIZE_MAX + 1).decode()
     except OSError as error:
-        raise ProgramRefused(f"cannot read {path}: {error.strerror}", "unreadable_file") from None
+        raise ProgramRefused(
+            f"cannot read {path}: {error.strerror}; name a program's YAML file.", "unreadable_file"
+        ) from None
     except UnicodeDecodeError as error:
         message = f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8"
         raise ProgramRefused(message, "unreadable_file") from None
@@ -185,7 +187,11 @@ def _start(program: Program) -> str:
 
 def register(app: typer.Typer) -> None:
     """Add the group `program`."""
-    group = typer.Typer(help="Check, publish and show program versions.", no_args_is_help=True)
+    group = typer.Typer(
+        help="Check, publish and show program versions.\n\n"
+        "Example: `points program check program.yaml`",
+        no_args_is_help=True,
+    )
     group.command()(check)
     group.command()(publish)
     group.command("list")(list_versions)

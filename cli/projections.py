@@ -25,7 +25,10 @@ from rich.progress import (
 
 from cli import logs
 from cli.context import print_json, settings_of_services
+from ledger.database import unreachable
 from ledger.errors import DatabaseUnavailable, LedgerError, StartRefused
+from ledger.identity import check_session
+from ledger.migrate import no_ledger
 from projections import queries
 from projections.connection import connect
 from projections.errors import ProjectionError
@@ -52,28 +55,36 @@ def translated() -> Iterator[None]:
         yield
     except ProjectionError as error:
         raise LedgerError(f"{error.message}.", error.code) from error
-    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
-        raise StartRefused(
-            "The database holds no ledger of this version: run `points init PROGRAM` "
-            "(or `points migrate`).",
-            "no_ledger",
-        ) from error
-    except psycopg.errors.InvalidParameterValue as error:
-        raise StartRefused(
-            "The database holds no ledger yet: run `points init PROGRAM`.", "no_ledger"
-        ) from error
+    except (
+        psycopg.errors.UndefinedTable,
+        psycopg.errors.InvalidSchemaName,
+        psycopg.errors.InvalidParameterValue,  # no such role: no ledger on this server
+    ) as error:
+        raise no_ledger() from error
     except psycopg.OperationalError as error:
         reason = str(error).strip().splitlines()[0]
         raise DatabaseUnavailable(
-            f"The database cannot be reached ({reason}): start it, or correct POINTS_DATABASE_URL."
+            f"The database did not answer as it should ({reason}): run the command again."
         ) from error
 
 
 @contextmanager
 def reading() -> Iterator[Connection]:
     """A session on the ledger's database, for questions."""
-    with translated(), connect(settings_of_services().require_database_url()) as connection:
+    url = settings_of_services().require_database_url()
+    with translated(), _connected(url) as connection:
+        check_session(connection)
         yield connection
+
+
+def _connected(url: str) -> Connection:
+    """Raises StartRefused (no_connection)."""
+    try:
+        return connect(url)
+    except psycopg.errors.InvalidParameterValue:
+        raise
+    except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
+        raise unreachable(error) from error
 
 
 def run(
@@ -86,7 +97,14 @@ def run(
     Example: `points projections run --until-caught-up`
     """
     logs.configure()
-    runner = Runner(settings_of_services().require_database_url())
+    url = settings_of_services().require_database_url()
+    try:
+        with reading():
+            pass
+    except StartRefused as refused:
+        if refused.code != "no_connection":  # which the runner waits for
+            raise
+    runner = Runner(url)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: runner.stop())
     with translated():
@@ -140,6 +158,8 @@ def rebuild(
     Example: `points projections rebuild segments`
     """
     url = settings_of_services().require_database_url()
+    with reading():
+        pass
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -164,7 +184,10 @@ def moment_json(moment: datetime | None) -> Any:
 
 def register(app: typer.Typer) -> None:
     """Add the group."""
-    group = typer.Typer(help="The read models: run, status, rebuild.", no_args_is_help=True)
+    group = typer.Typer(
+        help="The read models: run, status, rebuild.\n\nExample: `points projections status`",
+        no_args_is_help=True,
+    )
     group.command()(run)
     group.command()(status)
     group.command()(rebuild)

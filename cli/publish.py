@@ -91,6 +91,10 @@ def _opened(name: str) -> Iterator[BinaryIO]:
     """The file, able to be read twice."""
     try:
         if name == "-":
+            if sys.stdin is None:
+                raise LedgerError(
+                    "standard input is closed; pipe the events in, or name a file.", "cannot_read"
+                )
             with tempfile.SpooledTemporaryFile(STDIN_MEMORY_BYTES) as copy:
                 shutil.copyfileobj(sys.stdin.buffer, copy)
                 copy.seek(0)

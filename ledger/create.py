@@ -20,9 +20,9 @@ from ledger.core.program.compiled import compile_program
 from ledger.core.program.form import Program
 from ledger.database import CONNECT_SECONDS, unreachable
 from ledger.errors import StartRefused
-from ledger.identity import Identity, check_identity
+from ledger.identity import Identity, check_identity, revision_of
 from ledger.migrate import check_schema
-from ledger.programs import published
+from ledger.programs import check_publishable, published
 from ledger.recorder import COPY_EVENTS, ShardLog, copy_stream, pack_event
 from ledger.sharding import SYSTEM_MEMBER, SYSTEM_SHARD
 from schemas.decisions import LedgerCreated
@@ -38,26 +38,22 @@ def create_ledger(
     """Create the ledger of `program` with `shards` shards, or find that it is there (with another
     number of shards only if the caller does not `insist`).
 
-    The program must have passed its check. Raises StartRefused: no_connection, older_schema,
-    newer_schema, other_program, other_shards, not_published.
+    The program must have passed its check. Raises StartRefused: no_connection, no_ledger (no
+    tables), older_schema, newer_schema, other_program, other_shards, not_published; ProgramRefused:
+    other_currency, other_time_zone.
     """
     try:
         connection = psycopg.connect(database_url, connect_timeout=CONNECT_SECONDS)
     except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
         raise unreachable(error) from error
     with connection:
-        found = connection.execute("SELECT to_regclass('ledger.schema_version') IS NOT NULL")
-        row = found.fetchone()
-        revision = None
-        if row is not None and row[0]:
-            version = connection.execute("SELECT version_num FROM ledger.schema_version").fetchone()
-            revision = version[0] if version is not None else None
-        check_schema(revision)
+        check_schema(revision_of(connection))
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         existing = _existing(connection)
         if existing is None:
             return _create(connection, program, shards)
         check_identity(existing, program.program, shards if insist else None)
+        check_publishable(compile_program(program), existing, (), None)
         _check_published(connection, version_of(program))
         return existing
 

@@ -29,6 +29,9 @@ _LIST = (
     _COLUMNS + " WHERE status = %s AND id > %s AND (%s::text IS NULL OR code = %s)"
     " ORDER BY id LIMIT %s"
 )
+_COUNT = (
+    "SELECT count(*) FROM ledger.dead_letters WHERE status = %s AND (%s::text IS NULL OR code = %s)"
+)
 _SHOW = _COLUMNS + " WHERE id = %s"
 _DISCARD = (
     "UPDATE ledger.dead_letters SET status = 'discarded', closed_at = now()"
@@ -85,11 +88,23 @@ async def list_dead_letters(
     return [_letter(row) for row in await cursor.fetchall()]
 
 
+async def count_dead_letters(
+    connection: Connection, status: Status = "open", *, code: str | None = None
+) -> int:
+    """How many there are."""
+    row = await (await connection.execute(_COUNT, (status, code, code))).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 async def show_dead_letter(connection: Connection, number: int) -> DeadLetter:
     """One dead letter. Raises DeadLetterUnavailable."""
     row = await (await connection.execute(_SHOW, (number,))).fetchone()
     if row is None:
-        raise DeadLetterUnavailable(f"There is no dead letter {number}.", "no_dead_letter")
+        raise DeadLetterUnavailable(
+            f"There is no dead letter {number}: `points dead-letters list` shows their ids.",
+            "no_dead_letter",
+        )
     return _letter(row)
 
 

@@ -4,14 +4,14 @@ Nothing is consumed before these checks have passed: a database of another versi
 ledger or with another number of shards is refused with a sentence.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import psycopg
 
 from ledger.database import CONNECT_SECONDS, unreachable
 from ledger.errors import StartRefused
-from ledger.migrate import check_schema
+from ledger.migrate import check_schema, no_ledger
 from ledger.settings import Settings
 
 _FOUND = "SELECT to_regclass('ledger.schema_version') IS NOT NULL"
@@ -50,10 +50,7 @@ async def check_database(settings: Settings) -> Identity:
         check_schema(revision)
         row = await (await connection.execute(_IDENTITY)).fetchone()
     if row is None:
-        raise StartRefused(
-            "The database holds no ledger yet: create one with `points init FILE`.",
-            "no_ledger",
-        )
+        raise no_ledger()
     identity = Identity(*row)
     check_identity(identity, settings.program_id, settings.shards_asked)
     return identity
@@ -73,3 +70,22 @@ def check_identity(identity: Identity, program_id: str | None, shards: int | Non
             f" POINTS_SHARDS says {shards}: set POINTS_SHARDS={identity.shards} or leave it out.",
             "other_shards",
         )
+
+
+def check_session(connection: psycopg.Connection[Any]) -> None:
+    """The checks of the database alone, for a session that only reads.
+
+    Raises StartRefused: no_ledger, older_schema, newer_schema.
+    """
+    check_schema(revision_of(connection))
+    if connection.execute(_IDENTITY).fetchone() is None:
+        raise no_ledger()
+
+
+def revision_of(connection: psycopg.Connection[Any]) -> str | None:
+    """The schema version of the database, None if it has none."""
+    found = connection.execute(_FOUND).fetchone()
+    if found is None or not found[0]:
+        return None
+    row = connection.execute(_VERSION).fetchone()
+    return None if row is None else row[0]

@@ -8,6 +8,9 @@ the ledger and refuses to start on another one.
 from functools import cache
 from pathlib import Path
 
+import psycopg
+
+from ledger.database import CONNECT_SECONDS, unreachable
 from ledger.errors import StartRefused
 
 VERSION_SCHEMA = "ledger"
@@ -26,19 +29,27 @@ def revisions() -> tuple[str, ...]:
 def migrate(database_url: str) -> str:
     """Run what is missing and return the revision reached. Nothing happens when nothing is missing.
 
-    Raises StartRefused (newer_schema) when the database belongs to a newer version of the software.
+    Raises StartRefused: no_connection; newer_schema when the database belongs to a newer version of
+    the software.
     """
     # Imported here: only this command needs Alembic and SQLAlchemy (0.4 s to import).
     from alembic import command
     from alembic.config import Config
-    from sqlalchemy import create_engine, make_url, text
+    from sqlalchemy import create_engine, text
+    from sqlalchemy.exc import DBAPIError
     from sqlalchemy.pool import NullPool
 
-    url = make_url(database_url).set(drivername="postgresql+psycopg")
-    engine = create_engine(url, poolclass=NullPool)
+    def connect() -> psycopg.Connection:
+        return psycopg.connect(database_url, connect_timeout=CONNECT_SECONDS)
+
+    engine = create_engine("postgresql+psycopg://", creator=connect, poolclass=NullPool)
     config = Config()
     config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
-    with engine.begin() as connection:
+    try:
+        opened = engine.connect()
+    except DBAPIError as error:
+        raise unreachable(error.orig or error) from error
+    with opened as connection, connection.begin():
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         connection.execute(text("CREATE SCHEMA IF NOT EXISTS ledger"))
         found = connection.execute(
@@ -65,11 +76,21 @@ def check_not_newer(revision: str | None) -> None:
 
 
 def check_schema(revision: str | None) -> None:
-    """Raises StartRefused unless the database's `revision` is this software's newest."""
+    """Raises StartRefused (no_ledger, older_schema, newer_schema) unless the database's `revision`
+    is this software's newest."""
     check_not_newer(revision)
+    if revision is None:
+        raise no_ledger()
     if revision != revisions()[-1]:
         raise StartRefused(
-            f"The database has schema version {revision or 'none'}, this software needs"
+            f"The database has schema version {revision}, this software needs"
             f" {revisions()[-1]}: run `points migrate`.",
             "older_schema",
         )
+
+
+def no_ledger() -> StartRefused:
+    """Why a database without a ledger cannot be used, and what to do."""
+    return StartRefused(
+        "The database holds no ledger yet: create one with `points init PROGRAM`.", "no_ledger"
+    )

@@ -120,6 +120,11 @@ class Questions:
                 connection, status, code=code, after=after, limit=limit
             )
 
+    async def count_dead_letters(self, status: Status = "open", *, code: str | None = None) -> int:
+        """How many dead letters there are."""
+        async with self._connection() as connection:
+            return await dead_letters.count_dead_letters(connection, status, code=code)
+
     async def dead_letter(self, number: int) -> DeadLetter:
         """One dead letter. Raises DeadLetterUnavailable."""
         async with self._connection() as connection:

@@ -7,16 +7,19 @@ nothing. No other POINTS_ variable is read elsewhere.
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ledger.errors import StartRefused
 
 PREFIX = "POINTS_"
+
+_POSTGRESQL = re.compile(r"postgres(ql)?://.")
 
 
 class Settings(BaseSettings):
@@ -169,6 +172,21 @@ class Settings(BaseSettings):
             " Default 10: a shorter pause of a healthy worker must not cost a rebalance.",
         ),
     ] = 10
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_a_database(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not _POSTGRESQL.match(url.get_secret_value()):
+            # Without the text that was found: it may hold a password.
+            raise ValueError("write it as postgresql://user@host:port/database, or leave it unset")
+        return url
+
+    @field_validator("kafka_bootstrap")
+    @classmethod
+    def _names_a_server(cls, servers: str | None) -> str | None:
+        if servers is not None and not servers.strip():
+            raise ValueError("it is empty; write host:port[,host:port], or leave it unset")
+        return servers
 
     @model_validator(mode="after")
     def _partitions_divide_shards(self) -> Self:

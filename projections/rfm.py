@@ -5,9 +5,11 @@ by the moment asked for. They count only once the event that carries them is in 
 refold gives the same segments: a projection never uses bounds that are not recorded.
 """
 
+from datetime import UTC, datetime
+
 from psycopg import Connection
 
-from ledger.core.calendar import from_instant
+from ledger.core.calendar import format_instant, from_instant
 from projections.errors import ProjectionError
 from projections.queries import standings
 from schemas.decisions import RfmBoundsSet
@@ -17,8 +19,14 @@ from schemas.fields import Instant
 def compute_bounds(connection: Connection, at: Instant) -> RfmBoundsSet:
     """The event that records the bounds as of `at`; append it by `Ledger.record_bounds`.
 
-    Raises ProjectionError: `projections_behind`, `no_purchases`.
+    Raises ProjectionError: `future_moment`, `projections_behind`, `no_purchases`.
     """
+    if from_instant(at) > (now := datetime.now(UTC)):
+        raise ProjectionError(
+            "future_moment",
+            f"{format_instant(at)} has not come yet (it is {now:%Y-%m-%dT%H:%M:%SZ}), and bounds "
+            "once recorded stay; choose a moment of the past",
+        )
     behind = sum(s.behind for s in standings(connection) if s.projection == "segments")
     if behind:
         raise ProjectionError(

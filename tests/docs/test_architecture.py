@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from urllib.parse import quote, urlsplit
 
 import psycopg
 import pytest
@@ -42,6 +43,11 @@ def logins(database: str) -> Iterator[str]:
                 owner.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
 
 
+def place(url: str) -> str:
+    """Host and port."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
 async def apply_one(url: str) -> None:
     ledger = await Ledger.open(load_settings({"POINTS_DATABASE_URL": url}))
     try:
@@ -52,7 +58,8 @@ async def apply_one(url: str) -> None:
 
 
 def test_a_worker_appends_and_folds_and_cannot_change_the_log(logins: str) -> None:
-    url = make_conninfo(logins, user="points_worker", password=PASSWORD)
+    address = urlsplit(logins)._replace(netloc=f"points_worker:{quote(PASSWORD)}@{place(logins)}")
+    url = address.geturl()
     asyncio.run(apply_one(url))
     Runner(url).run(until_caught_up=True)
     with psycopg.connect(url, autocommit=True) as worker:

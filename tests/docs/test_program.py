@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from cli.main import app
+from cli.app import app
 from cli.program import read_program
 from ledger.core.program import expressions, form
 from ledger.core.program.duration import Duration

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 from typer.testing import CliRunner
 
-from cli.main import app
+from cli.app import app
 from ledger.application import Ledger
 from ledger.core.program.load import load_program
 from ledger.create import create_ledger

@@ -2,12 +2,13 @@
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 from psycopg.errors import InsufficientPrivilege
 
 from ledger.application import Ledger
 from ledger.core.program.form import Program
 from ledger.create import create_ledger
-from ledger.errors import ChainBroken, LogWentBack, StartRefused
+from ledger.errors import ChainBroken, LogWentBack, ProgramRefused, StartRefused
 from ledger.migrate import migrate, revisions
 from ledger.settings import Settings, load_settings
 from ledger.sharding import SYSTEM_SHARD, shard_of
@@ -157,6 +158,13 @@ def test_the_wrong_start_is_refused(url: str, owner: psycopg.Connection, program
     with pytest.raises(StartRefused) as refused:
         create_ledger(url, program, SHARDS * 2)
     assert refused.value.code == "other_shards"
+    for change, code in (
+        ({"currency": "EUR"}, "other_currency"),
+        ({"time_zone": "Europe/Paris"}, "other_time_zone"),
+    ):
+        with pytest.raises(ProgramRefused) as other:
+            create_ledger(url, replace(program, **change), SHARDS)
+        assert other.value.code == code
     owner.execute("UPDATE ledger.schema_version SET version_num = '9999'")
     assert open_with(url).code == "newer_schema"
     with pytest.raises(StartRefused, match="newer version"):
@@ -173,8 +181,8 @@ def test_an_empty_database_is_refused(
     empty = url.rsplit("/", 1)[0] + "/" + name
     admin.execute(f"CREATE DATABASE {name}")
     try:
-        assert open_with(empty).code == "older_schema"
-        with pytest.raises(StartRefused, match="points migrate"):
+        assert open_with(empty).code == "no_ledger"
+        with pytest.raises(StartRefused, match="points init PROGRAM"):
             create_ledger(empty, program, SHARDS)
         migrate(empty)
         assert open_with(empty).code == "no_ledger"

@@ -22,6 +22,10 @@ def test_values_come_from_the_environment() -> None:
         ({"POINTS_ZZZ": "1"}, "unknown_setting", "POINTS_ZZZ is not a setting"),
         ({"POINTS_SHARDS": "many"}, "bad_setting", "POINTS_SHARDS"),
         ({"POINTS_SHARDS": "0"}, "bad_setting", "POINTS_SHARDS"),
+        ({"POINTS_DATABASE_URL": ""}, "bad_setting", "POINTS_DATABASE_URL"),
+        ({"POINTS_DATABASE_URL": "garbage"}, "bad_setting", "postgresql://"),
+        ({"POINTS_DATABASE_URL": "mysql://x"}, "bad_setting", "postgresql://"),
+        ({"POINTS_KAFKA_BOOTSTRAP": " "}, "bad_setting", "POINTS_KAFKA_BOOTSTRAP"),
         ({"POINTS_PARTITIONS": "5"}, "bad_setting", "does not divide"),
     ],
 )

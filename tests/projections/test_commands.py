@@ -11,10 +11,10 @@ import typer
 from msgspec.structs import replace
 from typer.testing import CliRunner, Result
 
-from cli import history, members, projections
+from cli import dead_letters, history, members, projections
 from ledger.application import Ledger
 from ledger.errors import LedgerError
-from ledger.received import received
+from ledger.received import RecordRef, received, undecodable
 from ledger.settings import load_settings
 from schemas.inputs import InputEvent
 from tests.projections.conftest import Shop
@@ -33,6 +33,7 @@ def points(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Points:
     members.register(app)
     history.register(app)
     projections.register(app)
+    dead_letters.register(app)
 
     def run(*arguments: str) -> Result:
         result = CliRunner().invoke(app, arguments, standalone_mode=False)
@@ -156,6 +157,9 @@ def test_segments_and_their_bounds(shop: Shop, points: Points) -> None:
         (("balance", "anna", "--at", "yesterday"), "bad_time"),
         (("balances", "--at", "2017-01-01"), "bad_time"),
         (("segments", "refresh"), "no_purchases"),
+        (("segments", "refresh", "--at", "2199-01-01T00:00:00Z"), "future_moment"),
+        (("dead-letters", "show", "5"), "no_dead_letter"),
+        (("dead-letters", "retry", "5"), "no_dead_letter"),
     ],
 )
 def test_what_cannot_be_answered_is_one_sentence(
@@ -177,7 +181,7 @@ def test_wrong_usage_is_told_as_such(points: Points) -> None:
 def test_no_ledger_and_no_database_are_told(
     points: Points, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for database, code in (("postgres", "no_ledger"), ("nowhere", "database_unavailable")):
+    for database, code in (("postgres", "no_ledger"), ("nowhere", "no_connection")):
         monkeypatch.setenv("POINTS_DATABASE_URL", f"{shop.url.rpartition('/')[0]}/{database}")
         with pytest.raises(LedgerError) as caught:
             points("balances")
@@ -199,3 +203,31 @@ def test_history_as_of_a_moment(shop: Shop, points: Points) -> None:
     with pytest.raises(LedgerError) as caught:
         points("history", "anna", "--at", "2016-01-01T00:00:00Z")
     assert caught.value.code == "unknown_member"
+
+
+def test_dead_letters_are_counted_and_retried(shop: Shop, points: Points) -> None:
+    settings = load_settings({}, database_url=shop.url, shards=SHARDS, partitions=2)
+
+    async def spoil() -> None:
+        ledger = await Ledger.open(settings)
+        try:
+            for n in range(3):
+                record = RecordRef("t", 0, n, None, b"no", (), None)
+                item = undecodable(record, "not_json", "$", "it is not JSON")
+                (outcome,) = await ledger.handle([item])
+                assert outcome.kind == "dead_lettered"
+        finally:
+            await ledger.close()
+
+    asyncio.run(spoil())
+    assert (
+        "1 shown of 3 open; more with --after 1"
+        in points("dead-letters", "list", "--limit", "1").stdout
+    )
+    again = points("dead-letters", "retry", "1", "2")
+    assert again.return_value == 1
+    first, second, total = again.stdout.splitlines()
+    assert first.split()[:2] == ["1", "dead_lettered:"]
+    assert second.split()[:2] == ["2", "dead_lettered:"]
+    assert total == "2 retried, 2 dead-lettered again"
+    assert points("dead-letters", "list").stdout.splitlines()[-1] == "3 open"

@@ -115,6 +115,8 @@ def read_document(text: str) -> tuple[Node, list[Problem], list[Node]]:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
         what = f"this is not valid YAML: {error.problem or error.context}"
+        if "'\\t'" in what:
+            what = "a tab cannot indent YAML; use spaces"
         raise Unreadable(Problem(line, "", "yaml_syntax", what)) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1

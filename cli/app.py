@@ -1,0 +1,63 @@
+"""The application of `points`: all groups of commands."""
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from cli import (
+    dead_letters,
+    demo,
+    history,
+    init,
+    members,
+    program,
+    projections,
+    publish,
+    schemas,
+    services,
+    worker,
+)
+
+app = typer.Typer(
+    name="points",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"points-ledger {version('points-ledger')}")
+        raise typer.Exit
+
+
+@app.callback()
+def points(
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Points Ledger: an event-sourced loyalty points ledger with stream processing.
+
+    Example: `points up`, then `points init demo/program.yaml` and `points worker`
+    """
+
+
+for group in (
+    services,
+    init,
+    program,
+    schemas,
+    publish,
+    worker,
+    projections,
+    members,
+    history,
+    dead_letters,
+    demo,
+):
+    group.register(app)
