@@ -6,7 +6,7 @@ balances are compared with a reference model that shares no code with the ledger
 data itself.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,12 +16,10 @@ from typing import Any
 
 import psycopg
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from psycopg import sql
 
-from demo import grocer
-from ledger.chain import COLUMNS, Head, genesis, verify
-from ledger.errors import ChainBroken
-from ledger.recorder import COPY_HEADER, COPY_TRAILER
+from ledger.application import Ledger
+from ledger.settings import Settings
+from ledger.sharding import SYSTEM_SHARD
 from schemas.decisions import AccountEvent
 from schemas.log_events import decode_account_event
 from streams.topics import topic_partitions
@@ -94,28 +92,14 @@ def postings(connection: psycopg.Connection[Any]) -> tuple[int, int, int]:
     return int(row[0]), int(row[1]), int(row[2])
 
 
-def verify_chain(connection: psycopg.Connection[Any]) -> None:
+async def verify_chain(settings: Settings) -> None:
     """Recompute the hash chain of every shard from the ledger's id on. Raises ChainBroken."""
-    heads = connection.execute("SELECT shard, position, hash FROM ledger.heads ORDER BY 1")
-    row = connection.execute("SELECT ledger_id FROM ledger.ledger").fetchone()
-    assert row is not None
-    for shard, position, head in heads.fetchall():
-        end = verify(shard, Head(0, genesis(row[0], shard)), _stored_rows(connection, shard))
-        if end != Head(position, bytes(head)):
-            raise ChainBroken(shard, end.position, "the log ends elsewhere than its head says")
-
-
-def _stored_rows(connection: psycopg.Connection[Any], shard: int) -> Iterator[bytes]:
-    columns = sql.SQL(", ").join(map(sql.Identifier, (*COLUMNS, "hash")))
-    query = sql.SQL(
-        "COPY (SELECT {} FROM ledger.events WHERE shard = {} ORDER BY position)"
-        " TO STDOUT (FORMAT BINARY)"
-    ).format(columns, sql.Literal(shard))
-    with connection.cursor() as cursor, cursor.copy(query) as copy:
-        for block in copy:
-            row = bytes(block).removeprefix(COPY_HEADER)
-            if row and row != COPY_TRAILER:
-                yield row
+    ledger = await Ledger.open(settings)
+    try:
+        for shard in (SYSTEM_SHARD, *range(ledger.identity.shards)):
+            await ledger.verify_chain(shard)
+    finally:
+        await ledger.close()
 
 
 def last_events(
@@ -128,11 +112,6 @@ def last_events(
         (member_id, limit),
     ).fetchall()
     return [(decode_account_event(payload), currency) for payload, currency in reversed(rows)]
-
-
-def chosen_members(households: int) -> set[int]:
-    """The households that a smaller run takes."""
-    return grocer.choose(households) or set()
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,12 +157,12 @@ def _report(
             with clock.stage("check balances"):
                 rows = balances_at(connection, options.at)
                 if options.households is not None:
-                    chosen = {str(h) for h in checks.chosen_members(options.households)}
+                    chosen = {str(h) for h in grocer.choose(options.households) or ()}
                     rows = {m: row for m, row in rows.items() if m in chosen}
             with clock.stage("check postings"):
                 postings_sum, unbalanced, events = checks.postings(connection)
             with clock.stage("check hash chain"):
-                chain_error = _verified(connection)
+                chain_error = _verified(settings)
             with clock.stage("summary"):
                 gathered = summary.gather(connection, options.at, rows)
                 if gathered["busiest"] is not None:
@@ -205,10 +205,10 @@ def _report(
     return report
 
 
-def _verified(connection: psycopg.Connection[Any]) -> str | None:
+def _verified(settings: Settings) -> str | None:
     """Why the log does not verify; None when it does."""
     try:
-        checks.verify_chain(connection)
+        asyncio.run(checks.verify_chain(settings))
     except ChainBroken as error:
         return error.message
     return None
