@@ -15,11 +15,14 @@ from ledger.core.program.timeline import Timeline
 from ledger.core.records import (
     FirstPurchase,
     Order,
+    PackedOrder,
     Redemption,
     Referral,
     Reservation,
     Reward,
     WaitingReturn,
+    pack,
+    unpack,
 )
 from ledger.core.rules.tiers import NO_TIER
 from ledger.core.tiers import Counted, Tiers, future_tiers, tier_in
@@ -51,6 +54,7 @@ class Account(Struct):
     `months`: start of the local month → what counts for tiers in it (minor units spent, points
     earned, purchases); `lifetime`: the same over all time.
     `tiers`: (from, tier), rising. `used`: limit counters; `used_at`: a moment in each one's window.
+    `orders`: by id, oldest first (see `order`, `keep`).
     `expired_unspent`: lot → points that expired and were not yet set against a clawback.
     """
 
@@ -64,7 +68,7 @@ class Account(Struct):
     months: dict[Instant, Counted] = {}
     lifetime: Counted = (0, 0, 0)
     tiers: Tiers = ()
-    orders: dict[str, Order] = {}
+    orders: dict[str, PackedOrder] = {}
     expired_unspent: dict[int, int] = {}
     reservations: dict[str, Reservation] = {}
     redemptions: dict[str, Redemption] = {}
@@ -112,6 +116,15 @@ class Account(Struct):
         for name in self.__struct_fields__:
             setattr(self, name, getattr(other, name))
 
+    def order(self, order_id: str) -> Order | None:
+        """The order's record, as long as the order can be returned."""
+        packed = self.orders.get(order_id)
+        return None if packed is None else unpack(packed)
+
+    def keep(self, order: Order) -> None:
+        """Keep an order's record, in the place of what was kept of it."""
+        self.orders[order.order_id] = pack(order)
+
     @property
     def granted(self) -> int:
         """Points ever granted."""
@@ -145,7 +158,10 @@ class Account(Struct):
 
 
 def check_invariants(account: Account) -> None:
-    """Recount everything that is kept as a total. Raises InvariantBroken (2, 3, 10)."""
+    """Recount everything that is kept as a total. Raises InvariantBroken (2, 3, 10).
+
+    Orders are not unpacked for it: theirs is checked when something of one is taken back.
+    """
     held = account.holdings
     lots = held.lots.values()
     totals: Mapping[str, tuple[int, int]] = {
@@ -168,12 +184,6 @@ def check_invariants(account: Account) -> None:
         raise InvariantBroken(3, "the order in which lots fall due does not fit the lots")
     if held.draw != sorted(draw_key(lot) for lot in lots if lot.available):
         raise InvariantBroken(3, "the draw order does not fit the lots")
-    for order in account.orders.values():
-        for award in order.awards:
-            if not 0 <= award.gone <= award.points:
-                raise InvariantBroken(
-                    10, f"{award.gone} of {award.points} points taken back (order {order.order_id})"
-                )
     for name, spent in account.redemptions.items():
         if not 0 <= spent.restored <= sum(points for _, points in spent.draws):
             raise InvariantBroken(10, f"redemption {name} restored more than was spent")

@@ -26,7 +26,7 @@ _MICROSECOND = timedelta(microseconds=1)
 PERIODS_CACHED = 8_192
 """Calendar days whose periods are remembered: some years of days in a few periods and zones."""
 
-_UTC_KEYS = frozenset({"UTC", "Etc/UTC", "Zulu", "Etc/Zulu", "UCT", "Etc/UCT", "Universal"})
+UTC_KEYS = frozenset({"UTC", "Etc/UTC", "Zulu", "Etc/Zulu", "UCT", "Etc/UCT", "Universal"})
 """Zones without clock changes, for which days are plain division."""
 
 
@@ -82,7 +82,7 @@ def subtract(at: Instant, duration: Duration, zone: ZoneInfo) -> Instant:
 
 def _shift(at: Instant, months: int, days: int, seconds: int, zone: ZoneInfo) -> Instant:
     if months or days:
-        if zone.key in _UTC_KEYS:
+        if zone.key in UTC_KEYS:
             ordinal, in_day = divmod(at, DAY_US)
             if months:
                 ordinal = _month_shifted(ordinal + _EPOCH_ORDINAL, months) - _EPOCH_ORDINAL
@@ -133,7 +133,7 @@ def period_bounds(at: Instant, per: Period, zone: ZoneInfo) -> tuple[Instant, In
 def _period(at: Instant, per: Period, zone: ZoneInfo) -> tuple[str, Instant, Instant]:
     if per == "lifetime":
         return ("all", INSTANT_MIN, INSTANT_MAX)
-    if zone.key in _UTC_KEYS:
+    if zone.key in UTC_KEYS:
         return _period_of_day(at // DAY_US + _EPOCH_ORDINAL, per, zone)
     ordinal = local(at, zone).toordinal()
     found = _period_of_day(ordinal, per, zone)

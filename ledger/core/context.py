@@ -10,7 +10,6 @@ import msgspec
 from msgspec import Raw
 
 from ledger.core.account import Account
-from ledger.core.calendar import add
 from ledger.core.program.compiled import Compiled
 from ledger.core.program.timeline import Timeline
 from schemas.decisions import Cause, Facts, InputRefused
@@ -56,7 +55,7 @@ class Context:
     @property
     def returnable_until(self) -> Instant:
         """The last instant at which what is bought now can be returned."""
-        return add(self.at, self.program.form.returns.window, self.program.zone)
+        return self.program.stretch(self.at).returnable_until(self.at)
 
     def head(self) -> dict[str, Any]:
         """What every decision carries."""

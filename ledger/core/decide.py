@@ -15,6 +15,7 @@ from ledger.core.context import Context, Refused, input_type
 from ledger.core.errors import Undecidable
 from ledger.core.fold import evolve
 from ledger.core.members import decide_erasure, decide_profile, decide_recomputed
+from ledger.core.program.compiled import Compiled
 from ledger.core.program.timeline import NoProgram, Timeline
 from ledger.core.purchases import decide_anonymous, decide_purchase
 from ledger.core.records import WaitingReturn
@@ -91,7 +92,8 @@ def decide(
     before = None
     settled = settle(account, occurred_at, programs)
     if settled is not None:
-        before = account.fork()
+        if program.expressions and _may_fail(program, event):
+            before = account.fork()
         evolve(account, settled)
         events.append(settled)
     context = Context(account, occurred_at, program, programs, cause, facts)
@@ -105,7 +107,8 @@ def decide(
     except Refused as refusal:
         decision = context.refused(input_type(event), refusal, event.data)
     except Undecidable:
-        if before is not None:
+        if settled is not None:
+            assert before is not None, "only an expression fails, and it was expected that it may"
             account.become(before)
         raise
     evolve(account, decision)
@@ -115,6 +118,13 @@ def decide(
         evolve(account, released)
         events.append(released)
     return events
+
+
+def _may_fail(program: Compiled, event: InputEvent) -> bool:
+    """Whether deciding may raise Undecidable: an expression is asked about this purchase."""
+    if not isinstance(event, inputs.PurchaseCompleted):
+        return False
+    return program.may_fail(sum([line.amount for line in event.data.lines]))
 
 
 def decide_tick(account: Account, until: Instant, programs: Timeline) -> list[AccountEvent]:

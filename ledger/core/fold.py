@@ -13,7 +13,6 @@ from ledger.core.account import Account, check_invariants
 from ledger.core.errors import InvariantBroken
 from ledger.core.keep import forget
 from schemas.decisions import (
-    NO_LOT,
     AccountEvent,
     AccountSettled,
     MemberErased,
@@ -37,11 +36,17 @@ RECOUNT_EVERY = 256
 
 def evolve(account: Account, event: AccountEvent) -> None:
     """Apply a recorded decision. Raises InvariantBroken (1 to 5, 10)."""
+    postings, applied = event.postings, 0
+    if len(postings) % 2:
+        raise InvariantBroken(1, f"a posting of a {type(event).__name__} has no other side")
     before = _BEFORE.get(type(event))
     if before is not None:
-        before(account, event)
-    if event.postings:
-        _post(account, event)
+        applied = before(account, event)
+    held = account.holdings
+    if len(postings) > applied:
+        _post(account, event, applied)
+    if held.debt and held.available:
+        raise InvariantBroken(2, f"a debt of {held.debt} beside {held.available} available")
     after = _AFTER.get(type(event))
     if after is not None:
         after(account, event)
@@ -55,32 +60,38 @@ def evolve(account: Account, event: AccountEvent) -> None:
         check_invariants(account)
 
 
-def _post(account: Account, event: AccountEvent) -> None:
-    held = account.holdings
-    total, granted = 0, held.granted
+def _post(account: Account, event: AccountEvent, applied: int) -> None:
+    """Apply the postings but for the first `applied`, pair by pair: each entry has two sides."""
+    held, postings = account.holdings, event.postings
+    granted = held.granted
     lots = set()
-    for posting in event.postings:
-        points, lot = posting.points, posting.lot
-        total += points
-        held.post(posting.account, points, lot)
-        if lot != NO_LOT:
-            lots.add(lot)
-            if posting.account == "expired":
-                source = held.lots[lot].source
-                if source and (source in account.orders or source in account.rewards):
-                    unspent = account.expired_unspent
-                    unspent[lot] = unspent.get(lot, 0) + points
-    if total:
-        raise InvariantBroken(1, f"the postings of a {type(event).__name__} sum to {total}")
-    if held.granted != granted and held.granted - granted != _awarded(event):
+    for place in range(applied, len(postings), 2):
+        source, target = postings[place], postings[place + 1]
+        points, lot = target.points, target.lot
+        if source.points + points:
+            raise InvariantBroken(
+                1, f"two sides of a {type(event).__name__} sum to {source.points + points}"
+            )
+        lots.add(lot)
+        if source.lot == lot:
+            held.move(source.account, target.account, points, lot)
+            if target.account == "expired":
+                _expired(account, lot, points)
+        else:
+            lots.add(source.lot)
+            held.post(source.account, -points, source.lot)
+            held.post(target.account, points, lot)
+    if held.granted != granted:
         raise InvariantBroken(4, f"a {type(event).__name__} issues other points than it awards")
-    if held.debt and held.available:
-        raise InvariantBroken(2, f"a debt of {held.debt} beside {held.available} available")
     held.drop_empty(lots)
 
 
-def _awarded(event: AccountEvent) -> int:
-    return sum(award.points for award in getattr(event, "awards", ()))
+def _expired(account: Account, lot: int, points: int) -> None:
+    """Remember what expired of a lot that a return can still ask for."""
+    source = account.holdings.lots[lot].source
+    if source and (source in account.orders or source in account.rewards):
+        unspent = account.expired_unspent
+        unspent[lot] = unspent.get(lot, 0) + points
 
 
 def _change_tier(account: Account, changes: tuple[TierChange, ...]) -> None:
@@ -90,10 +101,11 @@ def _change_tier(account: Account, changes: tuple[TierChange, ...]) -> None:
     )
 
 
-_Step = Callable[[Account, Any], None]
-_BEFORE: dict[type, _Step] = {
+_Before = Callable[[Account, Any], int]
+_After = Callable[[Account, Any], None]
+_BEFORE: dict[type, _Before] = {
     AccountSettled: fold_others.before_settling,
-    PurchaseRewarded: fold_orders.open_purchase,
+    PurchaseRewarded: fold_orders.fold_purchase,
     PurchaseReturned: fold_orders.before_return,
     ReferralAccepted: fold_others.open_referral,
     SurveyRewarded: fold_others.open_survey,
@@ -101,11 +113,11 @@ _BEFORE: dict[type, _Step] = {
     ReservationConfirmed: fold_others.before_confirming,
     ReservationCancelled: fold_others.before_cancelling,
 }
-"""What must be there before the postings can be applied."""
+"""What comes before the postings: what they need, and the grants. Each says how many of the first
+postings it has applied itself."""
 
-_AFTER: dict[type, _Step] = {
+_AFTER: dict[type, _After] = {
     AccountSettled: fold_others.fold_settled,
-    PurchaseRewarded: fold_orders.fold_purchase,
     PurchaseReturned: fold_orders.fold_return,
     ReturnWaiting: fold_orders.fold_waiting,
     ReferralAccepted: fold_others.fold_referral,

@@ -1,19 +1,44 @@
-"""Small changes that several kinds of event share: tier amounts, limit counters, expiries."""
+"""Changes that several kinds of event share: grants, tier amounts, limit counters, expiries."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ledger.core.account import Account
+from ledger.core.errors import InvariantBroken
 from ledger.core.keep import LIFETIME
-from schemas.decisions import Award
+from ledger.core.lots import new_lots
+from schemas.decisions import Award, Posting
 from schemas.fields import Instant
+
+
+def grant(
+    account: Account, awards: Iterable[Award], postings: Sequence[Posting], source: str
+) -> int:
+    """Open the awards' lots with what the first postings put into them: for each lot one pair, from
+    `issued`. Returns how many postings that were. Raises InvariantBroken (3, 4)."""
+    held, applied = account.holdings, 0
+    for number, points, award in new_lots(awards, held.next_lot):
+        if applied + 2 > len(postings):
+            raise InvariantBroken(4, f"lot {number} is awarded and not issued")
+        issued, target = postings[applied], postings[applied + 1]
+        applied += 2
+        if (
+            issued.account != "issued"
+            or issued.lot != number
+            or target.lot != number
+            or issued.points != -points
+            or target.points != points
+        ):
+            raise InvariantBroken(4, f"lot {number} of {points} points is issued otherwise")
+        held.open(number, points, award, source, target.account)
+    return applied
 
 
 def count(account: Account, month: Instant, amount: int, points: int, purchases: int) -> None:
     """Count for tiers, in a month and over all time."""
-    old = account.months.get(month, (0, 0, 0))
-    account.months[month] = (old[0] + amount, old[1] + points, old[2] + purchases)
-    all_time = account.lifetime
-    account.lifetime = (all_time[0] + amount, all_time[1] + points, all_time[2] + purchases)
+    of_amount, of_points, of_purchases = account.months.get(month, (0, 0, 0))
+    account.months[month] = (of_amount + amount, of_points + points, of_purchases + purchases)
+    of_amount, of_points, of_purchases = account.lifetime
+    account.lifetime = (of_amount + amount, of_points + points, of_purchases + purchases)
 
 
 def use(account: Account, awards: Iterable[Award], at: Instant) -> None:

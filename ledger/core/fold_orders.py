@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from ledger.core.account import Account
 from ledger.core.errors import InvariantBroken
-from ledger.core.fold_counts import count, expire_at, give_back, use
+from ledger.core.fold_counts import count, expire_at, give_back, grant, use
 from ledger.core.records import FirstPurchase, Order, OrderAward, WaitingReturn
 from schemas.decisions import Award, Clawback, PurchaseReturned, PurchaseRewarded, ReturnWaiting
 
@@ -28,32 +28,31 @@ def order_awards(awards: tuple[Award, ...], first: int) -> tuple[OrderAward, ...
     )
 
 
-def open_purchase(account: Account, event: PurchaseRewarded) -> None:
-    """Remember the order and open its awards' lots."""
-    purchase = event.purchase
+def fold_purchase(account: Account, event: PurchaseRewarded) -> int:
+    """Remember the order, grant its awards, and count it: tier amounts, limits, the referral, the
+    redemption that it names. Returns how many postings the grants were."""
+    purchase, at, awards = event.purchase, event.occurred_at, event.awards
     if purchase.order_id in account.orders:
         raise InvariantBroken(5, f"order {purchase.order_id} was applied before")
-    account.orders[purchase.order_id] = Order(
-        purchase.order_id,
-        event.occurred_at,
-        event.month,
-        event.returnable_until,
-        tuple([line.line_id for line in purchase.lines]),
-        tuple([line.amount for line in purchase.lines]),
-        len(event.awards),
-        order_awards(event.awards, 0),
-        purchase.redemption_id,
+    amounts = tuple([line.amount for line in purchase.lines])
+    account.keep(
+        Order(
+            purchase.order_id,
+            at,
+            event.month,
+            event.returnable_until,
+            tuple([line.line_id for line in purchase.lines]),
+            amounts,
+            len(awards),
+            order_awards(awards, 0),
+            purchase.redemption_id,
+        )
     )
-    account.holdings.open_lots(event.awards, purchase.order_id)
-
-
-def fold_purchase(account: Account, event: PurchaseRewarded) -> None:
-    """Count a purchase: tier amounts, limits, the referral, the redemption that it names."""
-    purchase, at = event.purchase, event.occurred_at
-    amount = sum([line.amount for line in purchase.lines])
-    points = sum([award.points for award in event.awards if award.counts_for_tier])
+    granted = grant(account, awards, event.postings, purchase.order_id)
+    amount = sum(amounts)
+    points = sum([award.points for award in awards if award.counts_for_tier])
     count(account, event.month, amount, points, 1)
-    use(account, event.awards, at)
+    use(account, awards, at)
     account.purchases += 1
     if account.first_purchase is None or at < account.first_purchase.at:
         account.first_purchase = FirstPurchase(purchase.order_id, at, amount)
@@ -62,11 +61,18 @@ def fold_purchase(account: Account, event: PurchaseRewarded) -> None:
         account.referral = replace(account.referral, status=event.referral, order_id=order_id)
     # Returns that waited for this purchase are decided by the events that follow it.
     account.waiting.pop(purchase.order_id, None)
-    spent = account.redemptions.get(purchase.redemption_id or "")
+    if purchase.redemption_id is not None:
+        _name_order(account, event, purchase.redemption_id)
+    return granted
+
+
+def _name_order(account: Account, event: PurchaseRewarded, redemption_id: str) -> None:
+    """A redemption that has no order yet paid for this one."""
+    spent = account.redemptions.get(redemption_id)
     if spent is not None and spent.order_id is None:
-        account.redemptions[purchase.redemption_id or ""] = replace(
+        account.redemptions[redemption_id] = replace(
             spent,
-            order_id=purchase.order_id,
+            order_id=event.purchase.order_id,
             returnable_until=max(spent.returnable_until, event.returnable_until),
         )
 
@@ -99,21 +105,30 @@ def _set_against(account: Account, lot: int, points: int) -> None:
         del account.expired_unspent[lot]
 
 
-def before_return(account: Account, event: PurchaseReturned) -> None:
+def before_return(account: Account, event: PurchaseReturned) -> int:
     """Lots that were spent to nothing live again before points are posted back to them."""
     restored = {p.lot for p in event.postings if p.account == "redeemed"}
     if restored:
-        spent = account.redemptions[_redemption_of(account, event.returned.order_id)]
+        order = _order(account, event.returned.order_id)
+        spent = account.redemptions[_redemption_of(account, order)]
         for lot, _ in spent.draws:
             if lot.number in restored:
                 account.holdings.reopen(lot)
     expire_at(account, event.lot_expiries)
+    return 0
 
 
-def _redemption_of(account: Account, order_id: str) -> str:
-    found = redemption_of(account, account.orders[order_id])
+def _order(account: Account, order_id: str) -> Order:
+    order = account.order(order_id)
+    if order is None:
+        raise InvariantBroken(10, f"order {order_id} is returned and was not bought")
+    return order
+
+
+def _redemption_of(account: Account, order: Order) -> str:
+    found = redemption_of(account, order)
     if found is None:
-        raise InvariantBroken(10, f"order {order_id} was not paid with points")
+        raise InvariantBroken(10, f"order {order.order_id} was not paid with points")
     return found
 
 
@@ -131,7 +146,7 @@ def redemption_of(account: Account, order: Order) -> str | None:
 def fold_return(account: Account, event: PurchaseReturned) -> None:
     """Take what came back off the order, the tier amounts and the limits."""
     order_id = event.returned.order_id
-    order = account.orders[order_id]
+    order = _order(account, order_id)
     was_whole = order.wholly_returned
     returned = list(order.returned or [0] * len(order.amounts))
     whole = list(order.whole or [False] * len(order.amounts))
@@ -147,14 +162,14 @@ def fold_return(account: Account, event: PurchaseReturned) -> None:
     order = replace(
         _take_back(account, order, event.clawbacks), returned=tuple(returned), whole=tuple(whole)
     )
-    account.orders[order_id] = order
+    account.keep(order)
     count(account, order.month, -amount, -points, -int(order.wholly_returned and not was_whole))
     give_back(account, event.counters)
     if event.referral is not None and account.referral is not None:
         account.referral = replace(account.referral, status=event.referral)
     restored = -sum(p.points for p in event.postings if p.account == "redeemed")
     if restored:
-        _restored(account, _redemption_of(account, order_id), restored, event)
+        _restored(account, _redemption_of(account, order), restored, event)
 
 
 def _restored(account: Account, redemption_id: str, points: int, event: PurchaseReturned) -> None:

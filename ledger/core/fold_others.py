@@ -4,9 +4,16 @@ from msgspec.structs import replace
 
 from ledger.core.account import Account
 from ledger.core.errors import InvariantBroken
-from ledger.core.fold_counts import expire_at, use
+from ledger.core.fold_counts import expire_at, grant, use
 from ledger.core.fold_orders import order_awards
-from ledger.core.records import Redemption, Referral, Reservation, Reward
+from ledger.core.records import (
+    Redemption,
+    Referral,
+    Reservation,
+    Reward,
+    returnable_until,
+    unpack,
+)
 from schemas.decisions import (
     AccountSettled,
     MemberErased,
@@ -23,9 +30,10 @@ from schemas.decisions import (
 # --- time -------------------------------------------------------------------------------------
 
 
-def before_settling(account: Account, event: AccountSettled) -> None:
+def before_settling(account: Account, event: AccountSettled) -> int:
     """New expiries of lots to which a lapsed reservation gives back."""
     expire_at(account, event.lot_expiries)
+    return 0
 
 
 def fold_settled(account: Account, event: AccountSettled) -> None:
@@ -45,9 +53,9 @@ def fold_settled(account: Account, event: AccountSettled) -> None:
 # --- surveys, referrals, rewards --------------------------------------------------------------
 
 
-def open_survey(account: Account, event: SurveyRewarded) -> None:
-    """Open the award's lot."""
-    account.holdings.open_lots(event.awards, "")
+def open_survey(account: Account, event: SurveyRewarded) -> int:
+    """Grant the award."""
+    return grant(account, event.awards, event.postings, "")
 
 
 def fold_survey(account: Account, event: SurveyRewarded) -> None:
@@ -56,16 +64,19 @@ def fold_survey(account: Account, event: SurveyRewarded) -> None:
     use(account, event.awards, event.occurred_at)
 
 
-def open_referral(account: Account, event: ReferralAccepted) -> None:
-    """Open the award's lot, and put it beside the awards of the order that qualified."""
-    account.holdings.open_lots(event.awards, event.order_id or "")
-    order = account.orders.get(event.order_id or "")
+def open_referral(account: Account, event: ReferralAccepted) -> int:
+    """Grant the award, and put it beside the awards of the order that qualified."""
+    applied = grant(account, event.awards, event.postings, event.order_id or "")
+    order = account.order(event.order_id or "")
     if order is not None:
-        account.orders[order.order_id] = replace(
-            order,
-            awards=order.awards + order_awards(event.awards, order.awards_recorded),
-            awards_recorded=order.awards_recorded + len(event.awards),
+        account.keep(
+            replace(
+                order,
+                awards=order.awards + order_awards(event.awards, order.awards_recorded),
+                awards_recorded=order.awards_recorded + len(event.awards),
+            )
         )
+    return applied
 
 
 def fold_referral(account: Account, event: ReferralAccepted) -> None:
@@ -83,12 +94,12 @@ def reward_source(referee_id: str, order_id: str) -> str:
     return f"{referee_id}/{order_id}"
 
 
-def open_reward(account: Account, event: RewardReceived) -> None:
-    """Open the reward's lot and remember it while it can be taken back."""
+def open_reward(account: Account, event: RewardReceived) -> int:
+    """Grant the reward and remember it while it can be taken back."""
     source = reward_source(event.referee_id, event.order_id)
     for award in event.awards:
         account.rewards[source] = Reward(event.returnable_until, award.points, award.lot)
-    account.holdings.open_lots(event.awards, source)
+    return grant(account, event.awards, event.postings, source)
 
 
 def fold_reward_taken(account: Account, event: RewardTakenBack) -> None:
@@ -108,7 +119,7 @@ def fold_reserved(account: Account, event: PointsReserved) -> None:
     account.reservations[event.reservation_id] = Reservation(event.lapses_at, draws)
 
 
-def before_confirming(account: Account, event: ReservationConfirmed) -> None:
+def before_confirming(account: Account, event: ReservationConfirmed) -> int:
     """Remember what was spent, from which lots, while a return can restore it."""
     lots = account.holdings.lots
     spent = [(p.lot, p.points) for p in event.postings if p.account == "redeemed"]
@@ -116,13 +127,23 @@ def before_confirming(account: Account, event: ReservationConfirmed) -> None:
         (replace(lots[lot], pending=0, available=0, reserved=0), points) for lot, points in spent
     )
     until, order_id = event.returnable_until, event.order_id
-    for order in account.orders.values() if order_id is None else ():
-        if order.redemption_id == event.reservation_id:
-            order_id = order.order_id
+    if order_id is None:
+        order_id = _paid_with(account, event.reservation_id)
     if order_id is not None and order_id in account.orders:
-        until = max(until, account.orders[order_id].returnable_until)
+        until = max(until, returnable_until(account.orders[order_id]))
     account.redemptions[event.reservation_id] = Redemption(until, draws, order_id)
     expire_at(account, event.lot_expiries)
+    return 0
+
+
+def _paid_with(account: Account, redemption_id: str) -> str | None:
+    """The latest order that names the redemption; orders that do not hold its id stay packed."""
+    for packed in reversed(account.orders.values()):
+        if redemption_id.encode() in packed:
+            order = unpack(packed)
+            if order.redemption_id == redemption_id:
+                return order.order_id
+    return None
 
 
 def fold_confirmed(account: Account, event: ReservationConfirmed) -> None:
@@ -130,9 +151,10 @@ def fold_confirmed(account: Account, event: ReservationConfirmed) -> None:
     del account.reservations[event.reservation_id]
 
 
-def before_cancelling(account: Account, event: ReservationCancelled) -> None:
+def before_cancelling(account: Account, event: ReservationCancelled) -> int:
     """New expiries of lots that expired while their points were held."""
     expire_at(account, event.lot_expiries)
+    return 0
 
 
 def fold_cancelled(account: Account, event: ReservationCancelled) -> None:

@@ -11,6 +11,7 @@ from ledger.core.account import Account
 from ledger.core.lots import NEVER
 from ledger.core.program.timeline import Timeline
 from ledger.core.settle import Settling
+from ledger.core.tiers import next_boundary
 from schemas.fields import Instant
 
 
@@ -29,7 +30,8 @@ class Step(Struct, frozen=True, array_like=True, gc=False):
 
 def forecast(account: Account, programs: Timeline) -> list[Step]:
     """The account as it is (from `settled_to` on), then one step per moment that changes it."""
-    settling = Settling(account, programs)
+    boundary = next_boundary(account.tier, account.settled_to, programs)
+    settling = Settling(account, programs, boundary)
     steps = [_step(settling, account.settled_to)]
     while (moment := settling.next_moment()) < NEVER:
         settling.step(moment)

@@ -17,7 +17,8 @@ def check(event: InputEvent, program: Compiled) -> None:
                 "data.currency",
                 f"the purchase is in {event.data.currency}, the program in {program.form.currency}",
             )
-        _distinct([line.line_id for line in event.data.lines])
+        if len(event.data.lines) > 1:
+            _distinct([line.line_id for line in event.data.lines])
     elif isinstance(event, PurchaseReturned) and event.data.lines is not None:
         _distinct([line.line_id for line in event.data.lines])
 

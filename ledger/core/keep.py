@@ -7,7 +7,7 @@ finds its limit windows unused and its order no longer returnable.
 
 from ledger.core.account import Account
 from ledger.core.calendar import DAY_US
-from ledger.core.records import Order, Redemption, Reward
+from ledger.core.records import Redemption, Reward, returnable_until, unpack
 
 LATE_KEPT_US = 35 * DAY_US
 """How long orders, rewards and redemptions are kept beyond their return window: a return that
@@ -27,7 +27,10 @@ LIFETIME = "/lifetime/all"
 def forget(account: Account) -> None:
     """Drop from the account what is too old to be asked for at its `settled_to`."""
     now = account.settled_to
-    _forget_records(account, now - LATE_KEPT_US)
+    if account.orders:
+        _forget_orders(account, now - LATE_KEPT_US)
+    if account.rewards or account.redemptions:
+        _forget_rewards(account, now - LATE_KEPT_US)
     if account.used_at:
         _forget_counters(account, now - COUNTER_KEPT_US)
     before = now - TIERS_KEPT_US
@@ -37,15 +40,20 @@ def forget(account: Account) -> None:
         account.tiers = account.tiers[1:]  # the new first one tells what was held before
 
 
-def _forget_records(account: Account, before: int) -> None:
+def _forget_orders(account: Account, before: int) -> None:
     orders = account.orders
     while orders:
-        order: Order = next(iter(orders.values()))
-        if order.returnable_until >= before:
+        order_id = next(iter(orders))
+        packed = orders[order_id]
+        if returnable_until(packed) >= before:
             break
-        del orders[order.order_id]
-        for award in order.awards:
-            account.expired_unspent.pop(award.lot, None)
+        del orders[order_id]
+        if account.expired_unspent:
+            for award in unpack(packed).awards:
+                account.expired_unspent.pop(award.lot, None)
+
+
+def _forget_rewards(account: Account, before: int) -> None:
     rewards = account.rewards
     while rewards:
         source = next(iter(rewards))

@@ -2,7 +2,7 @@
 
 Lots are immutable and replaced, so that a fork shares them; two sorted lists keep the order in
 which lots fall due and in which they are drawn. Deciding tries its postings on a fork and folding
-applies the same postings to the account through the same `post`: they cannot disagree.
+applies the same postings to the account through the same methods: they cannot disagree.
 """
 
 from bisect import bisect_left, insort
@@ -47,6 +47,30 @@ def draw_key(lot: Lot) -> DrawKey:
     return (NEVER if expires_at is None else expires_at, lot.activates_at, lot.number)
 
 
+NewLot = tuple[int, int, Award]
+"""A lot to be opened: its number, its points, and an award that tells its moments."""
+
+
+def new_lots(awards: Iterable[Award], first: int) -> list[NewLot]:
+    """The lots that the awards open, numbered from `first` on; awards of one lot are added up.
+    Raises InvariantBroken (3)."""
+    found: list[NewLot] = []
+    following = first
+    for award in awards:
+        points, number = award.points, award.lot
+        if not points:
+            continue
+        if number == following:
+            found.append((number, points, award))
+            following += 1
+        elif first <= number < following:
+            place = number - first
+            found[place] = (number, found[place][1] + points, award)
+        else:
+            raise InvariantBroken(3, f"lot {number} opened where {following} is next")
+    return found
+
+
 class Holdings(Struct):
     """The points of one account. `due`: (activates_at, number) of lots with pending points, `draw`:
     draw keys of lots with available points, both sorted. `available` does not know of the debt."""
@@ -77,60 +101,86 @@ class Holdings(Struct):
             self.next_lot,
         )
 
-    def open_lots(self, awards: Iterable[Award], source: str) -> None:
-        """Open the awards' lots, with nothing in them yet; awards of one lot are added up."""
-        first = self.next_lot
-        for award in awards:
-            if not award.points:
-                continue
-            number, points = award.lot, award.points
-            if number == self.next_lot:
-                self.next_lot += 1
-            elif first <= number < self.next_lot:
-                points += self.lots[number].granted
-            else:
-                raise InvariantBroken(3, f"lot {number} opened where {self.next_lot} is next")
-            self.lots[number] = Lot(
-                number, points, award.granted_at, award.activates_at, award.expires_at, source
+    def open(self, number: int, points: int, award: Award, source: str, account: str) -> None:
+        """Open a lot with the award's moments that holds `points`, all of them in `account`: both
+        sides of its grant at once. Raises InvariantBroken (3)."""
+        if number != self.next_lot or points <= 0:
+            raise InvariantBroken(
+                3, f"lot {number} of {points} points opened where {self.next_lot} is next"
             )
+        self.next_lot += 1
+        self.granted += points
+        activates_at, expires_at = award.activates_at, award.expires_at
+        granted_at = award.granted_at
+        if account == "pending":
+            self.pending += points
+            insort(self.due, (activates_at, number))
+            self.lots[number] = Lot(
+                number, points, granted_at, activates_at, expires_at, source, points
+            )
+        elif account == "available":
+            self.available += points
+            insort(self.draw, (NEVER if expires_at is None else expires_at, activates_at, number))
+            self.lots[number] = Lot(
+                number, points, granted_at, activates_at, expires_at, source, 0, points
+            )
+        else:
+            raise InvariantBroken(3, f"lot {number} was granted to {account}")
 
     def reopen(self, lot: Lot) -> None:
         """Put back a lot that was spent to nothing, still with nothing in it."""
         self.lots.setdefault(lot.number, lot)
 
+    def move(self, source: str, target: str, points: int, number: int) -> None:
+        """Apply both sides of a double entry: `points` of a lot from `source` to `target`. Raises
+        InvariantBroken (2, 3)."""
+        if number == NO_LOT:
+            self.post(source, -points, NO_LOT)
+            self.post(target, points, NO_LOT)
+            return
+        lot = self._lot(number)
+        pending, available, reserved = lot.pending, lot.available, lot.reserved
+        if source == "pending":
+            pending -= points
+        elif source == "available":
+            available -= points
+        elif source == "reserved":
+            reserved -= points
+        else:
+            self._post_outside(source, -points)
+        if target == "available":
+            available += points
+        elif target == "reserved":
+            reserved += points
+        elif target == "pending":
+            pending += points
+        else:
+            self._post_outside(target, points)
+        self._put(lot, pending, available, reserved)
+
     def post(self, account: str, points: int, number: int) -> None:
         """Apply one side of a double entry. Raises InvariantBroken (2, 3)."""
-        if account == "pending":
-            self.pending += points
+        if account == "available" and number == NO_LOT:
+            self.debt -= points
+            if self.debt < 0:
+                raise InvariantBroken(2, "more debt was paid than there was")
+        elif account == "pending":
             lot = self._lot(number)
-            was, now = lot.pending, lot.pending + points
-            self._put(lot, now, lot.available, lot.reserved)
-            if not was:
-                insort(self.due, (lot.activates_at, number))
-            elif not now:
-                del self.due[bisect_left(self.due, (lot.activates_at, number))]
+            self._put(lot, lot.pending + points, lot.available, lot.reserved)
         elif account == "available":
-            if number == NO_LOT:
-                self.debt -= points
-                if self.debt < 0:
-                    raise InvariantBroken(2, "more debt was paid than there was")
-                return
-            self.available += points
             lot = self._lot(number)
-            was, now = lot.available, lot.available + points
-            self._put(lot, lot.pending, now, lot.reserved)
-            if not was:
-                insort(self.draw, draw_key(lot))
-            elif not now:
-                del self.draw[bisect_left(self.draw, draw_key(lot))]
+            self._put(lot, lot.pending, lot.available + points, lot.reserved)
         elif account == "reserved":
-            self.reserved += points
             lot = self._lot(number)
             self._put(lot, lot.pending, lot.available, lot.reserved + points)
+        else:
+            self._post_outside(account, points)
+
+    def _post_outside(self, account: str, points: int) -> None:
+        if account == "expired":
+            self.expired += points
         elif account == "issued":
             self.granted -= points
-        elif account == "expired":
-            self.expired += points
 
     def _lot(self, number: int) -> Lot:
         lot = self.lots.get(number)
@@ -150,8 +200,9 @@ class Holdings(Struct):
                 f"lot {lot.number} of {lot.granted} points would hold {pending} pending, "
                 f"{available} available, {reserved} reserved",
             )
-        self.lots[lot.number] = Lot(
-            lot.number,
+        number = lot.number
+        self.lots[number] = Lot(
+            number,
             lot.granted,
             lot.granted_at,
             lot.activates_at,
@@ -161,6 +212,19 @@ class Holdings(Struct):
             available,
             reserved,
         )
+        if pending != lot.pending:
+            self.pending += pending - lot.pending
+            if not lot.pending:
+                insort(self.due, (lot.activates_at, number))
+            elif not pending:
+                del self.due[bisect_left(self.due, (lot.activates_at, number))]
+        if available != lot.available:
+            self.available += available - lot.available
+            if not lot.available:
+                insort(self.draw, draw_key(lot))
+            elif not available:
+                del self.draw[bisect_left(self.draw, draw_key(lot))]
+        self.reserved += reserved - lot.reserved
 
     def set_expiry(self, number: int, expires_at: Instant | None) -> None:
         """Let a lot expire at another moment."""
@@ -192,4 +256,6 @@ class Holdings(Struct):
     def next_due(self) -> Instant:
         """When the next lot activates or expires; NEVER when none does."""
         due = self.due[0][0] if self.due else NEVER
-        return min(due, self.draw[0][0]) if self.draw else due
+        if self.draw and self.draw[0][0] < due:
+            return self.draw[0][0]
+        return due

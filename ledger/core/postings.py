@@ -8,27 +8,22 @@ what falls due at its due moment, a draw at the later of its occurred_at and the
 
 from collections.abc import Iterable, Sequence
 
-from msgspec.structs import replace
-
 from ledger.core.calendar import add
-from ledger.core.lots import Holdings
+from ledger.core.lots import Holdings, new_lots
 from ledger.core.program.compiled import Compiled
 from schemas.decisions import NO_LOT, Award, Posting
 from schemas.fields import Instant
 
 
-def share_lots(awards: tuple[Award, ...], first_lot: int) -> tuple[Award, ...]:
-    """Number the lots: awards of one purchase with the same activation and expiry share one."""
-    lots: dict[tuple[Instant, Instant | None], int] = {}
-    shared = []
-    for award in awards:
-        if award.points:
-            moments = (award.activates_at, award.expires_at)
-            lot = lots.setdefault(moments, first_lot + len(lots))
-            shared.append(award if award.lot == lot else replace(award, lot=lot))
-        else:
-            shared.append(award)
-    return tuple(shared)
+def granted_to(award: Award) -> str:
+    """Where an award's points go: available where they activate at once."""
+    return "available" if award.activates_at <= award.granted_at else "pending"
+
+
+def grant_postings(number: int, points: int, award: Award) -> tuple[Posting, Posting]:
+    """The double entry by which a new lot gets its points."""
+    at = award.granted_at
+    return Posting("issued", -points, number, at), Posting(granted_to(award), points, number, at)
 
 
 class Draft:
@@ -43,8 +38,7 @@ class Draft:
 
     def move(self, source: str, target: str, points: int, lot: int, at: Instant) -> None:
         """Post `points` of `lot` from one account of the double entry to another."""
-        self.held.post(source, -points, lot)
-        self.held.post(target, points, lot)
+        self.held.move(source, target, points, lot)
         self.postings.append(Posting(source, -points, lot, at))
         self.postings.append(Posting(target, points, lot, at))
 
@@ -58,14 +52,9 @@ class Draft:
     def grant(self, awards: Iterable[Award], source: str) -> None:
         """Grant the awards: pending, or available where they activate at once."""
         held = self.held
-        awards = tuple(awards)
-        first = held.next_lot
-        held.open_lots(awards, source)
-        for number in range(first, held.next_lot):
-            lot = held.lots[number]
-            at_once = lot.activates_at <= lot.granted_at
-            target = "available" if at_once else "pending"
-            self.move("issued", target, lot.granted, number, lot.granted_at)
+        for number, points, award in new_lots(awards, held.next_lot):
+            held.open(number, points, award, source, granted_to(award))
+            self.postings += grant_postings(number, points, award)
 
     def catch_up(self, first_lot: int, until: Instant) -> None:
         """Bring lots just granted (from `first_lot` on) up to `until`: a late one may be due

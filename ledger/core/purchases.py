@@ -5,13 +5,20 @@ then it counts, and the tier is requalified. Late purchases use the tier and the
 their own moment.
 """
 
-from ledger.core.calendar import period_bounds
+from collections.abc import Iterable
+
 from ledger.core.context import Context
-from ledger.core.postings import Draft, share_lots
-from ledger.core.referrals import judge
+from ledger.core.lots import NewLot, new_lots
+from ledger.core.postings import Draft, grant_postings
+from ledger.core.referrals import NO_VERDICT, judge
 from ledger.core.rules import Standing, evaluate
 from ledger.core.tiers import Extra, requalify, tier_in
-from schemas.decisions import AnonymousPurchaseRecorded, Facts, PurchaseRewarded
+from schemas.decisions import (
+    AnonymousPurchaseRecorded,
+    Facts,
+    Posting,
+    PurchaseRewarded,
+)
 from schemas.inputs import PurchaseCompleted
 
 NO_FACTS = Facts()
@@ -20,24 +27,26 @@ NO_FACTS = Facts()
 def decide_purchase(context: Context, event: PurchaseCompleted) -> PurchaseRewarded:
     """The awards of a purchase. Raises Undecidable (expression_failed)."""
     account, program, at = context.account, context.program, context.at
-    purchase, held = event.data, account.holdings
+    purchase, held, facts = event.data, account.holdings, context.facts
     tier = account.tier if not context.late_by else tier_in(account.tiers, at)
-    standing = Standing(
-        tier=tier,
-        balance=held.available - held.debt,
-        purchases_before=account.purchases,
-        used=account.used,
-        facts=context.facts,
-    )
+    standing = Standing(tier, held.available - held.debt, account.purchases, account.used, facts)
     first_lot = held.next_lot
-    awards = share_lots(evaluate(program, purchase, at, standing, first_lot), first_lot)
-    draft = Draft(held)
-    draft.grant(awards, purchase.order_id)
+    awards = evaluate(program, purchase, at, standing, first_lot)
     amount = sum([line.amount for line in purchase.lines])
-    verdict = judge(context, purchase.order_id, at, amount, draft.held.next_lot)
-    draft.grant(verdict.awards, purchase.order_id)
-    draft.catch_up(first_lot, context.now)
-    month, _ = period_bounds(at, "month", program.zone)
+    referral, lots = account.referral, new_lots(awards, first_lot)
+    if (referral is None or referral.status != "open") and _stay(context, lots):
+        verdict = NO_VERDICT
+        postings: list[Posting] = []
+        for number, points, award in lots:
+            postings += grant_postings(number, points, award)
+    else:
+        draft = Draft(held)
+        draft.grant(awards, purchase.order_id)
+        verdict = judge(context, purchase.order_id, at, amount, draft.held.next_lot)
+        draft.grant(verdict.awards, purchase.order_id)
+        draft.catch_up(first_lot, context.now)
+        postings = draft.postings
+    month = program.stretch(at).month
     points = sum([award.points for award in awards if award.counts_for_tier])
     known = (
         not purchase.redemption_id
@@ -49,7 +58,7 @@ def decide_purchase(context: Context, event: PurchaseCompleted) -> PurchaseRewar
         program=program.version,
         cause=context.cause,
         late_by=context.late_by,
-        postings=tuple(draft.postings),
+        postings=tuple(postings),
         tier_changes=requalify(account, context.programs, at, Extra(month, (amount, points, 1))),
         effects=verdict.effects,
         purchase=purchase,
@@ -59,8 +68,17 @@ def decide_purchase(context: Context, event: PurchaseCompleted) -> PurchaseRewar
         awards=awards + verdict.awards,
         referral=verdict.referral,
         redemption_unknown=not known,
-        facts=None if context.facts == NO_FACTS else context.facts,
+        facts=None if facts is NO_FACTS or facts == NO_FACTS else facts,
     )
+
+
+def _stay(context: Context, lots: Iterable[NewLot]) -> bool:
+    """Whether the points stay for now where they are granted: nothing of them is due already, and
+    there is no debt to pay."""
+    if context.late_by or context.account.holdings.debt:
+        return False
+    at = context.at
+    return not [1 for _, _, one in lots if one.expires_at is not None and one.expires_at <= at]
 
 
 def decide_anonymous(context: Context, event: PurchaseCompleted) -> AnonymousPurchaseRecorded:

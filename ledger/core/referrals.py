@@ -14,6 +14,7 @@ from ledger.core.postings import Draft
 from ledger.core.program.compiled import Compiled
 from ledger.core.program.form import Qualifies, Validity
 from ledger.core.program.form import Referral as ReferralForm
+from ledger.core.records import unpack
 from ledger.core.rules import grant
 from schemas.decisions import Award, Effect, ReferralAccepted
 from schemas.fields import Instant
@@ -29,6 +30,9 @@ class Verdict(Struct, frozen=True):
     referral: str | None = None
     awards: tuple[Award, ...] = ()
     effects: tuple[Effect, ...] = ()
+
+
+NO_VERDICT = Verdict()
 
 
 def terms_of(form: ReferralForm) -> tuple[Qualifies, bool]:
@@ -52,7 +56,7 @@ def judge(context: Context, order_id: str, at: Instant, amount: int, next_lot: i
     """What a purchase now decided does to the member's open referral."""
     referral = context.account.referral
     if referral is None or referral.status != "open":
-        return Verdict()
+        return NO_VERDICT
     return _judge(context, referral.referrer_id, referral.at, order_id, at, amount, next_lot)
 
 
@@ -68,14 +72,14 @@ def _judge(
     program = context.programs.at(at)
     form = program.form.referral
     if form is None:
-        return Verdict()
+        return NO_VERDICT
     terms, first_only = terms_of(form)
     if (
         at < referred_at
         or amount < terms.at_least
         or (terms.within is not None and at > add(referred_at, terms.within, program.zone))
     ):
-        return Verdict("closed") if first_only else Verdict()
+        return Verdict("closed") if first_only else NO_VERDICT
     awards: tuple[Award, ...] = ()
     if form.referee is not None and form.referee.fixed:
         reward = form.referee
@@ -125,9 +129,9 @@ def decide_referral(context: Context, event: ReferralRegistered) -> ReferralAcce
     account, data = context.account, event.data
     _check(context, data.referrer_id)
     first = account.first_purchase
-    verdict, order_id = Verdict(), None
+    verdict, order_id = NO_VERDICT, None
     if first is not None:
-        orders = sorted(account.orders.values(), key=lambda order: order.at)
+        orders = sorted(map(unpack, account.orders.values()), key=lambda order: order.at)
         found = [(o.order_id, o.at, o.amount_left) for o in orders]
         if not found or found[0][1] > first.at:  # the first one can no longer be returned
             found.insert(0, (first.order_id, first.at, first.amount))

@@ -37,7 +37,7 @@ few enough to hold in memory."""
 def decide_return(context: Context, event: PurchaseReturned) -> AccountEvent:
     """Apply a return, or let it wait for its purchase. Raises Refused."""
     account, data = context.account, event.data
-    order = account.orders.get(data.order_id)
+    order = account.order(data.order_id)
     if order is not None:
         return _returned(context, data, order)
     if context.facts.order_known:
@@ -55,7 +55,8 @@ def decide_return(context: Context, event: PurchaseReturned) -> AccountEvent:
 
 def release(account: Account, waiting: WaitingReturn, programs: Timeline) -> AccountEvent:
     """Decide on a return whose purchase has just been applied; not earlier than that purchase."""
-    order = account.orders[waiting.returned.order_id]
+    order = account.order(waiting.returned.order_id)
+    assert order is not None, "its purchase was folded just now"
     at = max(waiting.at, order.at)
     context = Context(account, at, programs.at(at), programs, waiting.cause, Facts())
     try:

@@ -22,11 +22,14 @@ def settle(account: Account, until: Instant, programs: Timeline) -> AccountSettl
     """
     if account.version == 0 or until <= account.settled_to:
         return None
-    settling = Settling(account, programs)
-    if settling.next_moment() > until:
+    boundary = next_boundary(account.tier, account.settled_to, programs)
+    moment = min(_next_held(account), boundary)
+    if moment > until:
         return None
-    while (moment := settling.next_moment()) <= until:
+    settling = Settling(account, programs, boundary)
+    while moment <= until:
         settling.step(moment)
+        moment = settling.next_moment()
     return settling.event(until)
 
 
@@ -34,23 +37,25 @@ def next_due(account: Account, programs: Timeline) -> Instant | None:
     """The next moment at which `settle` has something to do if nothing more arrives."""
     if account.version == 0:
         return None
-    due = min(_next_held(account), next_tier_due(account, programs))
+    due = _next_held(account)
+    if next_boundary(account.tier, account.settled_to, programs) < due:
+        due = min(due, next_tier_due(account, programs))
     return None if due >= NEVER else due
 
 
 def _next_held(account: Account) -> Instant:
     """The next moment at which something other than the tier falls due."""
     due = account.holdings.next_due()
-    for reservation in account.reservations.values():
-        due = min(due, reservation.lapses_at)
-    for waiting in account.waiting.values():
-        for one in waiting:
-            due = min(due, one.deadline)
+    if account.reservations:
+        due = min(due, *(each.lapses_at for each in account.reservations.values()))
+    if account.waiting:
+        due = min(due, *(one.deadline for each in account.waiting.values() for one in each))
     return due
 
 
 class Settling:
-    """One settling under way: steps through the due moments on a draft."""
+    """One settling under way: steps through the due moments on a draft. `boundary`: the next one
+    of the account's tier (see `next_boundary`)."""
 
     __slots__ = (
         "account",
@@ -65,7 +70,7 @@ class Settling:
         "waiting",
     )
 
-    def __init__(self, account: Account, programs: Timeline) -> None:
+    def __init__(self, account: Account, programs: Timeline, boundary: Instant) -> None:
         self.account = account
         self.programs = programs
         self.draft: Draft | None = None
@@ -73,15 +78,19 @@ class Settling:
         self.changes: list[TierChange] = []
         self.lapsed: list[str] = []
         self.refused: list[str] = []
-        self.reservations = sorted(
-            (reservation.lapses_at, name) for name, reservation in account.reservations.items()
-        )
-        self.waiting = sorted(
-            (one.deadline, one.returned.return_id)
-            for waiting in account.waiting.values()
-            for one in waiting
-        )
-        self.boundary = next_boundary(account.tier, account.settled_to, programs)
+        self.reservations: list[tuple[Instant, str]] = []
+        if account.reservations:
+            self.reservations = sorted(
+                (reservation.lapses_at, name) for name, reservation in account.reservations.items()
+            )
+        self.waiting: list[tuple[Instant, str]] = []
+        if account.waiting:
+            self.waiting = sorted(
+                (one.deadline, one.returned.return_id)
+                for waiting in account.waiting.values()
+                for one in waiting
+            )
+        self.boundary = boundary
 
     @property
     def tier(self) -> str:
@@ -95,7 +104,9 @@ class Settling:
 
     def next_moment(self) -> Instant:
         """When the next thing falls due, or may; NEVER when nothing does."""
-        moment = min(self.held.next_due(), self.boundary)
+        moment = self.held.next_due()
+        if self.boundary < moment:
+            moment = self.boundary
         if self.reservations:
             moment = min(moment, self.reservations[0][0])
         if self.waiting:
@@ -111,7 +122,8 @@ class Settling:
         if held.due and held.due[0][0] <= moment:
             while held.due and held.due[0][0] <= moment:
                 draft.activate(held.due[0][1])
-            draft.pay_debt(moment)
+            if held.debt:
+                draft.pay_debt(moment)
         while self.reservations and self.reservations[0][0] <= moment:
             name = self.reservations.pop(0)[1]
             self.lapsed.append(name)
@@ -121,7 +133,8 @@ class Settling:
             self.refused.append(self.waiting.pop(0)[1])
         if self.boundary <= moment:
             self._requalify(moment)
-        draft.expire_due(moment)
+        if held.draw and held.draw[0][0] <= moment:
+            draft.expire_due(moment)
 
     def _requalify(self, moment: Instant) -> None:
         before = self.tier

@@ -5,14 +5,14 @@ before and, until the grace ends, the tier held when the period before ended. A 
 fact: nothing here changes what was recorded, except what a late input changes from its moment on.
 """
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from ledger.core.calendar import add, period_bounds
 from ledger.core.lots import NEVER
 from ledger.core.program.compiled import Compiled
 from ledger.core.program.timeline import Timeline
+from ledger.core.program.window import Window
 from ledger.core.rules.tiers import NO_TIER, better, tier_level, tier_rank
 from schemas.decisions import TierChange
 from schemas.fields import Instant
@@ -29,13 +29,6 @@ Tiers = tuple[tuple[Instant, str], ...]
 
 Counted = tuple[int, int, int]
 """What counts for tiers: minor units spent, points earned, purchases."""
-
-Per = Literal["month", "quarter", "year"]
-_PERIODS: dict[str | None, Per] = {
-    "calendar_month": "month",
-    "calendar_quarter": "quarter",
-    "calendar_year": "year",
-}
 
 
 class Extra(Struct, frozen=True, array_like=True, gc=False):
@@ -56,52 +49,44 @@ def tier_in(tiers: Tiers, at: Instant) -> str:
     return NO_TIER
 
 
-def _measure(program: Compiled) -> tuple[int, Per | None]:
-    """What qualifies in this program version (an index into Counted), and over which period (None:
-    the lifetime)."""
-    tiers = program.form.tiers
-    assert tiers is not None
-    by = tiers.qualify_by
-    if by.amount_spent is not None:
-        return 0, _PERIODS.get(by.amount_spent.window)
-    if by.points_earned is not None:
-        return 1, _PERIODS.get(by.points_earned.window)
-    assert by.purchases is not None
-    return 2, _PERIODS.get(by.purchases.window)
-
-
 def qualified(
     account: "Account", program: Compiled, at: Instant, held: Tiers, extra: Extra = NOTHING
 ) -> str:
     """The tier at `at` by the amounts as they are now, `extra` included. `held`: tier changes."""
-    tiers = program.form.tiers
-    if tiers is None:
+    measure = program.measure
+    if measure is None:
         return NO_TIER
-    what, per = _measure(program)
-    if per is None:
-        return tier_level(program, account.lifetime[what] + extra.counted[what])
-    start, end = period_bounds(at, per, program.zone)
-    before, _ = period_bounds(start - 1, per, program.zone)
-    now = last = 0
-    for month, counted in account.months.items():
-        if start <= month < end:
-            now += counted[what]
-        elif before <= month < start:
-            last += counted[what]
-    if start <= extra.month < end:
-        now += extra.counted[what]
-    elif before <= extra.month < start:
-        last += extra.counted[what]
+    what = measure.what
+    total = account.lifetime[what] + extra.counted[what]
+    if measure.window is None:
+        return tier_level(program, total)
+    if not held and total < program.levels[0][0]:
+        return NO_TIER  # no period holds more than the lifetime: no month counts below 0
+    window = measure.window(at)
+    now, last = _counted(account, what, window, extra)
     tier = tier_level(program, max(now, last))
-    if held and held[0][0] < start:
-        kept = tier_in(held, start - 1)
+    if held and held[0][0] < window.start:
+        kept = tier_in(held, window.start - 1)
         if tier_rank(program, kept) > tier_rank(program, tier):
-            grace = tiers.downgrade.grace
-            if grace is not None and at < add(start, grace, program.zone):
+            if at < window.grace_ends:
                 return kept
-            if tiers.downgrade.to == "one_down":
+            tiers = program.form.tiers
+            if tiers is not None and tiers.downgrade.to == "one_down":
                 tier = better(program, tier, _one_below(program, kept))
     return tier
+
+
+def _counted(account: "Account", what: int, window: Window, extra: Extra) -> tuple[int, int]:
+    """What counts in the window and in the one before it, `extra` included."""
+    start, end, before = window.start, window.end, window.before
+    now = last = 0
+    for month, counted in (*account.months.items(), (extra.month, extra.counted)):
+        if month >= start:
+            if month < end:
+                now += counted[what]
+        elif month >= before:
+            last += counted[what]
+    return now, last
 
 
 def _one_below(program: Compiled, tier: str) -> str:
@@ -116,20 +101,13 @@ def next_boundary(tier: str, after: Instant, programs: Timeline) -> Instant:
     moment = NEVER if change is None else change
     if tier == NO_TIER:
         return moment  # time alone raises nobody
-    program = programs.at(after)
-    tiers = program.form.tiers
-    if tiers is None:
+    measure = programs.at(after).measure
+    if measure is None or measure.window is None:
         return moment
-    _, per = _measure(program)
-    if per is None:
-        return moment
-    start, end = period_bounds(after, per, program.zone)
-    moment = min(moment, end)
-    if tiers.downgrade.grace is not None:
-        ends = add(start, tiers.downgrade.grace, program.zone)
-        if ends > after:
-            moment = min(moment, ends)
-    return moment
+    window = measure.window(after)
+    if after < window.grace_ends:
+        return min(moment, window.end, window.grace_ends)
+    return min(moment, window.end)
 
 
 def future_tiers(
@@ -161,7 +139,7 @@ def requalify(
 ) -> tuple[TierChange, ...]:
     """The tier changes of a decision at `at` that counts `extra`, late or not."""
     program = programs.at(at)
-    if program.form.tiers is None:
+    if program.measure is None:
         return ()
     if at >= account.settled_to:
         tier = qualified(account, program, at, account.tiers, extra)
@@ -174,19 +152,16 @@ def requalify(
 def _raised(account: "Account", program: Compiled, at: Instant, extra: Extra) -> Tiers:
     """What a late purchase changes: at least the level that it reached, from `at` until what that
     period earned has run out; nothing when it reached none."""
-    old = account.tiers
-    what, per = _measure(program)
-    if per is None:
-        start, end, until = -NEVER, NEVER, NEVER
-        total = account.lifetime[what]
+    old, measure = account.tiers, program.measure
+    assert measure is not None
+    what = measure.what
+    if measure.window is None:
+        until, total = NEVER, account.lifetime[what]
     else:
-        start, end = period_bounds(at, per, program.zone)
-        _, until = period_bounds(end, per, program.zone)
-        total = sum(c[what] for m, c in account.months.items() if start <= m < end)
-        assert program.form.tiers is not None
-        grace = program.form.tiers.downgrade.grace
-        if grace is not None:
-            until = add(until, grace, program.zone)
+        # What counts in this period keeps its tier through the next one and that one's grace.
+        following = measure.window(measure.window(at).end)
+        until = measure.window(following.end).grace_ends
+        total, _ = _counted(account, what, measure.window(at), NOTHING)
     reached = tier_level(program, total + extra.counted[what])
     if tier_rank(program, reached) <= tier_rank(program, tier_level(program, total)):
         return old

@@ -13,6 +13,7 @@ from ledger.core.fold import evolve
 from ledger.core.program.compiled import compile_program
 from ledger.core.program.load import load_program
 from ledger.core.program.timeline import Timeline
+from ledger.core.records import unpack
 from ledger.core.snapshot import decode, encode
 from schemas import inputs
 from schemas.decisions import AccountEvent, Facts, InputRefused
@@ -85,6 +86,8 @@ class Member:
             assert sum(posting.points for posting in event.postings) == 0
             evolve(self.account, _EVENTS.decode(msgspec.json.encode(event)))
         check_invariants(self.account)
+        for order in map(unpack, self.account.orders.values()):
+            assert all(0 <= award.gone <= award.points for award in order.awards)
         assert self.account == fork, "folding the decoded events gives another account"
         assert decode(encode(fork)) == fork
         self.events += events

@@ -193,6 +193,8 @@ def test_partial_returns_take_back_exactly_what_was_granted(
         town.returned("a", at(START) + 2 * HOUR_US, "X", None)
     held = member.account.balances()
     assert held.available + held.pending == 0
-    assert all(award.gone == award.points for award in member.account.orders["X"].awards)
+    order = member.account.order("X")
+    assert order is not None
+    assert all(award.gone == award.points for award in order.awards)
     assert member.account.lifetime == (0, 0, 0)
     assert all(used == (0, 0) for used in member.account.used.values())

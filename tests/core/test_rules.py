@@ -9,8 +9,8 @@ from ledger.core.calendar import format_instant, parse_instant
 from ledger.core.errors import Undecidable
 from ledger.core.program.compiled import Compiled, compile_program
 from ledger.core.program.load import load_program
+from ledger.core.program.rounding import rounded
 from ledger.core.rules import Standing, allocate, better, evaluate, grant, tier_level, tier_rank
-from ledger.core.rules.allocate import rounded
 from schemas.decisions import NO_LOT, Award, Cap, LineShare
 from schemas.inputs import PurchaseData
 from tests.core.program_texts import DEMO, HEAD, program_of, purchase_of
@@ -189,7 +189,7 @@ def test_of_a_group_the_largest_after_caps_is_kept() -> None:
     assert found["a"].capped == (Cap("points/order", 5), Cap("best_of_group:g", 0))
     assert found["c"].counters == ()
     assert found["ma"].capped == (Cap("multiplier_of:a", 0),)
-    assert [found[rule].lot for rule in ("b", "mb")] == [1, 2]
+    assert [found[rule].lot for rule in ("b", "mb")] == [1, 1]
 
 
 def test_after_an_exclusive_award_nothing_else_fires() -> None:

@@ -22,7 +22,7 @@ def test_a_gold_member_earns_87_and_87() -> None:
     assert base.matched_amount == 174_950
     assert (gold.rule, gold.kind, gold.points) == ("gold", "multiplier", 87)
     assert gold.lines == base.lines
-    assert (base.lot, gold.lot) == (7, 8)
+    assert (base.lot, gold.lot) == (7, 7)
     for award in (base, gold):
         assert award.granted_at == AT
         assert award.activates_at == parse_instant("2026-01-24T12:00:00Z")

@@ -4,7 +4,7 @@ A purchase condition is a function of a Scene, a line condition one of a line. T
 `when` are ordered so that what is cheap is asked first and an expression last; all must hold.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
@@ -12,7 +12,13 @@ from msgspec import Struct
 from ledger.core.calendar import local
 from ledger.core.errors import Undecidable
 from ledger.core.program import form
-from ledger.core.program.expressions import ExpressionError, Subject, compile_expression
+from ledger.core.program.expressions import (
+    AmountTest,
+    Expression,
+    ExpressionError,
+    Subject,
+    compile_expression,
+)
 from schemas.fields import Instant
 from schemas.inputs import PurchaseData, PurchaseLine
 
@@ -35,7 +41,9 @@ class Scene(Struct):
 
 
 Condition = Callable[[Scene], bool]
-LineCondition = Callable[[PurchaseLine], bool]
+TierCondition = Callable[[str], bool]
+Matcher = Callable[[Sequence[PurchaseLine]], list[int]]
+"""Of some lines the places of those that match."""
 
 
 def texts(value: form.Texts | None) -> frozenset[str] | None:
@@ -45,40 +53,52 @@ def texts(value: form.Texts | None) -> frozenset[str] | None:
     return frozenset((value,)) if isinstance(value, str) else frozenset(value)
 
 
-def compile_when(
-    rule_id: str, when: form.When | str | None, ranks: Mapping[str, int], zone: ZoneInfo
-) -> tuple[Condition, ...]:
-    """The conditions of one `when`. `ranks`: the tiers' ranks, NO_TIER 0.
-
-    A condition raises Undecidable (`expression_failed`) when its expression fails on a purchase.
-    Raises ExpressionError for an expression that cannot be used.
-    """
-    if when is None:
-        return ()
-    if isinstance(when, str):
-        when = form.When(expression=when)
-    found: list[Condition] = []
-    if when.tier is not None:
-        found.append(_tier_is(when.tier))
-    if when.tier_at_least is not None:
-        least = ranks[when.tier_at_least]
-        found.append(lambda scene: ranks.get(scene.tier, 0) >= least)
-    if when.purchase_amount is not None:
-        found.append(_amount_within(when.purchase_amount))
-    if when.balance is not None:
-        found.append(_balance_within(when.balance))
-    if when.nth_purchase is not None:
-        found.append(_nth(when.nth_purchase))
-    found.extend(_of_purchase(when))
-    if when.weekday is not None or when.hours is not None:
-        found.append(_local_time(when.weekday, when.hours, zone))
-    if when.expression is not None:
-        found.append(_expression(rule_id, when.expression))
+def compile_tiers(
+    when: form.When | str | None, ranks: Mapping[str, int]
+) -> tuple[TierCondition, ...]:
+    """What must hold of the tier. `ranks`: the tiers' ranks, NO_TIER 0."""
+    found: list[TierCondition] = []
+    if isinstance(when, form.When):
+        exact = when.tier
+        if exact is not None:
+            found.append(lambda tier: tier == exact)
+        if when.tier_at_least is not None:
+            least = ranks[when.tier_at_least]
+            found.append(lambda tier: ranks.get(tier, 0) >= least)
     return tuple(found)
 
 
-def _tier_is(tier: str) -> Condition:
-    return lambda scene: scene.tier == tier
+def expression_of(when: form.When | str | None) -> Expression | None:
+    """The expression of a `when`. Raises ExpressionError for one that cannot be used."""
+    text = when.expression if isinstance(when, form.When) else when
+    return None if text is None else compile_expression(text)
+
+
+def compile_when(
+    rule_id: str,
+    when: form.When | str | None,
+    zone: ZoneInfo,
+    expression: Expression | None,
+) -> tuple[Condition, ...]:
+    """The conditions of one `when` but for those on the tier; `expression`: its own.
+
+    A condition raises Undecidable (`expression_failed`) when its expression fails on a purchase.
+    """
+    found: list[Condition] = []
+    if isinstance(when, form.When):
+        if when.purchase_amount is not None:
+            found.append(_amount_within(when.purchase_amount))
+        if when.balance is not None:
+            found.append(_balance_within(when.balance))
+        if when.nth_purchase is not None:
+            found.append(_nth(when.nth_purchase))
+        found.extend(_of_purchase(when))
+        if when.weekday is not None or when.hours is not None:
+            found.append(_local_time(when.weekday, when.hours, zone))
+    if expression is not None:
+        found.extend(map(_amount_test, expression.amount_tests))
+        found.append(_expression(rule_id, expression))
+    return tuple(found)
 
 
 def _bounds(bounds: form.Bounds) -> Callable[[int], bool]:
@@ -161,15 +181,18 @@ def _minutes(clock: str) -> int:
     return int(clock[:2]) * 60 + int(clock[3:])
 
 
-def _expression(rule_id: str, text: str) -> Condition:
-    expression = compile_expression(text)
+def _amount_test(test: AmountTest) -> Condition:
+    compare, number = test
+    return lambda scene: compare(scene.amount, number)
 
+
+def _expression(rule_id: str, expression: Expression) -> Condition:
     def holds(scene: Scene) -> bool:
         subject = Subject(
             scene.purchase, scene.amount, scene.tier, scene.balance, scene.purchases_before
         )
         try:
-            return expression.holds(subject)
+            return expression.evaluate(subject)
         except ExpressionError as error:
             raise Undecidable(
                 "expression_failed",
@@ -180,13 +203,15 @@ def _expression(rule_id: str, text: str) -> Condition:
     return holds
 
 
-def compile_lines(lines: form.Lines | None) -> tuple[LineCondition, ...]:
-    """The conditions on a line, all of which must hold; none: every line matches."""
+def compile_lines(lines: form.Lines | None) -> Matcher | None:
+    """Which lines of a purchase match, by all that is asked of them; None: every line does."""
     if lines is None:
-        return ()
-    found: list[LineCondition] = []
+        return None
+    found: list[Callable[[PurchaseLine], bool]] = []
     categories, skus, brands = texts(lines.category), texts(lines.sku), texts(lines.brand)
     if categories is not None:
+        if lines == form.Lines(category=lines.category):  # by far the most frequent
+            return lambda lines: [i for i, line in enumerate(lines) if line.category in categories]
         found.append(lambda line: line.category in categories)
     if skus is not None:
         found.append(lambda line: line.sku in skus)
@@ -195,4 +220,6 @@ def compile_lines(lines: form.Lines | None) -> tuple[LineCondition, ...]:
     if lines.amount is not None:
         within = _bounds(lines.amount)
         found.append(lambda line: within(line.amount))
-    return tuple(found)
+    if not found:
+        return None
+    return lambda lines: [i for i, line in enumerate(lines) if all(holds(line) for holds in found)]

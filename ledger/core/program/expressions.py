@@ -86,12 +86,13 @@ class Expression(Struct, frozen=True):
     line_fields: frozenset[str]
     program: Any
 
+    def may_hold(self, amount: int) -> bool:
+        """Whether its tests of the purchase's amount hold; if not, neither does the whole."""
+        return all(compare(amount, number) for compare, number in self.amount_tests)
+
     def holds(self, subject: Subject) -> bool:
         """Whether it is true. Raises ExpressionError when it fails or yields anything else."""
-        for compare, number in self.amount_tests:
-            if not compare(subject.amount, number):
-                return False
-        return self.evaluate(subject)
+        return self.may_hold(subject.amount) and self.evaluate(subject)
 
     def evaluate(self, subject: Subject) -> bool:
         """The same without the short cut over the amount: the whole text is run."""

@@ -8,7 +8,7 @@ new one.
 from bisect import bisect_right
 from collections.abc import Sequence
 
-from ledger.core.calendar import format_instant
+from ledger.core.calendar import INSTANT_MAX, format_instant
 from ledger.core.program.compiled import Compiled
 from schemas.fields import Instant
 
@@ -22,16 +22,20 @@ class NoProgram(LookupError):
 class Timeline:
     """Program versions by the moment from which they are in force."""
 
-    __slots__ = ("_programs", "_starts")
+    __slots__ = ("_last_start", "_programs", "_starts")
 
     def __init__(self, versions: Sequence[tuple[Instant, Compiled]] = ()) -> None:
         """`versions`: (effective_from, program) in the order in which they were published."""
         latest = dict(versions)
         self._starts = sorted(latest)
         self._programs = [latest[start] for start in self._starts]
+        # Nearly every question is about the last version: it needs no search.
+        self._last_start = self._starts[-1] if self._starts else INSTANT_MAX + 1
 
     def at(self, moment: Instant) -> Compiled:
         """The version in force at `moment`. Raises NoProgram before the first."""
+        if moment >= self._last_start:
+            return self._programs[-1]
         place = bisect_right(self._starts, moment)
         if place == 0:
             first = (
@@ -44,6 +48,8 @@ class Timeline:
 
     def next_change_after(self, moment: Instant) -> Instant | None:
         """The first moment later than `moment` at which another version takes effect."""
+        if moment >= self._last_start:
+            return None
         place = bisect_right(self._starts, moment)
         return self._starts[place] if place < len(self._starts) else None
 

@@ -1,22 +1,9 @@
-"""Exact arithmetic of awards: rounding once, and sharing points among lines.
+"""Sharing the points of an award among lines, in proportion to their amounts.
 
 Integers only. Shares always sum to what was shared.
 """
 
 from collections.abc import Sequence
-
-from ledger.core.program.form import Rounding
-
-
-def rounded(numerator: int, denominator: int, rounding: Rounding) -> int:
-    """`numerator` / `denominator` as a whole number; the denominator is above 0."""
-    whole, rest = divmod(numerator, denominator)
-    if rest == 0 or rounding == "floor":
-        return whole
-    if rounding == "ceil":
-        return whole + 1
-    twice = 2 * rest
-    return whole + (twice > denominator or (twice == denominator and whole % 2 == 1))
 
 
 def allocate(points: int, amounts: Sequence[int]) -> list[int]:
@@ -24,16 +11,27 @@ def allocate(points: int, amounts: Sequence[int]) -> list[int]:
 
     When the amounts sum to 0 the first gets everything. Raises ValueError without any amount.
     """
-    if not amounts:
+    count = len(amounts)
+    if count == 1:
+        return [points]
+    if not count:
         raise ValueError("points cannot be shared among no lines")
     total = sum(amounts)
     if total == 0:
-        return [points] + [0] * (len(amounts) - 1)
-    shares = [points * amount // total for amount in amounts]
+        return [points] + [0] * (count - 1)
+    if count == 2:
+        # What is left over is one point or none: the two remainders sum to `total` or to 0.
+        first, rest = divmod(points * amounts[0], total)
+        first += rest and 2 * rest >= total
+        return [first, points - first]
+    products = [points * amount for amount in amounts]
+    shares = [product // total for product in products]
     missing = points - sum(shares)
     if missing:
-        # Sorting keeps the order of equals, so that of equal remainders the earlier line wins.
-        remainders = [-(points * amount % total) for amount in amounts]
-        for place in sorted(range(len(amounts)), key=remainders.__getitem__)[:missing]:
-            shares[place] += 1
+        # A remainder and its place as one number: sorted, the largest remainder comes first, and of
+        # equal ones the earlier line. The place is what the number leaves over.
+        keys = [place - product % total * count for place, product in enumerate(products)]
+        keys.sort()
+        for key in keys[:missing]:
+            shares[key % count] += 1
     return shares

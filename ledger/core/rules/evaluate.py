@@ -10,13 +10,19 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from ledger.core.program import form
-from ledger.core.program.compiled import Compiled, Numbers, Rule
-from ledger.core.program.conditions import NO_TIER, LineCondition, Scene
-from ledger.core.rules.allocate import allocate, rounded
+from ledger.core.program.compiled import Compiled
+from ledger.core.program.conditions import NO_TIER, Scene
+from ledger.core.program.rule import Numbers, Rule
+from ledger.core.rules.allocate import allocate
+from ledger.core.rules.contest import contest
 from ledger.core.rules.limits import capped
 from schemas.decisions import NO_LOT, Award, Cap, Facts, LineShare
 from schemas.fields import Instant
-from schemas.inputs import PurchaseData, PurchaseLine
+from schemas.inputs import PurchaseData
+
+NO_CAPS: tuple[Cap, ...] = ()
+NO_COUNTERS: tuple[str, ...] = ()
+NO_SHARES: tuple[LineShare, ...] = ()
 
 
 class Standing(Struct, frozen=True):
@@ -32,69 +38,79 @@ class Standing(Struct, frozen=True):
     facts: Facts = Facts()
 
 
-class _Draft:
-    """An award in the making. `shares` fit `matched` (places of lines), once allocated."""
-
-    __slots__ = ("amount", "capped", "counters", "kind", "matched", "points", "shares", "value")
-
-    def __init__(self, kind: str, value: int, matched: Sequence[int], amount: int) -> None:
-        self.kind = kind
-        self.value = value
-        self.points = value
-        self.matched = matched
-        self.amount = amount
-        self.shares: list[int] = []
-        self.capped: tuple[Cap, ...] = ()
-        self.counters: tuple[str, ...] = ()
-
-    def void(self, by: str) -> None:
-        self.points = 0
-        self.capped = (*self.capped, Cap(by, 0))
-
-
 def evaluate(
     program: Compiled, purchase: PurchaseData, at: Instant, standing: Standing, first_lot: int
 ) -> tuple[Award, ...]:
     """The awards of every rule that fired, in file order; those with points get the lots
-    `first_lot`, `first_lot` + 1, … Raises Undecidable (`expression_failed`)."""
+    `first_lot`, `first_lot` + 1, …, and those with the same activation and expiry share one. Raises
+    Undecidable (`expression_failed`)."""
     lines = purchase.lines
     amounts = [line.amount for line in lines]
+    total = sum(amounts)
     every_line: Sequence[int] = range(len(lines))
-    scene = Scene(
-        purchase,
-        sum(amounts),
-        at,
-        standing.tier,
-        standing.balance,
-        standing.purchases_before,
-    )
-    drafts: dict[int, _Draft] = {}
-    for place, rule in enumerate(program.rules):
-        if not rule.start <= at < rule.end:
-            continue
+    scene = Scene(purchase, total, at, standing.tier, standing.balance, standing.purchases_before)
+    stretch = program.stretch(at)
+    awards: dict[int, Award] = {}
+    places: dict[int, Sequence[int]] = {}  # of the lines that each award matched
+    lots: dict[tuple[Instant, Instant | None], int] = {}
+    for place, rule in stretch.rules(standing.tier):
         for condition in rule.conditions:
             if not condition(scene):
                 break
         else:
             numbers = _numbers(rule, scene) if rule.variants else rule.numbers
-            matched: Sequence[int] = _matching(rule.lines, lines) if rule.lines else every_line
-            draft = _value(numbers, rule, matched, amounts, scene, drafts)
-            if draft is None:
+            matched = every_line if rule.match is None else rule.match(lines)
+            if not matched:
                 continue
+            if numbers.of < 0:
+                amount = total if matched is every_line else sum([amounts[i] for i in matched])
+                value = numbers.worth(amount)
+            else:
+                base = awards.get(numbers.of)
+                if base is None or not base.points:
+                    continue
+                multiplied, matched = base.points, _both(places[numbers.of], matched, every_line)
+                amount = base.matched_amount
+                if rule.match is not None:
+                    wanted = set(matched)
+                    multiplied = sum([s.points for s in base.lines if s.line in wanted])
+                    amount = sum([amounts[i] for i in matched])
+                value = numbers.worth(multiplied)
+            if value <= 0:
+                continue
+            points, caps, counters = value, NO_CAPS, NO_COUNTERS
             if rule.limits:
-                draft.points, draft.capped, draft.counters = capped(
-                    rule.id, rule.limits, draft.value, at, program.zone, standing.used
+                points, caps, counters = capped(
+                    rule.limits, value, stretch.counters(place), standing.used
                 )
-            if draft.points:
-                matched = draft.matched
-                whole = matched is every_line
-                draft.shares = allocate(
-                    draft.points, amounts if whole else [amounts[i] for i in matched]
-                )
-            drafts[place] = draft
+            activates_at, expires_at = moments = stretch.moments(rule.timing, at)
+            lot, shares = NO_LOT, NO_SHARES
+            if points:
+                lot = lots.setdefault(moments, first_lot + len(lots))
+                of_lines = amounts if matched is every_line else [amounts[i] for i in matched]
+                allocated = allocate(points, of_lines)
+                shares = tuple(map(LineShare, matched, allocated))
+                if not all(allocated):
+                    shares = tuple([share for share in shares if share.points])
+            places[place] = matched
+            awards[place] = Award(
+                rule.id,
+                numbers.kind,
+                value,
+                points,
+                at,
+                activates_at,
+                expires_at,
+                amount,
+                shares,
+                lot,
+                caps,
+                rule.counts_for_tier,
+                counters if points else NO_COUNTERS,
+            )
     if program.contested:
-        _contest(program.rules, drafts)
-    return _awards(program, drafts, at, first_lot)
+        return contest(program.rules, awards, first_lot)
+    return tuple(awards.values())
 
 
 def _numbers(rule: Rule, scene: Scene) -> Numbers:
@@ -104,109 +120,12 @@ def _numbers(rule: Rule, scene: Scene) -> Numbers:
     return rule.numbers
 
 
-def _matching(conditions: tuple[LineCondition, ...], lines: Sequence[PurchaseLine]) -> list[int]:
-    if len(conditions) == 1:
-        only = conditions[0]
-        return [i for i, line in enumerate(lines) if only(line)]
-    return [i for i, line in enumerate(lines) if all(holds(line) for holds in conditions)]
-
-
-def _value(
-    numbers: Numbers,
-    rule: Rule,
-    matched: Sequence[int],
-    amounts: list[int],
-    scene: Scene,
-    drafts: dict[int, _Draft],
-) -> _Draft | None:
-    """The rule's award before its limits; None when it comes to nothing."""
-    kind = numbers.kind
-    if kind == "multiplier":
-        base = drafts.get(numbers.of)
-        if base is None or not base.points:
-            return None
-        multiplied = base.points
-        if not rule.lines:
-            matched = base.matched
-        else:
-            wanted = set(matched)
-            multiplied = sum(
-                share for i, share in zip(base.matched, base.shares, strict=True) if i in wanted
-            )
-            matched = [i for i in base.matched if i in wanted]
-        product = multiplied * numbers.numerator
-        value = rounded(product, numbers.denominator, rule.rounding) - multiplied
-        amount = base.amount if not rule.lines else sum([amounts[i] for i in matched])
-    else:
-        if not matched:
-            return None
-        amount = scene.amount if not rule.lines else sum([amounts[i] for i in matched])
-        if kind == "rate":
-            value = rounded(amount * numbers.numerator, numbers.denominator, rule.rounding)
-        elif kind == "fixed":
-            value = numbers.fixed
-        else:
-            value = max((p for least, p in numbers.steps if amount >= least), default=0)
-    return _Draft(kind, value, matched, amount) if value > 0 else None
-
-
-def _contest(rules: tuple[Rule, ...], drafts: dict[int, _Draft]) -> None:
-    """Groups, then exclusive rules: what loses awards 0 and multiplies to 0."""
-    best: dict[str, int] = {}
-    for place, draft in drafts.items():
-        group = rules[place].group
-        if group is not None and (group not in best or draft.points > drafts[best[group]].points):
-            best[group] = place
-    exclusive: str | None = None
-    for place, draft in drafts.items():
-        rule = rules[place]
-        if not draft.points:
-            continue
-        if rule.group is not None and best[rule.group] != place:
-            draft.void(f"best_of_group:{rule.group}")
-        elif draft.kind == "multiplier" and not drafts[rule.numbers.of].points:
-            draft.void(f"multiplier_of:{rules[rule.numbers.of].id}")
-        elif exclusive is not None:
-            draft.void(f"exclusive:{exclusive}")
-        elif rule.exclusive:
-            exclusive = rule.id
-
-
-def _awards(
-    program: Compiled, drafts: dict[int, _Draft], at: Instant, first_lot: int
-) -> tuple[Award, ...]:
-    moments: dict[int, tuple[Instant, Instant | None]] = {}
-    awards = []
-    lot = first_lot
-    for place, draft in drafts.items():
-        rule = program.rules[place]
-        found = moments.get(rule.timing)
-        if found is None:
-            found = moments[rule.timing] = program.timings[rule.timing].moments(at, program.zone)
-        shares: tuple[LineShare, ...] = ()
-        if draft.points:
-            shares = tuple(
-                [LineShare(i, s) for i, s in zip(draft.matched, draft.shares, strict=True) if s]
-            )
-        awards.append(
-            Award(
-                rule=rule.id,
-                kind=draft.kind,
-                value=draft.value,
-                points=draft.points,
-                granted_at=at,
-                activates_at=found[0],
-                expires_at=found[1],
-                matched_amount=draft.amount,
-                lines=shares,
-                lot=lot if draft.points else NO_LOT,
-                capped=draft.capped,
-                counts_for_tier=rule.counts_for_tier,
-                counters=draft.counters if draft.points else (),
-            )
-        )
-        lot += draft.points > 0
-    return tuple(awards)
+def _both(of_base: Sequence[int], own: Sequence[int], every_line: Sequence[int]) -> Sequence[int]:
+    """The lines that a multiplier and its base both match, in order."""
+    if own is every_line or own == of_base:
+        return of_base
+    wanted = set(own)
+    return [i for i in of_base if i in wanted]
 
 
 def grant(

@@ -1,0 +1,274 @@
+"""Where a mistake in a program stands: every check names the key that a person would change, and
+the nearest thing that is right passes it."""
+
+import pytest
+
+from tests.core.program_texts import HEAD, problems_of
+
+RULE = "earn:\n- {id: base, award: {fixed: 5}}\n"
+LEVELS = "levels: [{id: silver, at_least: 1}]"
+
+
+def earn(rule: str) -> str:
+    """One rule `r` with a fixed award and this beside it."""
+    return f"earn:\n- {{id: r, award: {{fixed: 5}}, {rule}}}\n"
+
+
+def award(text: str) -> str:
+    """Three rules: `base` before, one with this award, `last` behind."""
+    return (
+        f"earn:\n- {{id: base, award: {{fixed: 5}}}}\n- {{id: r, award: {{{text}}}}}\n"
+        "- {id: last, award: {fixed: 5}}\n"
+    )
+
+
+def override(text: str) -> str:
+    """A rule that multiplies `base`, with this override."""
+    multiplier = "multiplier: {of: base, by: 2}"
+    return (
+        "earn:\n- {id: base, award: {fixed: 5}}\n- {id: other, award: {fixed: 5}}\n"
+        f"- {{id: r, award: {{{multiplier}}}, overrides: [{{{text}}}]}}\n"
+    )
+
+
+def referral(text: str) -> str:
+    return f"{RULE}referral: {{{text}}}\n"
+
+
+def segment(when: str) -> str:
+    return (
+        f"{RULE}segments: [{{id: a, when: {{balance: {{at_most: 1}}}}}}, {{id: b, when: {when}}}]"
+    )
+
+
+QUALIFIES = "qualifies: {purchase: {}}"
+
+MISTAKES: list[tuple[str, str, list[str]]] = [
+    # (code, text after the head, the paths)
+    ("duplicate_id", RULE + "- {id: b, award: {fixed: 1}}\n- {id: base, award: {fixed: 1}}\n",
+     ["earn[2].id"]),
+    ("duplicate_id", RULE + "surveys: [{id: s, award: {fixed: 1}}, {id: s, award: {fixed: 1}}]",
+     ["surveys[1].id"]),
+    ("duplicate_id", f"{RULE}segments: [{{id: a, when: {{tag: x}}}}, {{id: a, when: {{tag: y}}}}]",
+     ["segments[1].id"]),
+    ("duplicate_id", RULE + "tiers: {qualify_by: {purchases: {window: lifetime}}, "
+     "levels: [{id: a, at_least: 1}, {id: b, at_least: 2}, {id: a, at_least: 3}]}",
+     ["tiers.levels[2].id"]),
+    ("bad_moment", earn("valid: {from: 1969-12-31T23:59:59Z, to: 3000-01-01T00:00:00Z}"),
+     ["earn[0].valid.from", "earn[0].valid.to"]),
+    ("bad_moment", RULE + "surveys: [{id: s, award: {fixed: 1}, "
+     "valid: {to: 3000-01-01T00:00:00Z}}]", ["surveys[0].valid.to"]),
+    ("bad_moment", referral(f"{QUALIFIES}, referee: {{fixed: 1}}, "
+     "valid: {from: 1969-12-31T00:00:00Z}"), ["referral.valid.from"]),
+    ("empty_validity", earn("valid: {from: 2026-01-01T00:00:00Z, to: 2026-01-01T00:00:00Z}"),
+     ["earn[0].valid"]),
+    ("activation_kinds", earn("activation: {}"), ["earn[0].activation"]),
+    ("activation_kinds", earn("activation: {after: P1D, within: P1D}"), ["earn[0].activation"]),
+    ("activation_kinds", RULE + "surveys: [{id: s, award: {fixed: 1}, activation: {}}]",
+     ["surveys[0].activation"]),
+    ("activation_kinds", referral(f"{QUALIFIES}, referee: {{fixed: 1, activation: {{}}}}"),
+     ["referral.referee.activation"]),
+    ("expiry_kinds", earn("expiry: {}"), ["earn[0].expiry"]),
+    ("expiry_kinds", RULE + "surveys: [{id: s, award: {fixed: 1}, expiry: {}}]",
+     ["surveys[0].expiry"]),
+    ("expiry_kinds", referral(f"{QUALIFIES}, referrer: {{fixed: 1, expiry: {{}}}}"),
+     ["referral.referrer.expiry"]),
+    ("empty_duration", earn("expiry: {after: P0D}"), ["earn[0].expiry.after"]),
+    ("empty_duration", referral("qualifies: {purchase: {within: P0D}}, referee: {fixed: 1}"),
+     ["referral.qualifies.purchase.within"]),
+    ("empty_duration", referral("qualifies: {first_purchase: {within: P0D}}, referee: {fixed: 1}"),
+     ["referral.qualifies.first_purchase.within"]),
+    ("empty_duration", RULE + "returns: {window: P0D}", ["returns.window"]),
+    ("empty_duration", RULE + "redemption: {reservation_ttl: PT0S}",
+     ["redemption.reservation_ttl"]),
+    ("award_kinds", award(""), ["earn[1].award"]),
+    ("award_kinds", RULE + "surveys: [{id: s, award: {}}]", ["surveys[0].award"]),
+    ("award_kinds", RULE + "surveys: [{id: s, award: {table: [{at_least: 0, points: 1}]}}]",
+     ["surveys[0].award"]),
+    ("steps_not_rising", award("table: [{at_least: 0, points: 1}, {at_least: 7, points: 2}, "
+     "{at_least: 7, points: 3}]"), ["earn[1].award.table[2].at_least"]),
+    ("multiplier_below_one", award("multiplier: {of: base, by: '0.999'}"),
+     ["earn[1].award.multiplier.by"]),
+    ("multiplier_of_itself", award("multiplier: {of: r, by: 2}"),
+     ["earn[1].award.multiplier.of"]),
+    ("unknown_rule", award("multiplier: {of: no, by: 2}"), ["earn[1].award.multiplier.of"]),
+    ("multiplier_of_later", award("multiplier: {of: last, by: 2}"),
+     ["earn[1].award.multiplier.of"]),
+    ("multiplier_cycle", ("earn:\n- {id: a, award: {multiplier: {of: b, by: 2}}}\n"
+     "- {id: b, award: {multiplier: {of: a, by: 2}}}\n"), ["earn[0].award.multiplier.of"]),
+    ("multiplier_of_later", ("earn:\n- {id: x, award: {multiplier: {of: a, by: 2}}}\n"
+     "- {id: base, award: {fixed: 5}}\n- {id: a, award: {multiplier: {of: base, by: 2}}}\n"),
+     ["earn[0].award.multiplier.of"]),
+    ("bad_expression", earn("when: nothing.known > 1"), ["earn[0].when"]),
+    ("bad_expression", earn("when: {expression: nothing.known > 1}"), ["earn[0].when.expression"]),
+    ("empty_condition", earn("lines: {amount: {}}"), ["earn[0].lines.amount"]),
+    ("empty_condition", earn("when: {purchase_amount: {}}"), ["earn[0].when.purchase_amount"]),
+    ("empty_condition", earn("when: {balance: {at_least: 6, at_most: 5}}"),
+     ["earn[0].when.balance"]),
+    ("empty_condition", earn("when: {hours: {from: '08:00', to: '08:00'}}"),
+     ["earn[0].when.hours"]),
+    ("empty_condition", earn("when: {nth_purchase: {}}"), ["earn[0].when.nth_purchase"]),
+    ("unknown_tier", earn("when: {tier: gold}"), ["earn[0].when.tier"]),
+    ("unknown_tier", earn("when: {tier_at_least: gold}"), ["earn[0].when.tier_at_least"]),
+    ("unknown_segment", earn("when: {segment: [x, y]}"),
+     ["earn[0].when.segment", "earn[0].when.segment"]),
+    ("limit_kinds", earn("limits: [{per: day, times: 1}, {per: day}]"), ["earn[0].limits[1]"]),
+    ("override_nowhere", override("award: {multiplier: {of: base, by: 3}}"),
+     ["earn[2].overrides[0]"]),
+    ("override_kind", override("store: s, award: {fixed: 3}"), ["earn[2].overrides[0].award"]),
+    ("override_kind", override("store: s, award: {multiplier: {of: other, by: 3}}"),
+     ["earn[2].overrides[0].award.multiplier.of"]),
+    ("award_kinds", override("store: s, award: {}"), ["earn[2].overrides[0].award"]),
+    ("qualify_kinds", RULE + f"tiers: {{qualify_by: {{}}, {LEVELS}}}", ["tiers.qualify_by"]),
+    ("qualify_kinds", RULE + "tiers: {qualify_by: {purchases: {window: lifetime}, "
+     f"points_earned: {{window: lifetime}}}}, {LEVELS}}}", ["tiers.qualify_by"]),
+    ("qualify_kinds", RULE + "tiers: {qualify_by: {purchases: {window: lifetime}, "
+     f"amount_spent: {{window: lifetime}}}}, {LEVELS}}}", ["tiers.qualify_by"]),
+    ("window_kinds", RULE + f"tiers: {{qualify_by: {{points_earned: {{}}}}, {LEVELS}}}",
+     ["tiers.qualify_by.points_earned"]),
+    ("window_kinds", RULE + f"tiers: {{qualify_by: {{amount_spent: {{}}}}, {LEVELS}}}",
+     ["tiers.qualify_by.amount_spent"]),
+    ("empty_duration", RULE + f"tiers: {{qualify_by: {{purchases: {{rolling: P0D}}}}, {LEVELS}}}",
+     ["tiers.qualify_by.purchases.rolling"]),
+    ("reserved_id", RULE + "tiers: {qualify_by: {purchases: {window: lifetime}}, "
+     "levels: [{id: a, at_least: 1}, {id: none, at_least: 2}]}", ["tiers.levels[1].id"]),
+    ("levels_not_rising", RULE + "tiers: {qualify_by: {purchases: {window: lifetime}}, "
+     "levels: [{id: a, at_least: 5}, {id: b, at_least: 5}]}", ["tiers.levels[1].at_least"]),
+    ("qualify_kinds", referral("qualifies: {}, referee: {fixed: 1}"), ["referral.qualifies"]),
+    ("qualify_kinds", referral("qualifies: {purchase: {}, first_purchase: {}}, "
+     "referee: {fixed: 1}"), ["referral.qualifies"]),
+    ("reward_kinds", referral(QUALIFIES), ["referral"]),
+    ("reward_kinds", referral(f"{QUALIFIES}, referrer: {{}}"), ["referral.referrer"]),
+    ("reward_kinds", referral(f"{QUALIFIES}, referee: {{}}"), ["referral.referee"]),
+    ("reward_kinds", referral(f"{QUALIFIES}, referrer: {{fixed: 1, "
+     "share: {rate: {points: 1, per_amount: 1}}}"), ["referral.referrer"]),
+    ("reward_kinds", referral(f"{QUALIFIES}, referee: {{"
+     "share: {rate: {points: 1, per_amount: 1}}}"), ["referral.referee.share"]),
+    ("debt_limit_unused", RULE + "returns: {policy: only_pending, debt_limit: 0}",
+     ["returns.debt_limit"]),
+    ("empty_condition", segment("{}"), ["segments[1].when"]),
+    ("empty_condition", segment("{rfm: {}}"), ["segments[1].when.rfm"]),
+    *(("empty_condition", segment(f"{{{key}: {{}}}}"), [f"segments[1].when.{key}"])
+      for key in ("recency_days", "frequency", "monetary", "balance")),
+    ("unknown_tier", segment("{tier: [none, gold]}"), ["segments[1].when.tier"]),
+]  # fmt: skip
+
+UNSUPPORTED: list[tuple[str, list[str]]] = [
+    (earn("budget: b"), ["earn[0].budget"]),
+    (earn("when: {birthday: {}}"), ["earn[0].when.birthday"]),
+    (earn("when: {tag: x}"), ["earn[0].when.tag"]),
+    (earn("when: {segment: a}") + "segments: [{id: a, when: {tag: x}}]",
+     ["earn[0].when.segment"]),
+    (earn("activation: {on: review, within: P7D}"), ["earn[0].activation.on"]),
+    (earn("expiry: {after_inactivity: P6M}"), ["earn[0].expiry.after_inactivity"]),
+    (RULE + "surveys: [{id: s, award: {fixed: 1}, budget: b}]", ["surveys[0].budget"]),
+    (RULE + "surveys: [{id: s, award: {fixed: 1}, counts_for_tier: true}]",
+     ["surveys[0].counts_for_tier"]),
+    (RULE + "surveys: [{id: s, award: {fixed: 1}, activation: {on: e, within: P1D}, "
+     "expiry: {after_inactivity: P6M}}]",
+     ["surveys[0].activation.on", "surveys[0].expiry.after_inactivity"]),
+    *((f"{RULE}tiers: {{qualify_by: {{{name}: {{rolling: P1Y}}}}, {LEVELS}}}",
+       [f"tiers.qualify_by.{name}.rolling"])
+      for name in ("amount_spent", "points_earned", "purchases")),
+    (RULE + "tiers: {qualify_by: {purchases: {window: lifetime}}, "
+     "levels: [{id: a, at_least: 1}, {id: b, at_least: 2, welcome: 5}]}",
+     ["tiers.levels[1].welcome"]),
+    (referral(f"{QUALIFIES}, referrer: {{share: {{rate: {{points: 1, per_amount: 1}}}}}}"),
+     ["referral.referrer.share"]),
+    (referral(f"{QUALIFIES}, referee: {{fixed: 1}}, per_referrer: {{times: 5}}"),
+     ["referral.per_referrer"]),
+    (RULE + "redemption: {maximum_share: {percent: 50}, per_day: 5}\n",
+     ["redemption.maximum_share", "redemption.per_day"]),
+    (RULE + "redemption: {excluded_categories: [wine]}\n", ["redemption.excluded_categories"]),
+]  # fmt: skip
+
+FINE = [
+    earn("valid: {from: 1970-01-01T00:00:00Z, to: 2999-12-31T23:59:59Z}"),
+    earn("valid: {from: 2026-01-01T00:00:00Z, to: 2026-01-01T00:00:01Z}"),
+    earn("valid: {from: 2026-01-01T00:00:00Z}"),
+    earn("valid: {to: 2026-01-01T00:00:00Z}"),
+    earn("activation: {after: PT0S}"),
+    earn("expiry: {end_of: year}"),
+    earn("expiry: {end_of: month, after: P0D}"),
+    award("multiplier: {of: base, by: 1}"),
+    award("table: [{at_least: 0, points: 1}, {at_least: 1, points: 2}]"),
+    earn("when: {balance: {at_least: 5, at_most: 5}, tier: none}"),
+    earn("when: {purchase_amount: {at_most: 5}}"),
+    earn("when: {hours: {from: '08:00', to: '08:01'}}"),
+    earn("when: {nth_purchase: {every: 6}}"),
+    earn("limits: [{per: day, times: 1}, {per: month, points: 9}]"),
+    *(override(f"{place}: x, award: {{multiplier: {{of: base, by: 3}}}}")
+      for place in ("store", "region", "channel", "partner")),
+    RULE + "tiers: {qualify_by: {amount_spent: {window: calendar_year}}, "
+    "levels: [{id: a, at_least: 1}, {id: b, at_least: 2}]}",
+    referral("qualifies: {first_purchase: {within: P1D}}, referrer: {fixed: 1}"),
+    RULE + "returns: {policy: debt, debt_limit: 0}",
+    segment("{rfm: {monetary: [5]}, tier: none}"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "paths"),
+    MISTAKES,
+    ids=[f"{code}-{i}" for i, (code, *_) in enumerate(MISTAKES)],
+)
+def test_a_mistake_stands_at_the_key_to_change(code: str, text: str, paths: list[str]) -> None:
+    found = [p for p in problems_of(HEAD + text) if p.code != "not_supported_yet"]
+    assert [(p.code, p.path) for p in found] == [(code, path) for path in paths]
+
+
+@pytest.mark.parametrize(("text", "paths"), UNSUPPORTED, ids=lambda each: str(each)[-40:])
+def test_what_is_not_supported_stands_at_its_key(text: str, paths: list[str]) -> None:
+    found = [(p.code, p.path) for p in problems_of(HEAD + text)]
+    assert sorted(found) == [("not_supported_yet", path) for path in paths]
+
+
+@pytest.mark.parametrize("text", FINE)
+def test_the_nearest_that_is_right_passes(text: str) -> None:
+    assert problems_of(HEAD + text) == ()
+
+
+def test_mistakes_of_the_head_stand_at_their_keys() -> None:
+    head = (
+        HEAD.replace("UTC", "Nowhere")
+        .replace("2026-01-01", "3000-01-01")
+        .replace("{after: P14D}", "{after: P1D, on: e, within: P1D}")
+        .replace("{after: P12M}", "{after: P12M, after_inactivity: P1M}")
+    )
+    assert [(p.code, p.path) for p in problems_of(head + RULE)] == [
+        ("unknown_time_zone", "time_zone"),
+        ("bad_moment", "effective_from"),
+        ("activation_kinds", "activation"),
+        ("not_supported_yet", "activation.on"),
+        ("expiry_kinds", "expiry"),
+        ("not_supported_yet", "expiry.after_inactivity"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (award("fixed: 1, rate: {points: 1, per_amount: 1}"), ("rate | fixed | table | multiplier; "
+         "this has rate and fixed")),
+        (award(""), "this has none"),
+        (override("store: s, award: {fixed: 3}"), "the rule's award is a multiplier"),
+        (("earn:\n- {id: a, award: {multiplier: {of: c, by: 2}}}\n"
+         "- {id: b, award: {multiplier: {of: a, by: 2}}}\n"
+         "- {id: c, award: {multiplier: {of: b, by: 2}}}\n"), "a → c → b → a"),
+        (RULE + "- {id: b, award: {fixed: 1}}\n- {id: base, award: {fixed: 1}}\n",
+         f"first in line {HEAD.count(chr(10)) + 2}"),
+        (earn("rounding: up"), "ceil, floor, half_even"),
+        (earn("limits: {}"), "must be a list, not a block of keys"),
+        ("earn:\n- {id: r, award: {fixed: 0}}\n", "0 is out of range: it must be 1 or more"),
+        ("earn:\n- {id: r, award: {fixed: 1000000001}}\n", "it must be 1000000000 or less"),
+        ("earn: []\n", "at least 1 elements"),
+        (earn("nonsense: 1"), "there are id, award, when, lines"),
+        (earn("roundin: floor"), "did you mean `rounding`?"),
+        ("earn:\n- {id: 'a b', award: {fixed: 1}}\n", "'a b' is not allowed here"),
+        (earn("expiry: {after: P101Y}"), "longer than 100 years"),
+        (earn("valid: {from: 2026-02-30T00:00:00Z}"), "'2026-02-30T00:00:00Z' is not a moment"),
+    ],
+)  # fmt: skip
+def test_the_sentence_names_what_is_wrong_and_what_would_be_right(text: str, said: str) -> None:
+    (problem,) = problems_of(HEAD + text)
+    assert said in problem.message
