@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from ledger.batch import Batch
 from ledger.core import snapshot
 from ledger.core.calendar import from_instant
+from ledger.crash import crash_point
 from ledger.errors import AppendFailed, DeadLetterUnavailable
 from ledger.lookups import LOCK_HEADS, Connection, HeadRow, head_row
 from ledger.numbering import RETURN_TYPE, CountKey, Rows, move_count
@@ -69,10 +70,18 @@ _RETRY_FAILED = (
 
 
 class Locked:
-    """What the locks found. `offsets`: stored offset by topic; missing topics have no row yet."""
+    """What the locks found. `offsets`: stored offset by topic; missing topics have no row yet.
+    `topic_ids`: Kafka's id of the same topics, None where it is not known."""
 
-    def __init__(self, offsets: dict[str, int], heads: dict[int, HeadRow], system: int) -> None:
+    def __init__(
+        self,
+        offsets: dict[str, int],
+        topic_ids: dict[str, bytes | None],
+        heads: dict[int, HeadRow],
+        system: int,
+    ) -> None:
         self.offsets = offsets
+        self.topic_ids = topic_ids
         self.heads = heads
         self.system = system
 
@@ -91,14 +100,14 @@ async def lock(
             )
         heads = await connection.execute(LOCK_HEADS, (list(shards),))
         system = await connection.execute(_SYSTEM, (SYSTEM_SHARD,))
-        offsets: dict[str, int] = {}
-        if streams is not None:
-            offsets.update(await streams.fetchall())
+        found_streams = [] if streams is None else await streams.fetchall()
+        offsets = {topic: offset for topic, offset, _ in found_streams}
+        topic_ids = {topic: topic_id for topic, _, topic_id in found_streams}
         rows = {row[0]: head_row(row) for row in await heads.fetchall()}
         found = await system.fetchone()
     if found is None or len(rows) != len(shards):
         raise AppendFailed("A head row is missing: the ledger in this database is damaged.")
-    return Locked(offsets, rows, found[0])
+    return Locked(offsets, topic_ids, rows, found[0])
 
 
 async def take_dead_letter(connection: Connection, rows: Rows, batch: Batch, number: int) -> None:
@@ -119,6 +128,7 @@ async def take_dead_letter(connection: Connection, rows: Rows, batch: Batch, num
         )
         return
     await connection.execute(_RETRIED, (number,))
+    crash_point("append.after_retry_taken")
     rows.counts[CountKey(source, type_name, "dead_lettered")] -= 1
     rows.counts[CountKey(source, work.type_name, work.kind)] += 1
     for place in rows.waiting:
@@ -134,6 +144,7 @@ async def take_released(connection: Connection, rows: Rows) -> None:
     found = {(row[0], bytes(row[1])): row[2] for row in await cursor.fetchall()}
     if found.keys() != outcomes.keys():
         raise AppendFailed("A waiting return has no row in ledger.waiting: its count is lost.")
+    crash_point("append.after_released")
     for place, source in found.items():
         move_count(rows, source, RETURN_TYPE, "waiting", outcomes[place])
 
@@ -144,14 +155,15 @@ async def store(
     """Write everything and commit."""
     cursor = connection.cursor()
     events = [part for log in rows.logs.values() for part in log.rows]
-    for statement, packed in (
-        (COPY_EVENTS, events),
-        (COPY_INPUTS, rows.inputs),
-        (COPY_DEAD_LETTERS, rows.dead_letters),
+    for statement, packed, copied in (
+        (COPY_EVENTS, events, "append.after_copy_events"),
+        (COPY_INPUTS, rows.inputs, "append.after_copy_inputs"),
+        (COPY_DEAD_LETTERS, rows.dead_letters, "append.after_copy_dead_letters"),
     ):
         if packed:
             async with cursor.copy(statement) as copy:
                 await copy.write(copy_stream(packed))
+            crash_point(copied)
     async with connection.pipeline():
         await store_profiles(connection, batch)
         await _small_rows(connection, rows)
@@ -181,7 +193,10 @@ async def store(
             )
         if source is not None:
             await move_streams(connection, source)
+        crash_point("append.before_commit")
         await connection.execute("COMMIT")
+        crash_point("append.commit_sent")
+    crash_point("append.after_commit")
 
 
 async def _small_rows(connection: Connection, rows: Rows) -> None:

@@ -22,9 +22,11 @@ from ledger.batch import Batch, check_call
 from ledger.cache import AccountCache, Cached
 from ledger.core.program.form import Program
 from ledger.core.program.timeline import Timeline
+from ledger.crash import crash_point
 from ledger.database import open_pool, translated
 from ledger.deciding import decide_all
 from ledger.errors import LogWentBack
+from ledger.heads import Ends
 from ledger.identity import Identity, check_database
 from ledger.lookups import Connection
 from ledger.notify import Notifier, Pool
@@ -36,13 +38,12 @@ from ledger.received import (
     Outcome,
     Received,
     SourcePosition,
-    StoredPosition,
 )
 from ledger.recompute import append_outcomes
 from ledger.settings import Settings
 from ledger.sharding import SYSTEM_SHARD
 from ledger.stats import Stats
-from ledger.work import outcome_of
+from ledger.work import check_internal_errors, outcome_of
 from schemas.decisions import RfmBoundsSet
 
 
@@ -54,21 +55,23 @@ class Ledger(Questions):
         super().__init__(pool, identity)
         self.settings = settings
         self.stats = Stats()
-        self.cache = AccountCache(settings.cache_accounts)
+        self.cache = AccountCache(settings.cache_accounts, settings.cache_megabytes * 1_000_000)
         self._programs = Programs()
         self._reader = Reader(identity.program_id, self.cache, self._programs)
         self._notifier = Notifier(pool)
+        self._ends = Ends(identity.ledger_id)
         # One lock per shard: a commit and what it does to the cache are one step for other tasks.
         self._shard_locks = [asyncio.Lock() for _ in range(identity.shards)]
         self._skew = settings.max_clock_skew_seconds * 1_000_000
 
     @classmethod
     async def open(cls, settings: Settings) -> "Ledger":
-        """Connect and check that this is the right database. Raises StartRefused."""
+        """Connect and check that this is the right database. Raises StartRefused, HeadDiffers."""
         identity = await check_database(settings)
         pool = await open_pool(settings)
         ledger = cls(settings, identity, pool)
         try:
+            await ledger.check_heads()
             await ledger.reload_programs()
         except BaseException:
             await pool.close()
@@ -85,6 +88,11 @@ class Ledger(Questions):
         """The program versions, as of the last look at the system shard."""
         return self._programs.timeline
 
+    async def check_heads(self) -> None:
+        """Compare every head row with the log. Raises HeadDiffers, DatabaseUnavailable."""
+        async with self._connection() as connection:
+            await self._ends.check_all(connection, self.identity.shards)
+
     async def reload_programs(self) -> Timeline:
         """Look at the system shard now. Raises DatabaseUnavailable."""
         with translated():
@@ -97,13 +105,16 @@ class Ledger(Questions):
         inputs: Sequence[Received],
         source: SourcePosition | None = None,
         retry_of: int | None = None,
+        *,
+        internal_errors_max: int | None = None,
     ) -> list[Outcome]:
         """Decide the inputs in their order and append, once; one outcome for each.
 
         `source`: the stretch of Kafka that they are, whose offsets move in the same transaction.
-        `retry_of`: the dead letter that the one input comes from. Raises BatchRefused, OffsetGap,
-        LogWentBack, DeadLetterUnavailable, AppendFailed (nothing was stored) and
-        DatabaseUnavailable (not known; call again).
+        `retry_of`: the dead letter that the one input comes from. `internal_errors_max`: how many
+        of the inputs may end in a dead letter because of a bug of ours (None: all). Raises
+        BatchRefused, OffsetGap, LogWentBack, HeadDiffers, InternalErrors, DeadLetterUnavailable,
+        AppendFailed (nothing was stored) and DatabaseUnavailable (not known; call again).
         """
         check_call(inputs, source, retry_of)
         batch = Batch(
@@ -122,7 +133,9 @@ class Ledger(Questions):
                 with self.stats.deciding.timed():
                     decide_all(batch, set(shards), programs)
                 async with self._hold(shards):
-                    await self._append(connection, batch, programs, source, retry_of)
+                    await self._append(
+                        connection, batch, programs, source, retry_of, internal_errors_max
+                    )
         self.stats.count(len(inputs))
         return [outcome_of(work) for work in batch.works]
 
@@ -146,14 +159,20 @@ class Ledger(Questions):
         decided_with: Timeline,
         source: SourcePosition | None,
         retry_of: int | None,
+        internal_errors_max: int | None,
     ) -> None:
         shards = batch.shards()
+        crash_point("append.before_lock")
         try:
             with self.stats.locking.timed():
                 locked = await self._lock(connection, source, shards)
+                crash_point("append.after_lock")
                 await self._decide_again(connection, batch, source, locked, decided_with)
+            if internal_errors_max is not None:
+                check_internal_errors(batch.works, internal_errors_max)
             with self.stats.numbering.timed():
                 rows = number(batch, locked.heads, self.programs, retry=retry_of is not None)
+            crash_point("append.after_numbering")
             if retry_of is not None:
                 await append.take_dead_letter(connection, rows, batch, retry_of)
             if rows.released:
@@ -166,12 +185,21 @@ class Ledger(Questions):
                 self.cache.evict(shard, (member_id,))
             raise
         self._follow(batch, locked, rows)
+        crash_point("append.after_cache")
 
     async def _lock(
         self, connection: Connection, source: SourcePosition | None, shards: Sequence[int]
     ) -> append.Locked:
         programs_known = self._programs.position
         locked = await append.lock(connection, source, shards)
+        if source is not None and len(locked.offsets) != len(source.moves):
+            stream_rows.check_rows(source, locked.topic_ids)
+            await connection.execute("ROLLBACK")
+            await stream_rows.begin_streams(connection, source)
+            crash_point("append.after_streams_begun")
+            locked = await append.lock(connection, source, shards)
+        if source is not None:
+            stream_rows.check_rows(source, locked.topic_ids)
         # Else what is remembered here may hold what no longer happened.
         for shard, head in locked.heads.items():
             known = self.cache.seen(shard)
@@ -179,11 +207,8 @@ class Ledger(Questions):
                 raise LogWentBack(shard, known, head.position)
         if locked.system < programs_known:
             raise LogWentBack(SYSTEM_SHARD, programs_known, locked.system)
-        if source is None or len(locked.offsets) == len(source.moves):
-            return locked
-        await connection.execute("ROLLBACK")
-        await stream_rows.begin_streams(connection, source)
-        return await append.lock(connection, source, shards)
+        await self._ends.check(connection, locked.heads)
+        return locked
 
     async def _decide_again(
         self,
@@ -209,6 +234,7 @@ class Ledger(Questions):
         batch.forget(moved)
         await self._reader.read(connection, batch, sorted(moved), locked)
         decide_all(batch, moved, self.programs)
+        crash_point("append.after_decided_again")
 
     def _follow(self, batch: Batch, locked: append.Locked, rows: Rows) -> None:
         """COMMIT is confirmed: what was decided is now what the cache holds."""
@@ -220,6 +246,8 @@ class Ledger(Questions):
         for shard, head in locked.heads.items():
             log = rows.logs.get(shard)
             self.cache.commit(shard, log.position if log else head.position, entries[shard])
+            if log is not None:
+                self._ends.moved(shard, log.position, log.hash)
         self._notifier.add(set(rows.logs))
 
     async def publish_program(self, program: Program) -> tuple[str, bool]:
@@ -242,9 +270,3 @@ class Ledger(Questions):
             position = await system.record(connection, self.identity, bounds)
         self._notifier.add({SYSTEM_SHARD})
         return position
-
-    async def stream_positions(self, group: str) -> dict[tuple[str, int], StoredPosition]:
-        """Up to where each (topic, partition) was handled. Raises DatabaseUnavailable."""
-        with translated():
-            async with self._pool.connection() as connection:
-                return await stream_rows.stream_positions(connection, group)

@@ -4,7 +4,8 @@ Preparing asks nothing of the database. Here also live the checks that no accoun
 event that could not be decoded, one on another topic than its type's, one from the future.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence, Set
 from typing import Any, TypeVar
 
 from ledger.accounts import AccountKey
@@ -18,14 +19,10 @@ from ledger.received import DIRECT, INPUTS_MAX, Problem, Received, SourcePositio
 from ledger.sharding import shard_of
 from ledger.work import NO_SHARD, Fork, KnownProfile, Work
 from schemas.fields import Instant
-from schemas.inputs import (
-    TOPIC_OF_TYPE,
-    PurchaseCompleted,
-    PurchaseReturned,
-    ReferralRegistered,
-)
+from schemas.inputs import TOPIC_OF_TYPE, InputEvent, PurchaseReturned, ReferralRegistered
 from schemas.normal import subject_of
-from schemas.routing import type_of
+from schemas.routing import TYPE_NAMES, type_of
+from schemas.routing import key_of as routing_key
 
 T = TypeVar("T")
 
@@ -44,7 +41,8 @@ UNKNOWN = "unknown"
 
 class Batch:
     """Everything that one call of handle() knows. `stored`: keys taken before; `bases`: accounts as
-    committed; `based_on`: the head positions that both hold for."""
+    committed; `based_on`: the head positions that both hold for; `fresh_keys`: members whose key
+    was made here, so that nothing stored is hashed under it."""
 
     def __init__(
         self,
@@ -58,11 +56,13 @@ class Batch:
         """`now`: the wall clock; `skew`: how far past it an event may lie. A `retry` is not bound
         by when its record arrived: what was the future then may be the past now."""
         self.works = [_work(item, shards, now, skew, retry) for item in inputs]
+        self._types = {work.type_name for work in self.works}
         self.stored: dict[InputKey, tuple[bytes, int]] = {}
         self.taken: dict[InputKey, Work] = {}
         self.bases: dict[AccountKey, Cached] = {}
         self.forks: dict[AccountKey, Fork] = {}
         self.member_keys: dict[str, bytes] = {}
+        self.fresh_keys: set[str] = set()
         self.profiles: dict[str, KnownProfile] = {}
         self.based_on: dict[int, int] = {}
         self._shards = shards
@@ -70,6 +70,13 @@ class Batch:
     def shards(self) -> list[int]:
         """The shards whose heads the batch needs, ascending."""
         return sorted({work.shard for work in self.works if work.shard != NO_SHARD})
+
+    def of_types(self, *kinds: type[InputEvent]) -> list[Work]:
+        """The works with such an event, in their order. Most batches hold none, and ask often."""
+        names = {TYPE_NAMES[kind] for kind in kinds}
+        if self._types.isdisjoint(names):
+            return []
+        return [work for work in self.works if work.type_name in names]
 
     def forget(self, shards: Iterable[int]) -> None:
         """Undo what was read and decided for these shards."""
@@ -91,42 +98,44 @@ class Batch:
                 work.kind = "skipped"
                 work.shard = NO_SHARD
 
-    def keys(self, shards: set[int]) -> list[InputKey]:
-        """The dedupe keys to look up: of the inputs, and of the purchases that returns name."""
-        keys: dict[InputKey, None] = {}
+    def keys(self, shards: Set[int]) -> dict[int, list[bytes]]:
+        """The dedupe keys to look up, by shard: of the inputs, and of the purchases that returns
+        name."""
+        keys: defaultdict[int, list[bytes]] = defaultdict(list)
         for work in self.works:
-            if work.shard not in shards or not work.key:
-                continue
-            keys[work.shard, work.key] = None
-            if isinstance(work.item.event, PurchaseReturned):
-                order = purchase_key(work.member_id, work.item.event.data.order_id)
-                keys[work.shard, order] = None
-        return list(keys)
+            if work.key and work.shard in shards:
+                keys[work.shard].append(work.key)
+        for work in self.of_types(PurchaseReturned):
+            if work.key and work.shard in shards:
+                assert isinstance(work.item.event, PurchaseReturned)
+                order_id = work.item.event.data.order_id
+                keys[work.shard].append(purchase_key(work.member_id, order_id))
+        return keys
 
-    def accounts(self, shards: set[int]) -> list[AccountKey]:
+    def accounts(self, shards: Set[int]) -> Iterable[AccountKey]:
         """The accounts that deciding needs: those addressed, and the referrers named."""
-        wanted: dict[AccountKey, None] = {}
-        for work in self.works:
-            if work.shard not in shards or (work.shard, work.key) in self.stored:
-                continue
-            wanted[work.shard, work.member_id] = None
-            if isinstance(work.item.event, ReferralRegistered):
+        stored = self.stored
+        wanted = dict.fromkeys(
+            (work.shard, work.member_id)
+            for work in self.works
+            if work.shard in shards and (not stored or (work.shard, work.key) not in stored)
+        )
+        for work in self.of_types(ReferralRegistered):
+            if (work.shard, work.member_id) in wanted:
+                assert isinstance(work.item.event, ReferralRegistered)
                 referrer = work.item.event.data.referrer_id
                 wanted[shard_of(referrer, self._shards), referrer] = None
-        return list(wanted)
+        return wanted
 
-    def profile_members(self, shards: set[int]) -> list[str]:
+    def profile_members(self, shards: Set[int]) -> list[str]:
         """Members whose profile inputs are compared under a key of their own."""
-        return list(
-            {
-                work.member_id: None
-                for work in self.works
-                if work.shard in shards and isinstance(work.item.event, WITH_PROFILE)
-            }
-        )
+        works = self.of_types(*WITH_PROFILE)
+        return list({work.member_id: None for work in works if work.shard in shards})
 
-    def profile_tasks(self, shards: set[int]) -> list[str]:
+    def profile_tasks(self, shards: Set[int]) -> list[str]:
         """Members whose profile is looked at again."""
+        if PROFILE not in self._types:
+            return []
         return [
             work.member_id
             for work in self.works
@@ -148,6 +157,22 @@ def _drop(mapping: dict[tuple[int, T], Any], shards: set[int]) -> None:
 
 def _work(item: Received, shards: int, now: Instant, skew: Instant, retry: bool) -> Work:
     source = source_of(item)
+    event = item.event
+    if event is None:
+        return _without_event(item, source, shards)
+    type_name = type_of(event)
+    member_id = subject_of(event)
+    rejected = _wrong_topic(source, type_name) or _from_future(item, now, skew, retry)
+    if rejected is not None:
+        return Work(item, source, type_name, member_id=member_id, rejected=rejected)
+    content = item.content
+    if not content and type(event) not in WITH_PROFILE:
+        content = content_of(event, item.occurred_at)
+    shard = shard_of(routing_key(event), shards)
+    return Work(item, source, type_name, shard, member_id, key_of(event), content)
+
+
+def _without_event(item: Received, source: str, shards: int) -> Work:
     tick = item.tick
     if tick is not None:
         shard = tick.shard if tick.shard is not None else shard_of(tick.member_id, shards)
@@ -155,26 +180,10 @@ def _work(item: Received, shards: int, now: Instant, skew: Instant, retry: bool)
     if item.profile is not None:
         member_id = item.profile.member_id
         return Work(item, source, PROFILE, shard_of(member_id, shards), member_id)
-    event = item.event
-    if event is None:
-        reason = item.undecodable or Problem(
-            "empty", "$", "Neither an event nor a reason was handed over."
-        )
-        return Work(item, source, UNKNOWN, rejected=reason)
-    member_id = subject_of(event)
-    rejected = _wrong_topic(source, type_of(event)) or _from_future(item, now, skew, retry)
-    if rejected is not None:
-        return Work(item, source, type_of(event), member_id=member_id, rejected=rejected)
-    of = member_id
-    if event.subject is None:
-        assert isinstance(event, PurchaseCompleted)
-        of = event.data.order_id
-    content = item.content
-    if not content and not isinstance(event, WITH_PROFILE):
-        content = content_of(event, item.occurred_at)
-    return Work(
-        item, source, type_of(event), shard_of(of, shards), member_id, key_of(event), content
+    reason = item.undecodable or Problem(
+        "empty", "$", "Neither an event nor a reason was handed over."
     )
+    return Work(item, source, UNKNOWN, rejected=reason)
 
 
 def _wrong_topic(source: str, type_name: str) -> Problem | None:

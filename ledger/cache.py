@@ -1,4 +1,4 @@
-"""Accounts kept in memory, a bounded number of them, never ahead of what is committed.
+"""Accounts kept in memory, bounded in number and in bytes, never ahead of what is committed.
 
 Decisions are made on forks; a fork enters here only after its COMMIT was confirmed. For each shard
 the cache knows up to which position it is right (`seen`): whoever finds a head further on first
@@ -12,6 +12,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from ledger.core.account import Account
+from ledger.weight import weight_of
 from schemas.fields import Instant
 
 NOT_KNOWN = -1
@@ -20,19 +21,22 @@ NOT_KNOWN = -1
 
 class Cached(Struct):
     """An account as of its shard's `seen`. `due_at`: its due row, if `due_epoch` is still the
-    head's."""
+    head's. `weight`: its bytes by estimate, once it is in the cache."""
 
     account: Account
     account_id: UUID
     due_at: Instant | None = None
     due_epoch: int = NOT_KNOWN
+    weight: int = 0
 
 
 class AccountCache:
-    """The least recently used accounts leave first."""
+    """The least recently used accounts leave first. `weight`: the bytes of all, by estimate."""
 
-    def __init__(self, accounts_max: int) -> None:
+    def __init__(self, accounts_max: int, bytes_max: int) -> None:
         self.accounts_max = accounts_max
+        self.bytes_max = bytes_max
+        self.weight = 0
         self.hits = 0
         self.misses = 0
         self._seen: dict[int, int] = {}
@@ -73,17 +77,25 @@ class AccountCache:
             return
         self._seen[shard] = position
         for member_id, entry in entries.items():
+            self._remove((shard, member_id))
+            entry.weight = weight_of(entry.account)
+            self.weight += entry.weight
             self._entries[shard, member_id] = entry
-            self._entries.move_to_end((shard, member_id))
-        while len(self._entries) > self.accounts_max:
-            self._entries.popitem(last=False)
+        while len(self._entries) > self.accounts_max or self.weight > self.bytes_max:
+            _, oldest = self._entries.popitem(last=False)
+            self.weight -= oldest.weight
 
     def evict(self, shard: int, members: Iterable[str]) -> None:
         """Forget these accounts."""
         for member_id in members:
-            self._entries.pop((shard, member_id), None)
+            self._remove((shard, member_id))
 
     def evict_shard(self, shard: int) -> None:
         """Forget every account of the shard."""
         for key in [key for key in self._entries if key[0] == shard]:
-            del self._entries[key]
+            self._remove(key)
+
+    def _remove(self, key: tuple[int, str]) -> None:
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self.weight -= entry.weight

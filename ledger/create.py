@@ -18,12 +18,13 @@ from ledger.core.calendar import from_instant
 from ledger.core.program.canonical import version_of
 from ledger.core.program.compiled import compile_program
 from ledger.core.program.form import Program
+from ledger.crash import crash_point
 from ledger.database import CONNECT_SECONDS, unreachable
 from ledger.errors import StartRefused
 from ledger.identity import Identity, check_identity, revision_of
 from ledger.migrate import check_schema
 from ledger.programs import check_publishable, published
-from ledger.recorder import COPY_EVENTS, ShardLog, copy_stream, pack_event
+from ledger.recorder import COPY_EVENTS, ShardLog, copy_stream, pack_event, pack_owner
 from ledger.sharding import SYSTEM_MEMBER, SYSTEM_SHARD
 from schemas.decisions import LedgerCreated
 from schemas.log_events import encode_event
@@ -50,12 +51,14 @@ def create_ledger(
         check_schema(revision_of(connection))
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         existing = _existing(connection)
-        if existing is None:
-            return _create(connection, program, shards)
-        check_identity(existing, program.program, shards if insist else None)
-        check_publishable(compile_program(program), existing, (), None)
-        _check_published(connection, version_of(program))
-        return existing
+        if existing is not None:
+            check_identity(existing, program.program, shards if insist else None)
+            check_publishable(compile_program(program), existing, (), None)
+            _check_published(connection, version_of(program))
+            return existing
+        created = _create(connection, program, shards)
+    crash_point("init.after_created")
+    return created
 
 
 def _existing(connection: psycopg.Connection[TupleRow]) -> Identity | None:
@@ -85,6 +88,7 @@ def _create(connection: psycopg.Connection[TupleRow], program: Program, shards: 
     created_at = from_instant(now)
     for shard in (SYSTEM_SHARD, *range(shards)):
         _create_partitions(connection, shard)
+    crash_point("init.after_partitions")
     connection.execute(
         "INSERT INTO ledger.ledger (ledger_id, program_id, currency, time_zone, shards, created_at)"
         " VALUES (%s, %s, %s, %s, %s, %s)",
@@ -103,14 +107,14 @@ def _create(connection: psycopg.Connection[TupleRow], program: Program, shards: 
         published(program, compiled),
     )
     log = ShardLog(SYSTEM_SHARD, 0, genesis(identity.ledger_id, SYSTEM_SHARD), now)
-    account_id = account_id_of(identity.program_id, SYSTEM_MEMBER).bytes
+    account_id = account_id_of(identity.program_id, SYSTEM_MEMBER)
+    owner = pack_owner(account_id.bytes, SYSTEM_MEMBER)
     for version, event in enumerate(events, 1):
         log.add(
             pack_event(
-                account_id,
-                SYSTEM_MEMBER.encode(),
+                owner,
                 version,
-                type(event).__name__.encode(),
+                type(event).__name__,
                 event.occurred_at,
                 0,
                 encode_event(event),
@@ -129,6 +133,7 @@ def _create(connection: psycopg.Connection[TupleRow], program: Program, shards: 
                 ),
             ],
         )
+    crash_point("init.before_created")
     return identity
 
 

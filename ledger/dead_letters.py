@@ -1,17 +1,18 @@
 """Inputs that were put aside: list them, look at one, discard one. Retrying is `handle(retry_of=)`.
 
 A dead letter is written by the append that meets it; here is only what people do with them later. A
-discarded one stays counted as dead-lettered: every input keeps exactly one outcome.
+discarded one stays counted as dead-lettered, also when its row is purged later: every input keeps
+exactly one outcome.
 """
 
 from datetime import datetime
 from typing import Any, Literal
 
-import msgspec
 from msgspec import Struct
 from psycopg.rows import TupleRow
 
 from ledger.errors import DeadLetterUnavailable
+from ledger.headers import Headers, read_headers
 from ledger.lookups import Connection
 from ledger.received import RecordRef
 
@@ -22,7 +23,8 @@ LIST_MAX = 1_000
 
 _COLUMNS = (
     'SELECT id, source, partition, "offset", key, value, headers, record_timestamp, type,'
-    " member_id, code, path, message, recorded_at, status, attempts, closed_at"
+    " member_id, code, path, message, recorded_at, status, attempts, closed_at, discarded_by,"
+    " discard_reason"
     " FROM ledger.dead_letters"
 )
 _LIST = (
@@ -34,10 +36,15 @@ _COUNT = (
 )
 _SHOW = _COLUMNS + " WHERE id = %s"
 _DISCARD = (
-    "UPDATE ledger.dead_letters SET status = 'discarded', closed_at = now()"
-    " WHERE id = %s AND status = 'open'"
+    "UPDATE ledger.dead_letters SET status = 'discarded', closed_at = now(), discarded_by = %s,"
+    " discard_reason = %s WHERE id = %s AND status = 'open'"
 )
-_Headers = tuple[tuple[str, bytes | None], ...]
+_PURGE = """
+DELETE FROM ledger.dead_letters WHERE id IN (
+    SELECT id FROM ledger.dead_letters WHERE status <> 'open' AND closed_at < %s
+    ORDER BY closed_at LIMIT %s FOR UPDATE SKIP LOCKED
+)
+"""
 
 
 class DeadLetter(Struct, frozen=True):
@@ -50,7 +57,7 @@ class DeadLetter(Struct, frozen=True):
     offset: int | None
     key: bytes | None
     value: bytes | None
-    headers: _Headers
+    headers: Headers
     record_timestamp: int | None
     type: str
     member_id: str | None
@@ -61,6 +68,8 @@ class DeadLetter(Struct, frozen=True):
     status: Status
     attempts: int
     closed_at: datetime | None
+    discarded_by: str | None
+    discard_reason: str | None
 
     def record(self) -> RecordRef:
         """The record as it came, to decode it again."""
@@ -108,15 +117,24 @@ async def show_dead_letter(connection: Connection, number: int) -> DeadLetter:
     return _letter(row)
 
 
-async def discard_dead_letter(connection: Connection, number: int) -> None:
+async def discard_dead_letter(connection: Connection, number: int, reason: str, by: str) -> None:
     """Give an open one up. Raises DeadLetterUnavailable."""
-    cursor = await connection.execute(_DISCARD, (number,))
+    cursor = await connection.execute(_DISCARD, (by, reason, number))
     if cursor.rowcount == 0:
         letter = await show_dead_letter(connection, number)
         raise DeadLetterUnavailable(f"Dead letter {number} was {letter.status} before.", "closed")
 
 
+async def purge_dead_letters(connection: Connection, closed_before: datetime) -> int:
+    """Delete those that were retried or discarded before a moment, page by page; how many. An open
+    one is never deleted."""
+    purged = 0
+    while page := (await connection.execute(_PURGE, (closed_before, LIST_MAX))).rowcount:
+        purged += page
+    return purged
+
+
 def _letter(row: TupleRow) -> DeadLetter:
-    headers = msgspec.json.decode(row[6], type=_Headers) if row[6] else ()
+    headers = read_headers(row[6]) if row[6] else ()
     values: tuple[Any, ...] = (*row[:6], headers, *row[7:])
     return DeadLetter(*values)

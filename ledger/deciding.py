@@ -12,10 +12,8 @@ from collections.abc import Set
 from msgspec import Raw
 from msgspec.structs import replace
 
-from ledger.aggregate import Recorded
 from ledger.batch import OWN, Batch
 from ledger.core.account import Account
-from ledger.core.calendar import from_instant
 from ledger.core.decide import (
     NO_FACTS,
     decide,
@@ -27,17 +25,15 @@ from ledger.core.errors import Undecidable
 from ledger.core.fold import evolve
 from ledger.core.program.timeline import NoProgram, Timeline
 from ledger.dedupe import MEMBER_KEY_BYTES, WITH_PROFILE, content_of, purchase_key
-from ledger.persistence.mapper import Mapper
-from ledger.persistence.transcoder import Transcoder
 from ledger.received import INTERNAL_ERROR, Problem
-from ledger.recorder import pack_event
+from ledger.recorder import pack_event, pack_owner
 from ledger.work import Fork, Work
 from schemas.decisions import AccountEvent, AccountSettled, Facts, InputRefused, MemberErased
 from schemas.inputs import InputEvent, PurchaseReturned, ReferralRegistered
+from schemas.log_events import encode_event
 
 log = logging.getLogger(__name__)
 
-_to_stored = Mapper(Transcoder()).to_stored_event
 _NO_DATA = Raw(b"{}")
 
 
@@ -84,15 +80,25 @@ def _known_before(batch: Batch, work: Work) -> bool:
 
 
 def _profile_content(batch: Batch, work: Work) -> None:
-    """The content hash under the member's key; a new key for an input that is new."""
+    """The content hash under the member's key; a new key for an input that is new. None where the
+    first was hashed under another key, which is gone: the member was erased since."""
     event = work.item.event
     if event is None:
         return
-    known = (work.shard, work.key) in batch.stored or (work.shard, work.key) in batch.taken
+    place = (work.shard, work.key)
+    first = batch.taken.get(place)
     key = batch.member_keys.get(work.member_id)
-    if key is None and not known:
-        key = batch.member_keys[work.member_id] = secrets.token_bytes(MEMBER_KEY_BYTES)
-    if key is not None:
+    if first is not None:
+        comparable = key == first.member_key
+    elif place in batch.stored:
+        comparable = work.member_id not in batch.fresh_keys
+    else:
+        comparable = True
+        if key is None:
+            key = batch.member_keys[work.member_id] = secrets.token_bytes(MEMBER_KEY_BYTES)
+            batch.fresh_keys.add(work.member_id)
+    if key is not None and comparable:
+        work.member_key = key
         work.content = content_of(event, work.item.occurred_at, key)
 
 
@@ -122,11 +128,10 @@ def _decide_one(batch: Batch, work: Work, programs: Timeline) -> None:
     fork.events += events
     if work.key:
         batch.taken[work.shard, work.key] = work
-    if events and isinstance(events[work.decisive], InputRefused):
-        refusal = events[work.decisive]
-        assert isinstance(refusal, InputRefused)
-        work.problem = Problem(refusal.code, "$.data", refusal.message)
-    elif events and isinstance(events[work.decisive], MemberErased):
+    decision = events[work.decisive] if events else None
+    if isinstance(decision, InputRefused):
+        work.problem = Problem(decision.code, "$.data", decision.message)
+    elif isinstance(decision, MemberErased):
         batch.member_keys.pop(work.member_id, None)
 
 
@@ -178,7 +183,7 @@ def _fork(batch: Batch, work: Work) -> Fork:
             base.account,
             base.account.fork(),
             base.account_id,
-            work.member_id.encode(),
+            pack_owner(base.account_id.bytes, work.member_id),
             base.due_at,
             base.due_epoch,
         )
@@ -187,42 +192,25 @@ def _fork(batch: Batch, work: Work) -> Fork:
 
 def _pack(work: Work, fork: Fork, events: list[AccountEvent]) -> None:
     """The rows of the events, but for their positions."""
-    version = fork.account.version - len(events)
-    item = work.item
-    for event in events:
-        version += 1
-        stored = _to_stored(
-            Recorded(
-                originator_id=fork.account_id,
-                originator_version=version,
-                timestamp=(
-                    item.event.time
-                    if item.event is not None and event.occurred_at == item.occurred_at
-                    else from_instant(event.occurred_at)
-                ),
-                member_id=work.member_id,
-                payload=event,
-            )
+    first = fork.account.version - len(events) + 1
+    work.packed = [
+        pack_event(
+            fork.owner,
+            version,
+            type(event).__name__,
+            event.occurred_at,
+            len(event.effects),
+            encode_event(event),
         )
-        work.packed.append(
-            pack_event(
-                fork.account_id.bytes,
-                fork.member_bytes,
-                version,
-                stored.topic.encode(),
-                event.occurred_at,
-                len(event.effects),
-                stored.state,
-            )
-        )
+        for version, event in enumerate(events, first)
+    ]
     work.events = events
 
 
 def _put_aside(work: Work, problem: Problem) -> None:
     work.kind = "dead_lettered"
     work.problem = problem
-    work.events = []
-    work.packed = []
+    work.events = work.packed = ()
 
 
 def _fold_anew(fork: Fork) -> None:

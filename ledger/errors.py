@@ -8,6 +8,8 @@
     ├── DatabaseUnavailable     transient: whether the append happened is not known, try it again
     ├── AppendFailed            the database refused these rows: trying the same again is useless
     ├── LogWentBack             a shard ends before what it was known to hold: commits were lost
+    ├── HeadDiffers             a head row is not the end of its shard's log: changed by hand
+    ├── InternalErrors          too many inputs of a batch meet a bug of ours: nothing was stored
     ├── AccountDamaged          an account does not fold: its snapshot or its log is wrong
     ├── ClosedDoor              an append by another way than handle()
     ├── WorkerStopped           the worker stops loudly: input lost, a bug, no database for too long
@@ -81,6 +83,31 @@ class LogWentBack(LedgerError):
             " was restored, or failed over to a replica that lagged behind. See which inputs are"
             " missing, then start again: what Kafka still has is taken again from the stored"
             " offsets."
+        )
+
+
+class HeadDiffers(LedgerError):
+    """A head row does not say where its shard's log ends. Nothing may be appended to it."""
+
+    code = "head_differs"
+
+    def __init__(self, shard: int, position: int, difference: str) -> None:
+        super().__init__(
+            f"The head row of shard {shard} is at position {position}, but {difference}: the"
+            " database was changed by hand. Nothing was stored; restore it from a backup."
+        )
+
+
+class InternalErrors(LedgerError):
+    """More inputs of a batch failed for reasons of ours than the caller allows; none was stored."""
+
+    code = "internal_errors"
+
+    def __init__(self, errors: int, inputs: int, allowed: int) -> None:
+        super().__init__(
+            f"{errors} of {inputs} records failed with internal errors, {allowed} are allowed now:"
+            " none of them was stored, so that a bug does not dead-letter a day. Read the log,"
+            " install a corrected version, then start again."
         )
 
 

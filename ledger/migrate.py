@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psycopg
 
+from ledger.crash import crash_point
 from ledger.database import CONNECT_SECONDS, unreachable
 from ledger.errors import StartRefused
 
@@ -62,6 +63,8 @@ def migrate(database_url: str) -> str:
             check_not_newer(number)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        crash_point("init.before_migrated")
+    crash_point("init.after_migrated")
     return revisions()[-1]
 
 

@@ -12,6 +12,8 @@ import psycopg
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from ledger.crash import crash_point
+
 CHANNEL = "points_ledger"
 """Its payload: the numbers of the shards, separated by commas."""
 
@@ -45,6 +47,7 @@ class Notifier:
     async def _run(self) -> None:
         while self._shards:
             shards, self._shards = self._shards, set()
+            crash_point("notify.before_send")
             try:
                 async with self._pool.connection() as connection:
                     payload = ",".join(map(str, sorted(shards)))

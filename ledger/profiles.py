@@ -16,6 +16,7 @@ from ledger.lookups import Connection
 from ledger.work import KnownProfile
 from schemas.decisions import MemberErased, MemberProfiled
 from schemas.inputs import MemberEnrolled, MemberUpdated, Profile
+from schemas.inputs import MemberErased as MemberErasedInput
 
 _KEEP_KEY = (
     "INSERT INTO ledger.member_keys (member_id, key) VALUES (%s, %s)"
@@ -47,8 +48,8 @@ _ERASE = (
 
 async def store_profiles(connection: Connection, batch: Batch) -> None:
     """Profiles of members, in the order of the inputs; erased ones leave nothing behind."""
-    for work in batch.works:
-        if work.kind != "applied" or not work.events or work.item.profile is not None:
+    for work in batch.of_types(MemberEnrolled, MemberUpdated, MemberErasedInput):
+        if work.kind != "applied" or not work.events:
             continue
         decision = work.events[work.decisive]
         if isinstance(decision, MemberErased):

@@ -1,13 +1,15 @@
 """What others ask of the ledger beside appending: due accounts, effects, counts, dead letters.
 
-Reading only, except for the two notes of what others have done: how far effects were published, and
-that a dead letter was given up. Each question raises DatabaseUnavailable when it cannot be asked.
+Reading only, except for notes of what others have done: who feeds the ledger, how far effects were
+published and topics read, which dead letters were given up or put away. Each question raises
+DatabaseUnavailable when it cannot be asked.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 
-from ledger import chain, dead_letters
+from ledger import chain, dead_letters, feed, stream_rows
 from ledger.accounts import load_accounts
 from ledger.core.account import Account
 from ledger.core.calendar import from_instant
@@ -16,6 +18,7 @@ from ledger.dead_letters import DeadLetter, Status
 from ledger.identity import Identity
 from ledger.lookups import Connection
 from ledger.notify import Pool
+from ledger.received import StoredPosition
 from ledger.sharding import shard_of
 from ledger.verify import verify_shard
 from schemas.decisions import Effect
@@ -130,7 +133,28 @@ class Questions:
         async with self._connection() as connection:
             return await dead_letters.show_dead_letter(connection, number)
 
-    async def discard_dead_letter(self, number: int) -> None:
-        """Give an open dead letter up. Raises DeadLetterUnavailable."""
+    async def discard_dead_letter(self, number: int, reason: str, by: str) -> None:
+        """Give an open dead letter up, for a reason. Raises DeadLetterUnavailable."""
         async with self._connection() as connection:
-            await dead_letters.discard_dead_letter(connection, number)
+            await dead_letters.discard_dead_letter(connection, number, reason, by)
+
+    async def purge_dead_letters(self, closed_before: datetime) -> int:
+        """Delete the dead letters that were closed before a moment; how many."""
+        async with self._connection() as connection:
+            return await dead_letters.purge_dead_letters(connection, closed_before)
+
+    async def claim_feed(self, cluster_id: str | None, group: str) -> None:
+        """Record which Kafka feeds this ledger, or compare. Raises StartRefused (other_kafka,
+        other_group)."""
+        async with self._connection() as connection:
+            await feed.claim(connection, feed.Feed(cluster_id, group))
+
+    async def stream_positions(self, group: str) -> dict[tuple[str, int], StoredPosition]:
+        """Up to where each (topic, partition) was handled."""
+        async with self._connection() as connection:
+            return await stream_rows.stream_positions(connection, group)
+
+    async def note_read(self, group: str, reads: Mapping[tuple[str, int], tuple[int, int]]) -> None:
+        """Note that no record lies between a stored offset and an offset read to."""
+        async with self._connection() as connection:
+            await stream_rows.note_read(connection, group, reads)

@@ -32,21 +32,26 @@ class Reader:
         locked: Locked | None = None,
     ) -> None:
         """Read what deciding needs for these shards: before the lock, or again under it."""
+        wanted = set(shards)
+        keys = batch.keys(wanted)
         if locked is None:
-            positions, system = await lookups.read_heads(connection, shards)
+            positions, system, stored = await lookups.read_heads_and_inputs(
+                connection, shards, keys
+            )
         else:
             positions = {shard: locked.heads[shard].position for shard in shards}
             system = locked.system
+            stored = await lookups.stored_inputs(connection, keys)
+        batch.stored.update(stored)
         if system > self._programs.position:
             await self._programs.catch_up(connection, system)
-        wanted = set(shards)
         for shard, position in positions.items():
             await self._catch_up(connection, shard, position)
             batch.based_on[shard] = position
-        batch.stored.update(await lookups.stored_inputs(connection, batch.keys(wanted)))
         members = batch.profile_members(wanted)
         for member_id in members:
             batch.member_keys.pop(member_id, None)
+            batch.fresh_keys.discard(member_id)
         batch.member_keys.update(await lookups.member_keys(connection, members))
         tasks = batch.profile_tasks(wanted)
         for member_id in tasks:

@@ -76,7 +76,8 @@ class Received(Struct, frozen=True):
 
 class TopicMove(Struct, frozen=True):
     """One topic-partition's stretch: records from `from_offset` (where the stretch before ended) up
-    to `next_offset`. `event_time`: see the scheduler's watermark."""
+    to `next_offset`. `event_time`: see the scheduler's watermark. `topic_id`: Kafka's, None if it
+    does not tell. `begun`: an offset of it was stored before, so its row must be there."""
 
     topic: str
     from_offset: int
@@ -84,6 +85,7 @@ class TopicMove(Struct, frozen=True):
     last_checksum: bytes = b""
     topic_id: bytes | None = None
     event_time: Instant | None = None
+    begun: bool = False
 
 
 class SourcePosition(Struct, frozen=True):
@@ -95,12 +97,14 @@ class SourcePosition(Struct, frozen=True):
 
 
 class StoredPosition(Struct, frozen=True):
-    """Up to where a topic-partition was handled."""
+    """Up to where a topic-partition was handled. `read_to`: from `next_offset` to there lies no
+    record, as far as anyone has looked."""
 
     next_offset: int
     topic_id: bytes | None
     last_checksum: bytes | None
     event_time: Instant | None = None
+    read_to: int | None = None
 
 
 class Outcome(Struct, frozen=True):

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from ledger.core.members import added_conditions
 from ledger.core.program.timeline import Timeline
+from ledger.crash import crash_point
 from ledger.database import translated
 from ledger.errors import AppendFailed
 from ledger.notify import Pool
@@ -34,6 +35,7 @@ async def append_outcomes(
             break
         after = members[-1]
         failed += internal_errors(await handle([profile_task(member) for member in members]))
+        crash_point("publish.after_page")
     if failed:
         raise AppendFailed(
             f"The version is published, but of {failed} members it is not known whether its"

@@ -5,9 +5,9 @@ position is packed before the heads are locked; numbering, chaining and joining 
 time under the lock. The bytes of a row are also what its hash covers (`ledger.chain`). No I/O here.
 """
 
+from functools import lru_cache
 from hashlib import sha256
 from struct import Struct, pack
-from typing import NamedTuple
 
 from schemas.fields import Instant
 
@@ -28,49 +28,57 @@ EPOCH_2000: Instant = 946_684_800_000_000
 """PostgreSQL counts microseconds from 2000-01-01, an Instant from 1970-01-01."""
 
 _EVENT_COUNT = pack("!h", 11)
-_PLACE = Struct("!iiiqi16s")  # shard, position, account_id
-_VERSION_TYPE = Struct("!iii")  # version, length of type
-_MOMENT = Struct("!iq")
-_AFTER = Struct("!ihi")  # effects, length of payload
+_place = Struct("!iiiq").pack  # shard, position
+_OWNER = Struct("!i16si")  # account_id, length of member_id
+_version = Struct("!ii").pack
+_moment = Struct("!iq").pack
+_after = Struct("!ihi").pack  # effects, length of payload
 _LENGTH = Struct("!i")
-_HASH = Struct("!i32s")
-_INPUT = Struct("!hiii16si16siq")
+_HASH_LENGTH = pack("!i", 32)
+_input = Struct("!hiii16si16siq").pack
 _NULL = pack("!i", -1)
 
+TYPES_KNOWN_MAX = 256
+"""Names of event types whose field is remembered: more than there are."""
 
-class PackedEvent(NamedTuple):
-    """An event but for its position, recorded_at and hash."""
+PackedEvent = tuple[bytes, bytes]
+"""An event but for its position, recorded_at and hash: the columns before recorded_at, and those
+after it."""
 
-    account_id: bytes
-    before: bytes
-    after: bytes
+
+def pack_owner(account_id: bytes, member_id: str) -> bytes:
+    """Whose an event is: the same bytes in all events of an account."""
+    member = member_id.encode()
+    return _OWNER.pack(16, account_id, len(member)) + member
 
 
 def pack_event(
-    account_id: bytes,
-    member_id: bytes,
+    owner: bytes,
     version: int,
-    type_name: bytes,
+    type_name: str,
     occurred_at: Instant,
     effects: int,
     payload: bytes,
 ) -> PackedEvent:
-    """Everything of an event that is known before its shard is locked."""
-    return PackedEvent(
-        account_id,
-        _LENGTH.pack(len(member_id))
-        + member_id
-        + _VERSION_TYPE.pack(4, version, len(type_name))
-        + type_name
-        + _MOMENT.pack(8, occurred_at - EPOCH_2000),
-        _AFTER.pack(2, effects, len(payload)) + payload,
+    """Everything of an event that is known before its shard is locked. `owner`: `pack_owner`'s."""
+    return (
+        owner
+        + _version(4, version)
+        + _type_field(type_name)
+        + _moment(8, occurred_at - EPOCH_2000),
+        _after(2, effects, len(payload)) + payload,
     )
+
+
+@lru_cache(TYPES_KNOWN_MAX)
+def _type_field(type_name: str) -> bytes:
+    return _bytes(type_name.encode())
 
 
 class ShardLog:
     """The end of a locked shard's log, and the rows that this transaction adds to it."""
 
-    __slots__ = ("_moment", "hash", "position", "recorded_at", "rows", "shard")
+    __slots__ = ("_recorded_at", "hash", "position", "recorded_at", "rows", "shard")
 
     def __init__(self, shard: int, position: int, last: bytes, recorded_at: Instant) -> None:
         self.shard = shard
@@ -78,27 +86,21 @@ class ShardLog:
         self.hash = last
         self.recorded_at = recorded_at
         self.rows: list[bytes] = []
-        self._moment = _MOMENT.pack(8, recorded_at - EPOCH_2000)
+        self._recorded_at = _moment(8, recorded_at - EPOCH_2000)
 
     def add(self, event: PackedEvent) -> int:
         """Give the event the next position and chain it; the position."""
         self.position = position = self.position + 1
-        row = b"".join(
-            (
-                _PLACE.pack(4, self.shard, 8, position, 16, event.account_id),
-                event.before,
-                self._moment,
-                event.after,
-            )
-        )
+        before, after = event
+        row = _place(4, self.shard, 8, position) + before + self._recorded_at + after
         self.hash = link = sha256(self.hash + row).digest()
-        self.rows += (_EVENT_COUNT, row, _HASH.pack(32, link))
+        self.rows += (_EVENT_COUNT, row, _HASH_LENGTH, link)
         return position
 
 
 def pack_input(shard: int, key: bytes, content: bytes, position: int) -> bytes:
     """One dedupe row."""
-    return _INPUT.pack(4, 4, shard, 16, key, 16, content, 8, position)
+    return _input(4, 4, shard, 16, key, 16, content, 8, position)
 
 
 def pack_dead_letter(

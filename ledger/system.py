@@ -11,10 +11,11 @@ from ledger.accounts import account_id_of
 from ledger.core.calendar import from_instant
 from ledger.core.program.compiled import compile_program
 from ledger.core.program.form import Program
+from ledger.crash import crash_point
 from ledger.identity import Identity
 from ledger.lookups import Connection, HeadRow, lock_heads
 from ledger.programs import Programs, check_publishable, published
-from ledger.recorder import COPY_EVENTS, ShardLog, copy_stream, pack_event
+from ledger.recorder import COPY_EVENTS, ShardLog, copy_stream, pack_event, pack_owner
 from ledger.sharding import SYSTEM_MEMBER, SYSTEM_SHARD
 from schemas.decisions import RfmBoundsSet, SystemEvent
 from schemas.log_events import encode_event
@@ -32,6 +33,7 @@ async def publish(
     compiled = compile_program(program)
     async with connection.transaction():
         heads = await lock_heads(connection, list(range(SYSTEM_SHARD, identity.shards)))
+        crash_point("publish.after_lock")
         await programs.catch_up(connection, heads[SYSTEM_SHARD].position)
         versions = programs.versions
         if any(known.version == compiled.version for _, known in versions):
@@ -43,6 +45,7 @@ async def publish(
         ]
         check_publishable(compiled, identity, versions, max(decided, default=None))
         await _append(connection, identity, heads[SYSTEM_SHARD], [published(program, compiled)])
+    crash_point("publish.after_commit")
     return compiled.version, True
 
 
@@ -57,14 +60,14 @@ async def _append(
     connection: Connection, identity: Identity, head: HeadRow, events: Sequence[SystemEvent]
 ) -> int:
     log = ShardLog(SYSTEM_SHARD, head.position, head.hash, max(head.now, head.recorded_at))
-    account_id = account_id_of(identity.program_id, SYSTEM_MEMBER).bytes
+    account_id = account_id_of(identity.program_id, SYSTEM_MEMBER)
+    owner = pack_owner(account_id.bytes, SYSTEM_MEMBER)
     for event in events:
         log.add(
             pack_event(
-                account_id,
-                SYSTEM_MEMBER.encode(),
+                owner,
                 log.position + 1,  # the only account of its shard: version and position agree
-                type(event).__name__.encode(),
+                type(event).__name__,
                 event.occurred_at,
                 0,
                 encode_event(event),
@@ -72,7 +75,9 @@ async def _append(
         )
     async with connection.cursor() as cursor, cursor.copy(COPY_EVENTS) as copy:
         await copy.write(copy_stream(log.rows))
+    crash_point("publish.after_copy")
     await connection.execute(
         _MOVE_HEAD, (log.position, log.hash, from_instant(log.recorded_at), SYSTEM_SHARD)
     )
+    crash_point("publish.before_commit")
     return log.position

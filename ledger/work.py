@@ -4,13 +4,15 @@ Everything here belongs to one call of handle() and dies with it: forks, loaded 
 database said of keys. Nothing of it reaches the cache before COMMIT was confirmed.
 """
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from msgspec import Struct, field
 
 from ledger.core.account import Account
 from ledger.dedupe import WITH_PROFILE
-from ledger.received import Outcome, OutcomeKind, Problem, Received
+from ledger.errors import InternalErrors
+from ledger.received import INTERNAL_ERROR, Outcome, OutcomeKind, Problem, Received
 from ledger.recorder import PackedEvent
 from schemas.decisions import AccountEvent
 from schemas.fields import Instant
@@ -33,6 +35,7 @@ class Work(Struct):
     `rejected`: why it can never be decided (found before any account is asked). `decisive`: the
     index in `events` of the event that answers the input; those before it settle, those after it
     release waiting returns. `twin`: for a duplicate within the batch, the work that was first.
+    `member_key`: under which `content` was hashed, of an input with profile data.
     """
 
     item: Received
@@ -42,11 +45,12 @@ class Work(Struct):
     member_id: str = ""
     key: bytes = b""
     content: bytes = b""
+    member_key: bytes | None = None
     rejected: Problem | None = None
     kind: OutcomeKind | None = None
     problem: Problem | None = None
-    events: list[AccountEvent] = field(default_factory=list)
-    packed: list[PackedEvent] = field(default_factory=list)
+    events: Sequence[AccountEvent] = ()
+    packed: Sequence[PackedEvent] = ()
     decisive: int = 0
     position: int | None = None
     twin: "Work | None" = None
@@ -57,8 +61,7 @@ class Work(Struct):
             self.content = self.item.content
         self.kind = None
         self.problem = None
-        self.events = []
-        self.packed = []
+        self.events = self.packed = ()
         self.position = None
         self.twin = None
 
@@ -66,17 +69,25 @@ class Work(Struct):
 class Fork(Struct):
     """An account as this batch changes it. `base` is what it was forked from and stays as it was.
 
-    `ticked`: its due row is to be written exactly, not only when it comes earlier.
+    `owner`: the bytes that all its rows have in common. `ticked`: its due row is to be written
+    exactly, not only when it comes earlier.
     """
 
     base: Account
     account: Account
     account_id: UUID
-    member_bytes: bytes
+    owner: bytes
     due_at: Instant | None
     due_epoch: int
     events: list[AccountEvent] = field(default_factory=list)
     ticked: bool = False
+
+
+def check_internal_errors(works: Sequence[Work], allowed: int) -> None:
+    """Raises InternalErrors when more of the inputs than `allowed` met a bug of ours."""
+    errors = sum(work.problem is not None and work.problem.code == INTERNAL_ERROR for work in works)
+    if errors > allowed:
+        raise InternalErrors(errors, len(works), allowed)
 
 
 def outcome_of(work: Work) -> Outcome:

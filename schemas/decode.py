@@ -120,6 +120,8 @@ def _structured(value: bytes, headers: Headers) -> bytes:
     content_type = ""
     size = 0
     for name, raw in headers:
+        if not name.isascii():
+            _check_name(name)
         key = name.lower()
         if key == "content-type":
             content_type = _text("$.datacontenttype", raw or b"").split(";")[0].strip().lower()
@@ -154,6 +156,16 @@ def _structured(value: bytes, headers: Headers) -> bytes:
     }
     event["data"] = _decode_raw(value)
     return msgspec.json.encode(event)
+
+
+def _check_name(name: str) -> None:
+    """Raise `Malformed` if a header's name was not UTF-8: it comes with surrogate escapes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise Malformed(
+            Code.NOT_UTF8, "$", "The name of a header is not UTF-8; encode it so."
+        ) from None
 
 
 def _text(path: str, raw: bytes) -> str:

@@ -1,11 +1,18 @@
 """Where an event goes: its type, its topic, and the key that decides its partition."""
 
+from typing import get_args
+
 from schemas.inputs import TOPIC_OF_TYPE, InputEvent, PurchaseCompleted
+
+TYPE_NAMES: dict[type, str] = {
+    kind: str(kind.__struct_config__.tag) for kind in get_args(InputEvent)
+}
+"""The CloudEvents `type` of each class of input."""
 
 
 def type_of(event: InputEvent) -> str:
     """The CloudEvents `type`."""
-    return str(event.__struct_config__.tag)
+    return TYPE_NAMES[type(event)]
 
 
 def topic_of(event: InputEvent) -> str | None:

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 import psycopg
 
 from ledger.application import Ledger
+from ledger.core.calendar import to_instant
+from ledger.core.settle import next_due
 from ledger.settings import Settings
 from ledger.sharding import SYSTEM_SHARD
 from schemas.fields import Instant
@@ -31,12 +33,14 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Ledger]:
-    """An open ledger. At the end its log must verify and its cache must be what the log says."""
+    """An open ledger. At the end its log must verify, its cache must be what the log says, and no
+    due row may come late."""
     ledger = await Ledger.open(settings)
     try:
         yield ledger
         await check_log(ledger)
         await check_cache(ledger)
+        await check_due(ledger)
     finally:
         await ledger.close()
 
@@ -53,6 +57,20 @@ async def check_cache(ledger: Ledger) -> None:
     for (shard, member_id), entry in list(ledger.cache._entries.items()):
         if ledger.cache.seen(shard) == heads[shard]:
             assert entry.account == await ledger.account(member_id, shard)
+
+
+async def check_due(ledger: Ledger) -> None:
+    """No account falls due before its due row says so: it would be settled too late."""
+    programs = await ledger.reload_programs()
+    async with ledger._pool.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT DISTINCT e.shard, e.member_id, d.due_at FROM ledger.events e"
+            " LEFT JOIN ledger.due d USING (shard, account_id) WHERE e.shard >= 0"
+        )
+        rows = await cursor.fetchall()
+    for shard, member_id, due_at in rows:
+        due = next_due(await ledger.account(member_id, shard), programs)
+        assert due is None or (due_at is not None and to_instant(due_at) <= due), member_id
 
 
 def instant(number: float) -> Instant:

@@ -7,19 +7,20 @@ import pytest
 
 from ledger.chain import Head, genesis, verify
 from ledger.errors import ChainBroken
-from ledger.recorder import ShardLog, pack_event
+from ledger.recorder import ShardLog, pack_event, pack_owner
 
 LEDGER = UUID(int=7)
 SHARD = 3
 MOMENT = 1_500_000_000_000_000
+OWNER = pack_owner(bytes(16), "m")
 
 
 def rows(count: int = 5, shard: int = SHARD) -> list[bytes]:
     """A log of `count` rows as binary COPY returns it."""
     log = ShardLog(shard, 0, genesis(LEDGER, shard), MOMENT)
     for version in range(1, count + 1):
-        log.add(pack_event(bytes(16), b"m", version, b"SurveyRewarded", MOMENT, 0, b"{}"))
-    return [b"".join(log.rows[at : at + 3]) for at in range(0, len(log.rows), 3)]
+        log.add(pack_event(OWNER, version, "SurveyRewarded", MOMENT, 0, b"{}"))
+    return [b"".join(log.rows[at : at + 4]) for at in range(0, len(log.rows), 4)]
 
 
 def start() -> Head:
@@ -62,8 +63,8 @@ def test_each_shard_of_each_ledger_begins_elsewhere() -> None:
 
 def test_recorded_at_may_not_step_back() -> None:
     log = ShardLog(SHARD, 0, genesis(LEDGER, SHARD), MOMENT)
-    log.add(pack_event(bytes(16), b"m", 1, b"T", MOMENT, 0, b"{}"))
+    log.add(pack_event(OWNER, 1, "T", MOMENT, 0, b"{}"))
     back = ShardLog(SHARD, 1, log.hash, MOMENT - 1)
-    back.add(pack_event(bytes(16), b"m", 2, b"T", MOMENT, 0, b"{}"))
+    back.add(pack_event(OWNER, 2, "T", MOMENT, 0, b"{}"))
     with pytest.raises(ChainBroken, match="steps back"):
         verify(SHARD, start(), [b"".join(log.rows), b"".join(back.rows)])

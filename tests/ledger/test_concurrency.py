@@ -1,24 +1,22 @@
-"""Many appends at once, in one process and in several: never a gap, a double or a lost input.
+"""Many appends at once in one process: never a gap, a double or a lost input.
 
 What concurrent appends leave behind must be what some order of the same inputs, one by one, would
 have left: for these inputs every order gives the same accounts.
 """
 
 import asyncio
-import subprocess
-import sys
 
 import psycopg
 import pytest
 
 from ledger.application import Ledger
-from ledger.lookups import Connection
-from ledger.received import Outcome, Received, tick
+from ledger.received import Received, tick
 from ledger.settings import Settings
 from ledger.sharding import shard_of
 from schemas.inputs import PurchaseCompleted
 from tests.ledger.events import SHARDS, direct, purchase, shares_shard, survey
-from tests.ledger.opened import check_log, instant, opened, postings_sum, run
+from tests.ledger.interleaved import interleave
+from tests.ledger.opened import instant, opened, postings_sum, run
 
 WRITERS = 4
 MEMBERS = 12
@@ -104,8 +102,7 @@ def test_head_moved_between_deciding_and_locking(
                 monkeypatch,
                 one,
                 direct(purchase("m1", "small", at=2), purchase("m2", "other", at=2)),
-                two,
-                direct(purchase("m1", "big", at=1, amount=200_000)),
+                lambda: two.handle(direct(purchase("m1", "big", at=1, amount=200_000))),
             )
             assert one.stats.decided_again == 1
             # Gold since the big purchase, so the small one earns twice.
@@ -127,8 +124,7 @@ def test_another_account_of_the_shard_moved_the_head(
                 monkeypatch,
                 one,
                 direct(purchase("m1", "o1")),
-                two,
-                direct(purchase(neighbour, "o2")),
+                lambda: two.handle(direct(purchase(neighbour, "o2"))),
             )
             assert one.stats.decided_again == 1
             # Its account left the cache, the untouched one stayed.
@@ -144,7 +140,7 @@ def test_the_same_input_taken_between_deciding_and_locking(
     async def test() -> None:
         async with opened(settings) as one, opened(settings) as two:
             same = direct(purchase("m1", "o1"))
-            outcomes = await interleave(monkeypatch, one, same, two, same)
+            outcomes = await interleave(monkeypatch, one, same, lambda: two.handle(same))
             assert [outcome.kind for outcome in outcomes] == ["duplicate"]
             assert (await one.account("m1")).granted == 100
             assert await one.outcome_counts() == {
@@ -166,58 +162,6 @@ def test_a_tick_and_a_purchase_at_once(settings: Settings) -> None:
                 account = await ledger.account(f"m{number}")
                 assert account.balances().available == 100
                 assert account.balances().pending == 100
-
-    run(test())
-
-
-async def interleave(
-    monkeypatch: pytest.MonkeyPatch,
-    first: Ledger,
-    batch: list[Received],
-    second: Ledger,
-    between: list[Received],
-) -> list[Outcome]:
-    """Handle `batch`; between its deciding and its locking `second` appends `between`."""
-    real = first._lock
-
-    async def late(connection: Connection, *rest: object) -> object:
-        monkeypatch.setattr(first, "_lock", real)
-        await second.handle(between)
-        return await real(connection, *rest)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(first, "_lock", late)
-    return await first.handle(batch)
-
-
-def test_several_processes(url: str, settings: Settings, owner: psycopg.Connection) -> None:
-    writers = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.ledger.writer", url, str(number)],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(WRITERS)
-    ]
-    said = [writer.communicate(timeout=60)[0] for writer in writers]
-    assert [writer.returncode for writer in writers] == [0] * WRITERS
-    totals = [sum(int(text.split()[at]) for text in said) for at in (0, 1)]
-    handled = WRITERS * ROUNDS * 6
-    assert sum(totals) == handled
-    found = owner.execute("SELECT count(*), count(DISTINCT key) FROM ledger.inputs").fetchone()
-    assert found == (totals[0], totals[0])
-    assert gaps(owner) == 0
-    assert postings_sum(owner) == 0
-
-    async def test() -> None:
-        ledger = await Ledger.open(settings)
-        try:
-            await check_log(ledger)
-            granted = [(await ledger.account(f"m{n}")).granted for n in range(MEMBERS)]
-            assert sum(granted) == 10 * totals[0]
-            counts = await ledger.outcome_counts()
-            assert sum(counts.values()) == handled
-        finally:
-            await ledger.close()
 
     run(test())
 

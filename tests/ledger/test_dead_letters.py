@@ -1,6 +1,7 @@
 """Dead letters: looked at, retried exactly once, discarded, erased with their member."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
@@ -54,7 +55,7 @@ def test_retried_exactly_once(settings: Settings) -> None:
             with pytest.raises(DeadLetterUnavailable):
                 await ledger.handle([good], retry_of=999)
             with pytest.raises(DeadLetterUnavailable):
-                await ledger.discard_dead_letter(letter.id)
+                await ledger.discard_dead_letter(letter.id, "a test", "me")
 
     run(test())
 
@@ -152,9 +153,33 @@ def test_discarded_ones_stay_counted(settings: Settings) -> None:
             await ledger.handle(direct(purchase("m1", "o1", at=-99)))
             (letter,) = await ledger.dead_letters(code="no_program")
             assert await ledger.dead_letters(code="conflict") == []
-            await ledger.discard_dead_letter(letter.id)
-            assert [each.id for each in await ledger.dead_letters("discarded")] == [letter.id]
+            before = datetime.now(UTC)
+            await ledger.discard_dead_letter(letter.id, "sent by a till in training", "anna")
+            (given_up,) = await ledger.dead_letters("discarded")
+            assert given_up.id == letter.id
+            assert given_up.discard_reason == "sent by a till in training"
+            assert given_up.discarded_by == "anna"
+            assert given_up.closed_at is not None
+            assert given_up.closed_at > before - timedelta(seconds=1)
             assert await ledger.outcome_counts() == {("direct", "dead_lettered"): 1}
+
+    run(test())
+
+
+def test_closed_ones_are_purged_by_age_and_open_ones_never(settings: Settings) -> None:
+    async def test() -> None:
+        async with opened(settings) as ledger:
+            await ledger.handle(direct(*(purchase("m1", f"o{n}", at=-99) for n in range(3))))
+            first, second, third = await ledger.dead_letters()
+            await ledger.discard_dead_letter(first.id, "a test", "me")
+            between = datetime.now(UTC)
+            await asyncio.sleep(0.01)
+            await ledger.discard_dead_letter(second.id, "a test", "me")
+            assert await ledger.purge_dead_letters(between) == 1
+            assert [each.id for each in await ledger.dead_letters("discarded")] == [second.id]
+            assert await ledger.purge_dead_letters(datetime.now(UTC) + timedelta(days=1)) == 1
+            assert [each.id for each in await ledger.dead_letters()] == [third.id]
+            assert await ledger.outcome_counts() == {("direct", "dead_lettered"): 3}
 
     run(test())
 
@@ -248,3 +273,24 @@ def test_letters_that_nobody_could_decode_are_erased_with_the_member_of_their_ke
             assert [letter.key for letter in await ledger.dead_letters()] == keys[1:]
 
     run(test())
+
+
+def test_what_comes_again_of_an_erased_member_is_no_conflict(
+    settings: Settings, owner: psycopg.Connection
+) -> None:
+    """The key of its first hash is gone, so nothing can be compared: a dead letter would keep what
+    the member wanted to be forgotten."""
+    first = updated("m1", "moves", at=1, region="north")
+    new = updated("m1", "moves-again", at=6, region="south")
+    again = updated("m1", "moves-once-more", at=7, region="east")
+
+    async def test() -> None:
+        async with opened(settings) as ledger:
+            outcomes = await ledger.handle(direct(first, erased("m1"), new, first))
+            assert [o.kind for o in outcomes] == ["applied", "applied", "refused", "duplicate"]
+            outcomes = await ledger.handle(direct(again, first, new))
+            assert [o.kind for o in outcomes] == ["refused", "duplicate", "duplicate"]
+            assert await ledger.dead_letters() == []
+
+    run(test())
+    assert owner.execute("SELECT count(*) FROM ledger.member_keys").fetchone() == (0,)

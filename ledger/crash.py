@@ -1,0 +1,111 @@
+"""Where a process can be made to die, so that its recovery can be shown instead of believed.
+
+`crash_point(name)` stands between two steps of an append, of publishing, of folding, and does
+nothing. Only where the setting POINTS_CRASH_AT names that point does the process kill itself there,
+as a loss of power would: no handler runs, nothing is flushed, no connection is closed. Every point
+is listed here, stands in one place of the code, and has a test that dies at it and recovers. It
+must never do anything else, and cost next to nothing.
+"""
+
+import os
+import re
+import signal
+from collections.abc import Mapping
+from typing import NamedTuple
+
+CRASH_POINTS: Mapping[str, str] = {
+    # --- an append, in its order (ledger.application, ledger.append) ----------------------------
+    "append.before_lock": "decided, no lock taken",
+    "append.after_streams_begun": "rows of new topic-partitions created, each at its predecessor",
+    "append.after_lock": "stream rows and heads locked",
+    "append.after_decided_again": "inputs of moved heads decided again, under the lock",
+    "append.after_numbering": "positions given, nothing written",
+    "append.after_retry_taken": "a retried dead letter closed, its event not written",
+    "append.after_released": "counts of waiting returns moved",
+    "append.after_copy_events": "events copied",
+    "append.after_copy_inputs": "dedupe rows copied",
+    "append.after_copy_dead_letters": "dead letters copied",
+    "append.before_commit": "heads, counts and offsets moved",
+    "append.commit_sent": "COMMIT sent, its answer not read",
+    "append.after_commit": "COMMIT confirmed, the cache not told",
+    "append.after_cache": "cache told, the caller not",
+    "notify.before_send": "about to wake the readers",
+    # --- a worker's own steps (streams) ---------------------------------------------------------
+    "worker.before_seek": "partitions assigned and stored offsets checked, not sought",
+    "worker.after_seek": "sought, nothing fetched",
+    "worker.after_append": "an append done, the partition's task not told",
+    "worker.before_group_commit": "about to tell Kafka how far the group is",
+    "worker.after_group_commit": "Kafka was told",
+    "effects.before_produce": "effects read from the log, none sent",
+    "effects.after_send": "effects handed to the producer, not confirmed",
+    "effects.after_produce": "confirmed by Kafka, the cursor not moved",
+    "effects.after_cursor": "the cursor moved",
+    "scheduler.before_settle": "due accounts found, not settled",
+    "scheduler.after_settle": "a page of due accounts settled",
+    # --- the system shard (ledger.system, ledger.recompute) -------------------------------------
+    "publish.after_lock": "all heads locked to publish a program version",
+    "publish.after_copy": "a system event copied, the system head not moved",
+    "publish.before_commit": "the system head moved",
+    "publish.after_commit": "the version in force, profiles not looked at again",
+    "publish.after_page": "a page of profiles looked at again",
+    # --- creating (ledger.migrate, ledger.create, cli.init) -------------------------------------
+    "init.before_migrated": "tables made, not committed",
+    "init.after_migrated": "tables made, no topics",
+    "init.after_topics": "topics made, no ledger",
+    "init.after_partitions": "the shards' tables made",
+    "init.before_created": "first events and heads written, not committed",
+    "init.after_created": "the ledger made, nobody told",
+    # --- read models (projections) --------------------------------------------------------------
+    "fold.after_lock": "shards locked, nothing folded",
+    "fold.after_rows": "rows of the read models written, the positions not",
+    "fold.before_commit": "positions written",
+    "fold.after_commit": "COMMIT confirmed, the next batch not begun",
+    "fold.before_emptied": "a read model emptied for its rebuild, not committed",
+    "fold.after_emptied": "a read model empty, nothing folded anew",
+}
+"""Each point and what has been done when it is reached."""
+
+_ARMED = re.compile(r"(?P<name>[a-z_.]+)(:(?P<nth>[1-9][0-9]{0,8}))?")
+
+
+class CrashAt(NamedTuple):
+    """At which point to die, and at which pass of it (1 is the first)."""
+
+    name: str
+    nth: int
+
+
+_armed: CrashAt | None = None
+_passes = 0
+
+
+def parse(text: str) -> CrashAt:
+    """A setting like `append.before_commit:3`. Raises ValueError with a sentence."""
+    found = _ARMED.fullmatch(text)
+    if found is None or found["name"] not in CRASH_POINTS:
+        raise ValueError(
+            f"{text!r} is no crash point: write NAME or NAME:N (the Nth pass) with a name of"
+            " docs/reliability.md, or leave it unset"
+        )
+    return CrashAt(found["name"], int(found["nth"] or 1))
+
+
+def arm(text: str | None) -> None:
+    """Die where the setting says, from now on; None: nowhere. Raises ValueError."""
+    global _armed, _passes
+    _armed = None if text is None else parse(text)
+    _passes = 0
+
+
+def crash_point(name: str) -> None:
+    """The process dies here when this pass of `name` is the one armed."""
+    if _armed is not None and _armed.name == name:
+        _pass(_armed)
+
+
+def _pass(armed: CrashAt) -> None:
+    global _passes
+    _passes += 1
+    if _passes == armed.nth:
+        os.write(2, f"crash point {armed.name}:{armed.nth}: killed as asked\n".encode())
+        os.kill(os.getpid(), signal.SIGKILL)

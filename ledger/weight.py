@@ -1,0 +1,55 @@
+"""What an account takes in memory, estimated from what it holds, for the bound of the cache.
+
+An estimate, so that it costs a microsecond: the sizes below are those of CPython's objects, with
+what its allocator rounds up. Whoever changes what the account keeps measures them again:
+`tests/ledger/test_cold.py` compares the estimate with the memory that accounts do take.
+"""
+
+from ledger.core.account import Account
+
+ACCOUNT_BYTES = 2_200
+"""An account that holds nothing: its containers, its ids, its place in the cache."""
+
+LOT_BYTES = 420
+"""An open lot with its places in the orders in which lots fall due and are drawn."""
+
+ORDER_BYTES = 140
+"""A returnable order beside its packed record: its id, its place, the bytes' header."""
+
+MONTH_BYTES = 180
+"""What counts for tiers in one month."""
+
+UNSPENT_BYTES = 60
+"""A lot of which points expired unspent: two numbers."""
+
+RECORD_BYTES = 250
+"""Any other record: a limit's counter, a reservation, a reward, a redemption, a condition."""
+
+WAITING_BYTES = 1_000
+"""A return that waits for its purchase, with its lines."""
+
+
+def weight_of(account: Account) -> int:
+    """The bytes that the account takes in memory, estimated."""
+    records = (
+        len(account.used)
+        + len(account.reservations)
+        + len(account.rewards)
+        + len(account.redemptions)
+        + len(account.surveys)
+        + len(account.profile)
+        + len(account.tiers)
+    )
+    orders = account.orders
+    weight = (
+        ACCOUNT_BYTES
+        + LOT_BYTES * len(account.holdings.lots)
+        + ORDER_BYTES * len(orders)
+        + sum(map(len, orders.values()))
+        + MONTH_BYTES * len(account.months)
+        + UNSPENT_BYTES * len(account.expired_unspent)
+        + RECORD_BYTES * records
+    )
+    if account.waiting:
+        weight += WAITING_BYTES * sum(map(len, account.waiting.values()))
+    return weight

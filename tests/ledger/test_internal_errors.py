@@ -1,0 +1,59 @@
+"""A bug of ours: a few inputs that meet it become dead letters, too many stop the append."""
+
+from typing import Any
+
+import psycopg
+import pytest
+
+from ledger import deciding
+from ledger.errors import InternalErrors
+from ledger.settings import Settings
+from tests.ledger.events import purchase, records, stretch
+from tests.ledger.opened import opened, run
+
+BROKEN = 3
+
+
+@pytest.fixture
+def bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deciding fails on the first orders."""
+    decide = deciding.decide
+
+    def failing(account: Any, event: Any, *rest: Any) -> Any:
+        if event.data.order_id in {f"o{n}" for n in range(BROKEN)}:
+            raise ZeroDivisionError("a bug")
+        return decide(account, event, *rest)
+
+    monkeypatch.setattr(deciding, "decide", failing)
+
+
+def tables(owner: psycopg.Connection) -> list[Any]:
+    names = ("events", "inputs", "heads", "dead_letters", "outcome_counts", "stream_positions")
+    return [
+        owner.execute(f"SELECT t::text FROM ledger.{name} t ORDER BY 1".encode()).fetchall()
+        for name in names
+    ]
+
+
+@pytest.mark.usefixtures("bug")
+def test_nothing_is_stored_of_a_batch_with_too_many(
+    settings: Settings, owner: psycopg.Connection
+) -> None:
+    async def test() -> None:
+        async with opened(settings) as ledger:
+            # So that the stream's row is there: it is made before the append.
+            await ledger.handle(records([purchase("m0", "first")]), stretch(0, 1))
+            before = tables(owner)
+            later = records([purchase(f"m{n}", f"o{n}") for n in range(10)], first=1)
+            with pytest.raises(InternalErrors) as refused:
+                await ledger.handle(later, stretch(1, 11), internal_errors_max=BROKEN - 1)
+            assert refused.value.code == "internal_errors"
+            assert tables(owner) == before
+            outcomes = await ledger.handle(later, stretch(1, 11), internal_errors_max=BROKEN)
+            assert [outcome.kind for outcome in outcomes] == ["dead_lettered"] * BROKEN + [
+                "applied"
+            ] * (10 - BROKEN)
+            letters = await ledger.dead_letters(code="internal_error")
+            assert [letter.offset for letter in letters] == [1, 2, 3]
+
+    run(test())
