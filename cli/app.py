@@ -10,6 +10,7 @@ from cli import (
     demo,
     history,
     init,
+    kafka,
     members,
     program,
     projections,
@@ -58,6 +59,7 @@ for group in (
     members,
     history,
     dead_letters,
+    kafka,
     demo,
 ):
     group.register(app)

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from deploy import embedded
 from deploy.embedded.state import read as read_state
 from ledger.core.calendar import to_instant
+from ledger.crash import arm
 from ledger.errors import LedgerError, StartRefused
 from ledger.settings import Settings, load_settings
 from schemas.fields import Instant
@@ -42,6 +43,7 @@ def settings_of_services(*, kafka: bool = False, data_dir: Path | None = None) -
     Raises StartRefused when nothing runs, or when `kafka` is needed and only a database is set.
     """
     settings = load_settings()
+    arm(settings.crash_at)
     if settings.database_url is None and settings.kafka_bootstrap is None:
         folder = data_dir_of(data_dir)
         seen = embedded.status(folder)

@@ -1,6 +1,9 @@
 """`points dead-letters`: inputs that were put aside; look at them, retry them, give them up."""
 
-from datetime import datetime
+import getpass
+import os
+import re
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +21,11 @@ commands = typer.Typer(
     "Example: `points dead-letters list --code not_json`",
     no_args_is_help=True,
 )
+
+REASON_MAX = 500
+"""Characters of a reason: a sentence or two, shown with each letter."""
+
+_DAYS = re.compile(r"([1-9][0-9]{0,4})d")
 
 Ids = Annotated[list[int] | None, typer.Argument(help="Ids, as `list` shows them.")]
 Code = Annotated[str | None, typer.Option(help="Only those with this reason code.")]
@@ -124,17 +132,28 @@ def _tell(outcomes: dict[int, Outcome], *, as_json: bool) -> None:
 
 
 @commands.command()
-def discard(ids: Ids = None, code: Code = None, as_json: AsJson = False) -> None:
-    """Give dead letters up: those named, or all of a code. They stay counted and listed.
+def discard(
+    reason: Annotated[str, typer.Option(help="Why they are given up; kept with each.")],
+    ids: Ids = None,
+    code: Code = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give dead letters up for a reason: those named, or all of a code. They stay counted and
+    listed (`list --status discarded`), with who gave them up, when, and why.
 
-    Example: `points dead-letters discard 17 18`
+    Example: `points dead-letters discard 17 18 --reason "test records of the till's maker"`
     """
+    why = " ".join(reason.split())
+    if not why or len(why) > REASON_MAX:
+        raise typer.BadParameter(
+            f"say in 1 to {REASON_MAX} characters why", param_hint="'--reason'"
+        )
 
     async def work() -> list[int]:
         discarded = []
         async with open_ledger() as ledger:
             async for letter in _chosen(ledger, ids, code):
-                await ledger.discard_dead_letter(letter.id)
+                await ledger.discard_dead_letter(letter.id, why, _who())
                 discarded.append(letter.id)
         return discarded
 
@@ -143,6 +162,40 @@ def discard(ids: Ids = None, code: Code = None, as_json: AsJson = False) -> None
         print_json({"discarded": discarded})
     else:
         typer.echo(f"{len(discarded)} discarded")
+
+
+@commands.command()
+def purge(
+    older_than: Annotated[str, typer.Option(help="Age in days since they were closed, like 90d.")],
+    as_json: AsJson = False,
+) -> None:
+    """Delete dead letters that were retried or discarded long ago, with their bytes. The counts of
+    outcomes stay; open ones are never deleted.
+
+    Example: `points dead-letters purge --older-than 90d`
+    """
+    age = _DAYS.fullmatch(older_than)
+    if age is None:
+        raise typer.BadParameter("write a number of days, like 90d", param_hint="'--older-than'")
+    before = datetime.now(UTC) - timedelta(days=int(age[1]))
+
+    async def work() -> int:
+        async with open_ledger() as ledger:
+            return int(await ledger.purge_dead_letters(before))
+
+    purged = run(work())
+    if as_json:
+        print_json({"purged": purged})
+    else:
+        typer.echo(f"{purged} purged")
+
+
+def _who() -> str:
+    """The operator, as the operating system knows him."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user without a name
+        return f"uid {os.getuid()}"
 
 
 async def _chosen(ledger: Any, ids: list[int] | None, code: str | None) -> Any:
@@ -195,7 +248,10 @@ def _plain(letter: DeadLetter) -> dict[str, object]:
             value = value.isoformat()
         elif name == "headers":
             value = [
-                [key, None if raw is None else raw.decode("utf-8", "backslashreplace")]
+                [
+                    key.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"),
+                    None if raw is None else raw.decode("utf-8", "backslashreplace"),
+                ]
                 for key, raw in value
             ]
         fields[name] = value

@@ -19,6 +19,7 @@ def initialise(program: Path, settings: Settings) -> dict[str, object]:
 
     Raises StartRefused, ProgramRefused.
     """
+    from ledger.crash import crash_point
     from ledger.create import create_ledger
     from ledger.migrate import migrate
     from streams.topics import CONSUMED, ensure_topics
@@ -35,6 +36,7 @@ def initialise(program: Path, settings: Settings) -> dict[str, object]:
     assert bootstrap is not None
     revision = migrate(url)
     run(ensure_topics(bootstrap, settings.partitions))
+    crash_point("init.after_topics")
     identity = create_ledger(url, form, settings.shards, insist=settings.shards_asked is not None)
     return {
         "ledger_id": str(identity.ledger_id),

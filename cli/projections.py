@@ -25,6 +25,7 @@ from rich.progress import (
 
 from cli import logs
 from cli.context import print_json, settings_of_services
+from ledger.crash import crash_point
 from ledger.database import unreachable
 from ledger.errors import DatabaseUnavailable, LedgerError, StartRefused
 from ledger.identity import check_session
@@ -104,7 +105,7 @@ def run(
     except StartRefused as refused:
         if refused.code != "no_connection":  # which the runner waits for
             raise
-    runner = Runner(url)
+    runner = Runner(url, step=crash_point)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: runner.stop())
     with translated():
@@ -173,7 +174,7 @@ def rebuild(
         def show(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
 
-        folded = rebuild_projection(url, name, show)
+        folded = rebuild_projection(url, name, show, crash_point)
     typer.echo(f"{name}: folded {folded} events anew")
 
 

@@ -5,6 +5,7 @@ demo runs is an error that quotes the end of its log; at the end each gets SIGTE
 time to finish its batch.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -23,10 +24,15 @@ LOG_TAIL_LINES = 15
 
 
 class Child:
-    """One `points …` process."""
+    """One process of ours: `points …`, or another `module`."""
 
     def __init__(
-        self, name: str, arguments: Sequence[str], log: Path, environment: Mapping[str, str]
+        self,
+        name: str,
+        arguments: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str],
+        module: str = "cli.main",
     ) -> None:
         self.name = name
         self.log = log
@@ -34,7 +40,7 @@ class Child:
         # A session of its own: Ctrl-C in the terminal reaches the demo alone, which then stops
         # its children in order.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "cli.main", *arguments],
+            [sys.executable, "-m", module, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=self._log_file,
             stderr=self._log_file,
@@ -77,6 +83,22 @@ class Child:
             try:
                 self._process.wait(timeout=STOP_SECONDS)
             except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+                self.kill()
+        self._log_file.close()
+
+    def answer(self, seconds: float) -> str:
+        """The last line that it wrote, once it has ended. Raises LedgerError `child_ended` when it
+        failed or is not done within `seconds`."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            if self._process.wait(timeout=seconds) == 0:
+                return self.log.read_text().splitlines()[-1]
+        self.kill()
+        self.check()
+        raise AssertionError("an ended process is no success")
+
+    def kill(self) -> None:
+        """End it at once, if it still runs."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
         self._log_file.close()

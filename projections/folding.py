@@ -6,7 +6,7 @@ until they have caught up with the others. When a program version or RFM bounds 
 rows of every member are computed anew, page by page, before more events are folded.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from psycopg import Connection
 
@@ -30,8 +30,15 @@ BATCH_SHARDS = 16
 REFRESH_ACCOUNTS = 500
 """Accounts computed anew in one transaction after a change of program or bounds."""
 
+Step = Callable[[str], None]
+"""Is told of each step by its name; the process may end in there."""
+
 NO_MEMBER = "~"
 """First character of accounts that are no member (anonymous purchases, the system)."""
+
+
+def no_step(name: str) -> None:
+    """Nobody wants to know."""
 
 
 class Folder:
@@ -42,7 +49,9 @@ class Folder:
         models: Sequence[ReadModel],
         cache: MemberCache | None = None,
         batch_events: int = BATCH_EVENTS,
+        step: Step = no_step,
     ) -> None:
+        self._step = step
         self.models = {model.name: model for model in models}
         self._cache = cache or MemberCache()
         self._batch_events = batch_events
@@ -66,6 +75,7 @@ class Folder:
             if not locked:
                 return 0
             found = positions.places(connection, list(self.models), locked)
+            self._step("fold.after_lock")
             if any(self._is_newer(place) for each in found.values() for place in each):
                 # Another runner has reflected a system event that came after our first look.
                 self._catch_up_system(connection)
@@ -77,7 +87,10 @@ class Folder:
                 if done >= self._batch_events:
                     break
             writes.flush(connection)
+            self._step("fold.after_rows")
             positions.store(connection, moved)
+            self._step("fold.before_commit")
+        self._step("fold.after_commit")
         self._cache.trim()
         return done
 

@@ -13,6 +13,7 @@ from ledger.core.fold import evolve
 from ledger.core.lots import Lot
 from ledger.core.program.conditions import NO_TIER
 from ledger.core.program.timeline import Timeline
+from ledger.core.records import unpack
 from ledger.core.settle import settle
 from ledger.core.tiers import future_tiers
 from projections.errors import LogDamaged
@@ -69,7 +70,7 @@ class Member:
 
     def bought_at(self, event: PurchaseReturned) -> Instant:
         """When the order of a return was bought: the account keeps it while it can be returned."""
-        return self.account.orders[event.returned.order_id].at
+        return unpack(self.account.orders[event.returned.order_id]).at
 
     def fold(self, entry: Entry, event: AccountEvent) -> None:
         """Take the account's next event. Raises LogDamaged (`log_inconsistent`)."""

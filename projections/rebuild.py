@@ -10,6 +10,7 @@ from collections.abc import Callable
 from projections import positions
 from projections.connection import connect
 from projections.errors import ProjectionError
+from projections.folding import Step, no_step
 from projections.queries import standings
 from projections.runner import Runner, read_models
 from projections.tables import truncate
@@ -17,7 +18,9 @@ from projections.tables import truncate
 Progress = Callable[[int, int], None]
 
 
-def rebuild(database_url: str, name: str, progress: Progress | None = None) -> int:
+def rebuild(
+    database_url: str, name: str, progress: Progress | None = None, step: Step = no_step
+) -> int:
     """Empty and refold the projection `name`; the number of events folded.
 
     `progress(done, total)` is called after each transaction. Raises ProjectionError
@@ -34,6 +37,8 @@ def rebuild(database_url: str, name: str, progress: Progress | None = None) -> i
             positions.lock_all(connection)
             truncate(connection, models[name].tables)
             positions.restart(connection, name)
+            step("fold.before_emptied")
+        step("fold.after_emptied")
         total = sum(s.behind for s in standings(connection) if s.projection == name)
     done = 0
 
@@ -43,4 +48,4 @@ def rebuild(database_url: str, name: str, progress: Progress | None = None) -> i
         if progress is not None:
             progress(done, total)
 
-    return Runner(database_url, [models[name]]).run(until_caught_up=True, progress=count)
+    return Runner(database_url, [models[name]], step=step).run(until_caught_up=True, progress=count)

@@ -18,7 +18,7 @@ from projections import positions
 from projections.balances import Balances
 from projections.connection import connect
 from projections.errors import DatabaseLost
-from projections.folding import BATCH_EVENTS, Folder
+from projections.folding import BATCH_EVENTS, Folder, Step, no_step
 from projections.model import ReadModel
 from projections.segments import Segments
 from projections.tiers import Tiers
@@ -61,9 +61,10 @@ class Runner:
         database_url: str,
         models: Sequence[ReadModel] | None = None,
         batch_events: int = BATCH_EVENTS,
+        step: Step = no_step,
     ) -> None:
         self._url = database_url
-        self._folder = Folder(models or read_models(), batch_events=batch_events)
+        self._folder = Folder(models or read_models(), batch_events=batch_events, step=step)
         self._stopping = threading.Event()
 
     def stop(self) -> None:

@@ -3,7 +3,8 @@
 Transient failures: the same batch again, in place, with growing and jittered pauses; for too long,
 and the worker stops (its supervisor restarts it, it resumes at the stored offset). Any other
 failure: the batch is halved until one record is left, and that becomes a dead letter. When more
-than a few records fail for reasons of ours, the worker stops: a bug must not dead-letter a day.
+than a few records would fail for reasons of ours, none of them is stored and the worker stops: a
+bug must not dead-letter a day.
 """
 
 import time
@@ -22,6 +23,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from ledger.crash import crash_point
 from ledger.errors import AppendFailed, DatabaseUnavailable, LedgerError, WorkerStopped
 from ledger.received import (
     INTERNAL_ERROR,
@@ -47,7 +49,8 @@ INTERNAL_PERCENT_MAX = 5
 """Of the latest records, at most so many may fail for reasons of ours."""
 
 INTERNAL_WINDOW_RECORDS = 100
-"""Over so many records at least is that share taken, so that one in a quiet hour is not 100 %."""
+"""Over so many records at least is that share taken: five may fail in a quiet hour, so that one
+broken record in a chunk of three becomes a dead letter and stops nobody."""
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +59,11 @@ class Door(Protocol):
     """The ledger's door (`ledger.application.Ledger`)."""
 
     async def handle(
-        self, inputs: Sequence[Received], source: SourcePosition | None = None
+        self,
+        inputs: Sequence[Received],
+        source: SourcePosition | None = None,
+        *,
+        internal_errors_max: int | None = None,
     ) -> list[Outcome]:
         """Decide and append; see there."""
 
@@ -79,8 +86,14 @@ class InternalErrors:
         self._records = 0
         self._errors = 0
 
+    def allowed(self, records: int) -> int:
+        """How many of the next `records` may fail: as many as leave the share of the latest below
+        its bound, and of a quiet hour's few records a handful."""
+        counted = max(self._records + records, INTERNAL_WINDOW_RECORDS)
+        return max(counted * INTERNAL_PERCENT_MAX // 100 - self._errors, 0)
+
     def seen(self, records: int, errors: int) -> None:
-        """Raises: WorkerStopped (internal_errors) when there are too many."""
+        """So many were stored, and so many of them as dead letters because of a bug."""
         self._latest.append((records, errors))
         self._records += records
         self._errors += errors
@@ -88,14 +101,6 @@ class InternalErrors:
             old_records, old_errors = self._latest.popleft()
             self._records -= old_records
             self._errors -= old_errors
-        counted = max(self._records, INTERNAL_WINDOW_RECORDS)
-        if self._errors * 100 > counted * INTERNAL_PERCENT_MAX:
-            raise WorkerStopped(
-                f"{self._errors} of the latest {self._records} records failed with internal "
-                "errors: the worker stops so that a bug does not dead-letter a day. Read its log, "
-                "install a corrected version, then retry the dead letters with this code.",
-                "internal_errors",
-            )
 
 
 class LedgerAppender:
@@ -116,7 +121,7 @@ class LedgerAppender:
         self._internal = InternalErrors()
 
     async def append(self, batch: Sequence[Received], cursor: Cursor) -> None:
-        """Store all of `batch`. Raises: WorkerStopped, OffsetGap."""
+        """Store all of `batch`. Raises: WorkerStopped, OffsetGap, InternalErrors."""
         position = cursor.position(batch)
         try:
             outcomes = await self._handle(batch, position)
@@ -166,7 +171,12 @@ class LedgerAppender:
         )
         started = time.perf_counter()
         try:
-            outcomes: list[Outcome] = await retrying(self._door.handle, batch, position)
+            outcomes: list[Outcome] = await retrying(
+                self._door.handle,
+                batch,
+                position,
+                internal_errors_max=self._internal.allowed(len(batch)),
+            )
         except RetryError as error:
             cause = error.last_attempt.exception()
             raise WorkerStopped(
@@ -175,6 +185,7 @@ class LedgerAppender:
                 "database_gone",
             ) from cause
         self._metrics.batch(len(batch), time.perf_counter() - started)
+        crash_point("worker.after_append")
         return outcomes
 
     def _before_sleep(self, state: RetryCallState) -> None:

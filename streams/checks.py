@@ -3,12 +3,13 @@
 `ledger.application.Ledger.open` has already refused another schema version or another ledger.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from aiokafka.errors import KafkaError
 
 from ledger.errors import StartRefused
-from streams.topics import check_partitions, topic_partitions
+from streams.described import Described
+from streams.topics import check_partitions, describe
 
 
 def check_shards(shards: int, partitions: int) -> None:
@@ -39,15 +40,16 @@ def check_program(currency: str, published: Sequence[str]) -> None:
             )
 
 
-async def check_topics(bootstrap: str, partitions: int) -> Mapping[str, int]:
-    """Raises: StartRefused (no_kafka, topics_missing, topic_partitions_differ)."""
+async def check_topics(bootstrap: str, partitions: int) -> Described:
+    """The input topics. Raises: StartRefused (no_kafka, topics_missing,
+    topic_partitions_differ)."""
     try:
-        found = await topic_partitions(bootstrap)
+        found = await describe(bootstrap)
     except (KafkaError, OSError) as error:
         raise StartRefused(
             f"Kafka at {bootstrap} cannot be reached ({error}): check POINTS_KAFKA_BOOTSTRAP, or "
             "run `points up` for an embedded one.",
             "no_kafka",
         ) from error
-    check_partitions(found, partitions)
+    check_partitions(found.partitions(), partitions)
     return found

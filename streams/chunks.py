@@ -19,7 +19,10 @@ CHUNK_RECORDS_MAX = 500
 """Records in a chunk: as many as one append takes."""
 
 CHUNK_BYTES_MAX = 1 << 20
-"""Bytes of keys and values in a chunk (one larger record is a chunk of its own)."""
+"""Bytes of keys, values and headers in a chunk (one larger record is a chunk of its own)."""
+
+HEADER_BYTES = 100
+"""What Python's objects for one header take beside its bytes: of many short ones the most."""
 
 QUEUED_RECORDS_MAX = 2_000
 """A topic-partition with so many records waiting is not fetched: four appends, over 50 ms of work,
@@ -136,8 +139,11 @@ def cut(tp: TP, fetched: Fetched) -> Iterator[Chunk]:
 
 
 def record_bytes(record: Record) -> int:
-    """Bytes of key and value."""
-    return max(record.serialized_key_size, 0) + max(record.serialized_value_size, 0)
+    """Bytes of key, value and headers."""
+    size = max(record.serialized_key_size, 0) + max(record.serialized_value_size, 0)
+    for name, value in record.headers:
+        size += len(name) + len(value or b"") + HEADER_BYTES
+    return size
 
 
 class Room:

@@ -21,6 +21,7 @@ from faust.types import TP, ConsumerMessage
 
 from ledger.errors import LedgerError, WorkerStopped
 from streams.chunks import DRAIN_RECORDS_MAX, Chunk, Room
+from streams.described import Described
 from streams.fetching import LEAVE_SECONDS, ChunkThread
 
 ROOM_WAIT_SECONDS = 0.05
@@ -62,9 +63,10 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         """Faust calls this after an assignment and before fetching resumes."""
         await self.delivery.assigned(self)
 
-    async def seek_all(self, epoch: int, offsets: Mapping[TP, int]) -> None:
-        """Continue at `offsets`; whatever was drained before is no longer delivered."""
-        await self._thread.seek_all(epoch, offsets)
+    async def seek_all(self, epoch: int, offsets: Mapping[TP, int], described: Described) -> None:
+        """Continue at `offsets` of the topics `described`; whatever was drained before is no longer
+        delivered."""
+        await self._thread.seek_all(epoch, offsets, described)
         # Faust drops what is before its own idea of the offset read last.
         self._read_offset.update(dict.fromkeys(offsets, None))
 
@@ -113,8 +115,15 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         except KafkaError as error:
             delivery.fail(_fetch_failed(error))
             return
+        except LedgerError as error:
+            delivery.fail(error)
+            return
         for tp, chunk in self.scheduler.iterate(fetched):
-            if self.should_stop or not self.flow_active or chunk.epoch != delivery.epoch:
+            # A drain may begin before a rebalance and end between its seek and the moment at which
+            # Faust lets the flow go on: the positions are past it, nothing would read it again.
+            if not self.flow_active:
+                await self.wait(self.can_resume_flow)
+            if self.should_stop or chunk.epoch != delivery.epoch:
                 return
             delivery.room.put(tp, len(chunk.records), chunk.size_bytes)
             yield tp, self._chunk_message(tp, chunk)
@@ -162,7 +171,8 @@ def _fetch_failed(error: KafkaError) -> WorkerStopped:
     if isinstance(error, OffsetOutOfRangeError | NoOffsetForPartitionError):
         return WorkerStopped(
             f"Kafka no longer serves the offset to read next ({error!r}): the topic was truncated, "
-            "recreated or has expired under the worker. Restore it before starting again.",
+            "recreated or has expired under the worker. Restore it; or fill it from its source and "
+            "run `points kafka adopt` (what was taken before is then a duplicate).",
             "input_lost",
         )
     return WorkerStopped(

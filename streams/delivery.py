@@ -14,6 +14,7 @@ from aiokafka.errors import IllegalStateError, KafkaError
 from faust.types import TP
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
+from ledger.crash import crash_point
 from ledger.errors import LedgerError, WorkerStopped
 from ledger.received import Received, StoredPosition
 from schemas.fields import Instant
@@ -22,9 +23,9 @@ from streams.chunks import Chunk, Room
 from streams.consumer import ChunkConsumer, partitions_of
 from streams.merge import Feed
 from streams.metrics import Metrics
-from streams.offsets import check_last_records, check_range
+from streams.offsets import check_ids, check_last_records, check_range
 from streams.partition import Appender, PartitionTask
-from streams.topics import CONSUMED, check_partitions, topic_partitions
+from streams.topics import CONSUMED, check_partitions, describe
 
 FINISH_SECONDS = 20.0
 """What the batch in flight may take when partitions are taken away: many times an append, and well
@@ -138,6 +139,10 @@ class StreamDelivery:
         """Per topic-partition the offset after the last record appended."""
         return _positions(self._tasks.values())
 
+    def reads(self) -> dict[tuple[str, int], tuple[int, int]]:
+        """See PartitionTask, over all partitions."""
+        return {tp: read for task in self._tasks.values() for tp, read in task.reads().items()}
+
     def lag(self) -> dict[str, int]:
         """Per topic the records not appended yet."""
         total = dict.fromkeys(CONSUMED, 0)
@@ -163,6 +168,8 @@ class StreamDelivery:
     async def _assign(self, consumer: ChunkConsumer) -> None:
         await self.revoked()
         epoch = self.epoch
+        described = await _again(lambda: describe(self._bootstrap))
+        check_partitions(described.partitions(), self._partition_count)
         assignment = {tp for tp in consumer.assignment() if tp.topic in CONSUMED}
         topics = partitions_of(assignment)
         if any(names != set(CONSUMED) for names in topics.values()):
@@ -171,21 +178,22 @@ class StreamDelivery:
                 "workers of a group must run the same version. Stop the others and start again.",
                 "assignment_split",
             )
-        found = await _again(lambda: topic_partitions(self._bootstrap))
-        check_partitions(found, self._partition_count)
         first = await _again(lambda: consumer.earliest_offsets(*assignment)) if assignment else {}
         end = await _again(lambda: consumer.highwaters(*assignment)) if assignment else {}
         first = {TP(*tp): offset for tp, offset in first.items()}
         end = {TP(*tp): offset for tp, offset in end.items()}
         every = await _again(lambda: self._positions.stream_positions(self._group))
         stored = {TP(*tp): at for tp, at in every.items() if TP(*tp) in assignment}
+        check_ids(stored, described.ids())
         starts = check_range(stored, first, end)
         await _again(lambda: check_last_records(self._bootstrap, stored, first))
+        crash_point("worker.before_seek")
         try:
             if self.epoch == epoch:
-                await consumer.seek_all(epoch, starts)
+                await consumer.seek_all(epoch, starts, described)
         except IllegalStateError:
             return  # a rebalance has taken a partition away; it ends with another call
+        crash_point("worker.after_seek")
         if self.epoch != epoch:
             return
         for partition in topics:
@@ -195,6 +203,12 @@ class StreamDelivery:
                     name: (starts[TP(name, partition)], end[TP(name, partition)])
                     for name in CONSUMED
                 },
+                {
+                    tp.topic: at.next_offset
+                    for tp, at in stored.items()
+                    if tp.partition == partition
+                },
+                described.ids(),
                 consumer,
             )
         self.room.open(starts)
@@ -206,11 +220,18 @@ class StreamDelivery:
         log.info("assigned", partitions=sorted(topics), lag=self.lag())
 
     def _task(
-        self, partition: int, starts: Mapping[str, tuple[int, int]], consumer: ChunkConsumer
+        self,
+        partition: int,
+        starts: Mapping[str, tuple[int, int]],
+        stored: Mapping[str, int],
+        topic_ids: Mapping[str, bytes],
+        consumer: ChunkConsumer,
     ) -> PartitionTask:
         return PartitionTask(
             partition,
             starts,
+            stored=stored,
+            topic_ids=topic_ids,
             group=self._group,
             room=self.room,
             decode=self._decode,

@@ -8,7 +8,7 @@ commits, and by a poll for those of tills and of workers that died.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -17,8 +17,11 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from ledger.core.calendar import format_instant
+from ledger.crash import crash_point
 from ledger.errors import LedgerError, WorkerStopped
 from schemas.decisions import Effect
+from schemas.inputs import RewardRevoked
+from schemas.routing import TYPE_NAMES
 from streams.append import is_transient
 from streams.metrics import Metrics
 from streams.topics import EFFECTS
@@ -37,6 +40,9 @@ POLL_SECONDS = 1.0
 
 GIVE_UP_SECONDS = 600.0
 """After so long without one good round the worker stops, so that someone looks."""
+
+REVOKE = TYPE_NAMES[RewardRevoked]
+"""The type of an effect that takes back what an earlier one gave."""
 
 SOURCE = "points-ledger"
 """The CloudEvents source of effects."""
@@ -164,19 +170,45 @@ class EffectsPublisher:
         published = 0
         for shard in sorted(shards):
             while pending := await self._log.pending_effects(shard, EFFECTS_AT_ONCE):
-                sent = [
-                    await self._producer.send(
-                        EFFECTS,
-                        encode_effect(shard, position, n, effect),
-                        key=effect.target.encode(),
-                    )
-                    for shard, position, n, effect in pending
-                ]
-                await asyncio.gather(*sent)
+                crash_point("effects.before_produce")
+                for step in steps(pending):
+                    await self._produce(step)
+                crash_point("effects.after_produce")
                 await self._log.mark_effects_published(shard, pending[-1][1])
+                crash_point("effects.after_cursor")
                 self._metrics.effects.inc(len(pending))
                 published += len(pending)
         return published
+
+    async def _produce(self, effects: Sequence[Pending]) -> None:
+        """Send these and wait until Kafka has them all."""
+        sent = [
+            await self._producer.send(
+                EFFECTS, encode_effect(shard, position, n, effect), key=effect.target.encode()
+            )
+            for shard, position, n, effect in effects
+        ]
+        crash_point("effects.after_send")
+        await asyncio.gather(*sent)
+
+
+def steps(pending: Sequence[Pending]) -> Iterator[Sequence[Pending]]:
+    """The effects in their order, cut before each that takes back what one of the same step may
+    have given to its target.
+
+    Of effects that are sent together Kafka may have lost the first and kept the second. Sent again,
+    they would be there as taken back, given, taken back: the first finds nothing to take, the last
+    is dropped as known, and the reward stays.
+    """
+    start = 0
+    targets: set[str] = set()
+    for index, (_, _, _, effect) in enumerate(pending):
+        if effect.type == REVOKE and effect.target in targets:
+            yield pending[start:index]
+            start = index
+            targets.clear()
+        targets.add(effect.target)
+    yield pending[start:]
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -1,8 +1,9 @@
 """The thread that owns the Kafka client: drains, seeks, leaves the group.
 
 A drain is stamped here with the seek it belongs to (`epoch`) and with the offset where the drain
-before it ended: seeks and drains happen in this one thread, so a stamp cannot be wrong. Uses
-private attributes of the pinned aiokafka, and mends Faust's ways to wait for ever.
+before it ended: seeks and drains happen in this one thread, so a stamp cannot be wrong. A drain is
+handed on once the brokers still tell of the same topics (`streams.guard`). Uses private attributes
+of the pinned aiokafka, and mends Faust's ways to wait for ever.
 """
 
 import asyncio
@@ -18,7 +19,10 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode.threads import WorkerThread
 
+from streams import tolerant
 from streams.chunks import Fetched
+from streams.described import Described
+from streams.guard import TopicGuard
 
 FETCH_WAIT_MS = 100
 """How long the broker may hold a fetch that finds nothing. Faust's 1500 would leave a partition
@@ -27,10 +31,15 @@ that was drained meanwhile unfetched for that long."""
 LEAVE_SECONDS = 3.0
 """What a broker may take to let a worker leave its group; it is otherwise thrown out in time."""
 
+UNCONFIRMED_PAUSE_SECONDS = 0.2
+"""Before records are fetched again whose topics could not be confirmed."""
+
 THREAD_STOP_SECONDS = 5.0
 """What the fetching thread may take to end once the group is left."""
 
 log = structlog.get_logger(__name__)
+
+tolerant.install()
 
 
 class _DaemonThread(WorkerThread):  # type: ignore[misc]
@@ -56,6 +65,7 @@ class ChunkThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         super().__post_init__()
         self._epoch = 0
         self._drained_to: dict[TP, int] = {}
+        self._guard = TopicGuard()
 
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
@@ -67,12 +77,14 @@ class ChunkThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer._partition_assignment_strategy = [RangePartitionAssignor]
         return consumer
 
-    async def seek_all(self, epoch: int, offsets: Mapping[TP, int]) -> None:
-        """Continue at `offsets`. Raises IllegalStateError when one is no longer assigned."""
-        await self.call_thread(self._seek_all, epoch, offsets)
+    async def seek_all(self, epoch: int, offsets: Mapping[TP, int], described: Described) -> None:
+        """Continue at `offsets` of the topics `described`. Raises IllegalStateError when one is no
+        longer assigned."""
+        await self.call_thread(self._seek_all, epoch, offsets, described)
 
-    async def _seek_all(self, epoch: int, offsets: Mapping[TP, int]) -> None:
+    async def _seek_all(self, epoch: int, offsets: Mapping[TP, int], described: Described) -> None:
         consumer = self._ensure_consumer()
+        self._guard.expect(described)
         self._epoch = epoch
         self._drained_to = dict(offsets)
         for tp, offset in offsets.items():
@@ -111,7 +123,33 @@ class ChunkThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
                 fetched_ms=state.timestamp or 0,
             )
             self._drained_to[tp] = state.position
+        if stamped or (self._guard.due and self._drained_to):
+            return await self._confirmed(consumer, stamped)
         return stamped
+
+    async def _confirmed(
+        self, consumer: aiokafka.AIOKafkaConsumer, stamped: dict[TP, Fetched]
+    ) -> dict[TP, Fetched]:
+        """What was drained, once its topics are confirmed; else nothing, and it is fetched again.
+        Raises: WorkerStopped."""
+        epoch = self._epoch
+        client = consumer._client
+        leaders = {
+            client.cluster.leader_for_partition(TopicPartition(*tp))
+            for tp in stamped or self._drained_to
+        }
+        known = not leaders & {None, -1}
+        if known and await self._guard.confirm(client, leaders):
+            return stamped
+        if self._epoch == epoch:  # else a seek has put all of it right
+            try:
+                for tp, fetched in stamped.items():
+                    consumer.seek(TopicPartition(*tp), fetched.from_offset)
+                    self._drained_to[tp] = fetched.from_offset
+            except IllegalStateError:
+                self._drained_to = {}  # a rebalance takes a partition away; it ends with a seek
+        await asyncio.sleep(UNCONFIRMED_PAUSE_SECONDS)
+        return {}
 
     async def leave_group(self) -> None:
         """Give the partitions back now. aiokafka's own close would first wait for a rebalance to

@@ -12,13 +12,14 @@ from ledger.sharding import partition_of
 from schemas.decode import decode_record, instant_of
 from schemas.errors import Malformed
 from schemas.fields import Instant
-from schemas.inputs import InputEvent, PurchaseCompleted
+from schemas.routing import key_of
 from streams.chunks import Chunk, Record, record_bytes
 from streams.merge import UNTIMED, Feed
+from streams.strays import Strays, why
 
 
 class Intake:
-    """Decodes chunks. `now`: the wall clock. `misrouted` is told the topic of each such record.
+    """Decodes chunks. `now`: the wall clock. `strays` is told of each record that lies elsewhere.
 
     `history`: what happened is told long after, so the door bounds `occurred_at` by the wall clock
     alone, not by the record's time of arrival too (which is left out).
@@ -31,13 +32,13 @@ class Intake:
         max_clock_skew: Instant,
         history: bool,
         now: Callable[[], Instant],
-        misrouted: Callable[[str], None],
+        strays: Strays,
     ) -> None:
         self._partitions = partitions
         self._skew = max_clock_skew
         self._history = history
         self._now = now
-        self._misrouted = misrouted
+        self._strays = strays
 
     def feed(self, chunk: Chunk) -> Feed[Received]:
         """The chunk's inputs in offset order, each with its instant and its bytes."""
@@ -59,8 +60,11 @@ class Intake:
         except Malformed as error:
             from_record = reference(record, record.timestamp)
             return undecodable(from_record, error.code, error.path, error.message)
-        if partition_of(_routing_key(event), self._partitions) != record.partition:
-            self._misrouted(record.topic)
+        routing_key = event.subject or key_of(event)
+        home = partition_of(routing_key, self._partitions)
+        stray = why(record.key, routing_key, record.partition, home)
+        if stray is not None:
+            self._strays.seen(record, stray)
         timestamp = None if self._history else record.timestamp
         return Received(event, instant_of(event), record=reference(record, timestamp))
 
@@ -76,10 +80,3 @@ def reference(record: Record, timestamp: int | None) -> RecordRef:
         record.headers,
         timestamp,
     )
-
-
-def _routing_key(event: InputEvent) -> str:
-    if event.subject is None:
-        assert isinstance(event, PurchaseCompleted)
-        return event.data.order_id
-    return event.subject

@@ -41,9 +41,9 @@ class Metrics:
         )
         self.misrouted = Counter(
             "points_misrouted",
-            "Records on another partition than their subject's: the producer needs "
-            "partitioner=murmur2_random and the member_id as key.",
-            ("topic",),
+            "Records without key, with another key than their subject's, or on another partition: "
+            "the producer needs partitioner=murmur2_random and the member_id as key.",
+            ("topic", "reason"),
             registry=self.registry,
         )
         self.chunk_records = Histogram(
@@ -199,3 +199,6 @@ class _OfLedger(Collector):
         lookups.add_metric(("miss",), cache.misses)
         yield lookups
         yield GaugeMetricFamily("points_cached_accounts", "Accounts in the cache.", len(cache))
+        yield GaugeMetricFamily(
+            "points_cached_bytes", "Memory of the cached accounts, by estimate.", cache.weight
+        )

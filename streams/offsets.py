@@ -1,8 +1,9 @@
 """Where to go on reading: the offsets that PostgreSQL holds, checked against what Kafka has.
 
 aiokafka would silently reset an offset that is out of range. Here the worker stops loudly when the
-log is not the one that was read: shorter than the stored offset, expired past it, or with another
-record where the last one stored was. Kafka's group offsets are never read.
+log is not the one that was read: of a topic with another id, shorter than the stored offset,
+expired past it, or with another record where the last one stored was. Kafka's group offsets are
+never read.
 """
 
 import time
@@ -15,6 +16,7 @@ from faust.types import TP
 from ledger.errors import WorkerStopped
 from ledger.received import StoredPosition
 from streams.chunks import Record
+from streams.guard import recreated
 from streams.partition import checksum
 
 REREAD_SECONDS = 20.0
@@ -26,6 +28,14 @@ REREAD_BYTES = 1 << 17
 log = structlog.get_logger(__name__)
 
 Starts = dict[TP, int]
+
+
+def check_ids(stored: Mapping[TP, StoredPosition], ids: Mapping[str, bytes]) -> None:
+    """Are these the topics whose offsets are stored? Raises: WorkerStopped (topic_recreated)."""
+    for tp, position in stored.items():
+        known = position.topic_id
+        if None not in (known, ids.get(tp.topic)) and known != ids[tp.topic]:
+            raise recreated(tp.topic)
 
 
 def check_range(
@@ -43,18 +53,20 @@ def check_range(
         if offset > end[tp]:
             raise WorkerStopped(
                 f"{tp.topic}/{tp.partition} ends at offset {end[tp]}, but records up to {offset} "
-                "were taken from it: the topic was truncated or recreated. Restore it, or give the "
-                "new topics a new POINTS_GROUP (what was taken before is then a duplicate).",
+                "were taken from it: the topic was truncated or recreated. Restore it; or fill it "
+                "from its source and run `points kafka adopt` (what was taken before is then a "
+                "duplicate).",
                 "input_lost",
             )
-        if offset < first[tp]:
+        if max(offset, position.read_to or 0) < first[tp]:
             raise WorkerStopped(
                 f"{tp.topic}/{tp.partition} begins at offset {first[tp]}, but {offset} is the next "
-                "to read: records expired before the worker read them. Publish them again from "
-                "their source under a new POINTS_GROUP, and lengthen the topic's retention.",
+                "to read: records expired before the worker read them. Lengthen the topic's "
+                "retention, run `points kafka adopt`, and publish them again from their source "
+                "(what was taken before is then a duplicate).",
                 "input_lost",
             )
-        starts[tp] = offset
+        starts[tp] = max(offset, first[tp])
     return starts
 
 
@@ -118,7 +130,8 @@ def _compare(tp: TP, position: StoredPosition, record: Record) -> None:
     if checksum(record.key, record.value) != position.last_checksum:
         raise WorkerStopped(
             f"Record {record.offset} of {tp.topic}/{tp.partition} is not the one that was taken "
-            "there: the topic was recreated or restored from elsewhere. Restore the right one, or "
-            "give the new topics a new POINTS_GROUP (what was taken before is then a duplicate).",
+            "there: the topic was recreated or restored from elsewhere. Restore the right one; or "
+            "fill this one from its source and run `points kafka adopt` (what was taken before is "
+            "then a duplicate).",
             "input_changed",
         )

@@ -47,7 +47,8 @@ class Appender(Protocol):
 
 class PartitionTask:
     """Merges and appends one partition number. `starts`: per topic, in the order of ties, where
-    reading starts and where the log ended at the seek."""
+    reading starts and where the log ended at the seek. `stored`: the offsets stored by then.
+    `topic_ids`: Kafka's, stored with the offsets."""
 
     def __init__(
         self,
@@ -62,6 +63,8 @@ class PartitionTask:
         high_water: HighWater,
         max_idle_seconds: float | None,
         fail: Callable[[BaseException], None],
+        stored: Mapping[str, int] | None = None,
+        topic_ids: Mapping[str, bytes] | None = None,
     ) -> None:
         self.partition = partition
         self._group = group
@@ -71,9 +74,12 @@ class PartitionTask:
         self._max_idle_seconds = max_idle_seconds
         self._fail = fail
         self._topics = {
-            name: TopicQueue(TP(name, partition), start, end, room, high_water)
+            name: TopicQueue(
+                TP(name, partition), start, end, room, high_water, (stored or {}).get(name)
+            )
             for name, (start, end) in starts.items()
         }
+        self._topic_ids = topic_ids or {}
         self._merge: Merge[Received] = Merge(tuple(starts))
         self._in_flight: Instant | None = None
         self._arrived = asyncio.Event()
@@ -163,10 +169,12 @@ class PartitionTask:
             moves.append(
                 TopicMove(
                     topic=name,
-                    from_offset=topic.stored,
+                    from_offset=topic.predecessor,
                     next_offset=record.offset + 1,
                     last_checksum=checksum(record.key, record.value),
                     event_time=self._oldest_of(topic),
+                    topic_id=self._topic_ids.get(name),
+                    begun=topic.begun,
                 )
             )
         return SourcePosition(group=self._group, partition=self.partition, moves=tuple(moves))
@@ -174,7 +182,16 @@ class PartitionTask:
     def appended(self, position: SourcePosition) -> None:
         """The moves of `position` are stored."""
         for move in position.moves:
-            self._topics[move.topic].stored = move.next_offset
+            self._topics[move.topic].appended(move.next_offset)
+
+    def reads(self) -> dict[tuple[str, int], tuple[int, int]]:
+        """Per (topic, partition) of which every record read is stored: the stored offset, and how
+        far was read past it (over the ends of transactions)."""
+        return {
+            (name, self.partition): (topic.predecessor, topic.end)
+            for name, topic in self._topics.items()
+            if topic.begun and topic.records_end <= topic.predecessor < topic.end
+        }
 
     def _oldest_of(self, topic: TopicQueue) -> Instant | None:
         head = self._merge.head(topic.tp.topic)

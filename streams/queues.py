@@ -19,14 +19,26 @@ HighWater = Callable[[str, int], tuple[int, int] | None]
 
 class TopicQueue:
     """`end`: where the last chunk accepted ended; `stored`: the offset after the last record
-    appended; `last_time`: instant of the last record merged; `waited_since`: monotonic seconds."""
+    appended; `predecessor`: the same as PostgreSQL has it (where the log's beginning had moved past
+    it, reading started later); `begun`: PostgreSQL has one; `records_end`: the offset after the last
+    record accepted; `last_time`: instant of the last record merged; `waited_since`: monotonic
+    seconds."""
 
     def __init__(
-        self, tp: TP, start: int, end_at_seek: int, room: Room, high_water: HighWater
+        self,
+        tp: TP,
+        start: int,
+        end_at_seek: int,
+        room: Room,
+        high_water: HighWater,
+        predecessor: int | None = None,
     ) -> None:
         self.tp = tp
         self.end = start
         self.stored = start
+        self.predecessor = start if predecessor is None else predecessor
+        self.begun = predecessor is not None
+        self.records_end = 0
         self.last_time: Instant | None = None
         self.waited_since: float | None = None
         self._end_at_seek = end_at_seek
@@ -47,7 +59,13 @@ class TopicQueue:
         self.end = chunk.next_offset
         self.waited_since = None
         if chunk.records:
+            self.records_end = chunk.records[-1].offset + 1
             self._chunks.append(chunk)
+
+    def appended(self, next_offset: int) -> None:
+        """Everything before this offset is stored."""
+        self.stored = self.predecessor = next_offset
+        self.begun = True
 
     def next(self) -> Chunk | None:
         """The next chunk, if one is here; the one before it is used up."""

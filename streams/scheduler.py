@@ -12,6 +12,7 @@ from typing import Protocol
 
 import structlog
 
+from ledger.crash import crash_point
 from ledger.errors import LedgerError, WorkerStopped
 from ledger.received import Outcome, Received, SourcePosition, tick
 from schemas.fields import Instant
@@ -135,7 +136,9 @@ class Scheduler:
             due = await self._ledger.due_accounts(shards, until, TICKS_AT_ONCE)
             if not due:
                 break
+            crash_point("scheduler.before_settle")
             await self._ledger.handle([tick(member_id, until) for member_id in due])
+            crash_point("scheduler.after_settle")
             settled += len(due)
             self._metrics.ticks.inc(len(due))
             if len(due) < TICKS_AT_ONCE:

@@ -13,6 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from ledger.errors import StartRefused
+from streams.described import Described, Topic, ask, parse
 
 CONSUMED: tuple[str, ...] = ("members", "referrals", "surveys", "purchases", "effects")
 """What the worker consumes, in the order in which equal instants are decided (between `surveys`
@@ -54,10 +55,19 @@ async def ensure_topics(bootstrap: str, partitions: int, replication: int = 1) -
 
 async def topic_partitions(bootstrap: str) -> dict[str, int]:
     """The number of partitions of each consumed topic that exists."""
+    return (await describe(bootstrap)).partitions()
+
+
+async def describe(bootstrap: str) -> Described:
+    """The consumed topics that exist. Raises KafkaError."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
-        return await _partitions_of(admin)
+        answer = await ask(admin._client, admin._client.get_random_node(), CONSUMED)
+        if answer is not None:
+            return parse(answer)
+        found = await _partitions_of(admin)
+        return Described(None, {name: Topic(None, count) for name, count in found.items()})
     finally:
         await admin.close()
 

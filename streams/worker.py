@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 from msgspec import Struct
 
 from ledger.application import Ledger
+from ledger.crash import crash_point
 from ledger.errors import LedgerError, StartRefused, WorkerStopped
 from ledger.settings import Settings
 from schemas.fields import Instant
@@ -29,10 +30,12 @@ from streams.http import Probes
 from streams.intake import Intake
 from streams.metrics import Metrics
 from streams.scheduler import Scheduler
+from streams.strays import Strays
 from streams.watchdog import Watchdog
 
 GROUP_COMMIT_SECONDS = 5.0
-"""How often Kafka is told how far we are, for its lag tools."""
+"""How often Kafka is told how far we are, for its lag tools, and PostgreSQL past which offsets no
+record lies."""
 
 LOOK_SECONDS = 0.1
 """How often the worker looks whether it is idle, and tells the watchdog that it lives."""
@@ -107,7 +110,8 @@ class Worker:
         check_program(
             identity.currency, [program.form.currency for _, program in ledger.programs.versions]
         )
-        await check_topics(self._bootstrap, self._settings.partitions)
+        described = await check_topics(self._bootstrap, self._settings.partitions)
+        await ledger.claim_feed(described.cluster_id, self._settings.group)
 
     async def _consume(self, ledger: Ledger) -> None:
         settings = self._settings
@@ -137,7 +141,7 @@ class Worker:
         probes = Probes(self.metrics, lambda: self._not_ready(app, delivery))
         self._started(await probes.start(settings.http_host, settings.http_port))
         watchdog.start()
-        committing = asyncio.create_task(self._tell_kafka(app, delivery))
+        committing = asyncio.create_task(self._note_progress(app, delivery, ledger))
         try:
             await effects.start()
             await app.start()
@@ -151,12 +155,14 @@ class Worker:
             self._stopping = True
             watchdog.stopping()
             committing.cancel()
+            reads = delivery.reads()
             # The partitions end within a bound of their own and raise nothing.
             positions, *_ = await asyncio.gather(
                 delivery.revoked(),
                 _quietly("scheduler", scheduler.stop(FINISH_SECONDS)),
                 _quietly("effects", effects.stop(FINISH_SECONDS)),
             )
+            await _quietly("note_read", self._note_read(ledger, reads))
             await _quietly("group_commit", self._commit(app, positions))
             await _quietly("leave_group", app.consumer.leave_group())
             await _quietly("faust", asyncio.wait_for(app.stop(), APP_STOP_SECONDS))
@@ -183,7 +189,7 @@ class Worker:
             max_clock_skew=settings.max_clock_skew_seconds * 1_000_000,
             history=history,
             now=now,
-            misrouted=lambda topic: self.metrics.misrouted.labels(topic).inc(),
+            strays=Strays(lambda topic, reason: self.metrics.misrouted.labels(topic, reason).inc()),
         )
         delivery = StreamDelivery(
             group=settings.group,
@@ -236,15 +242,30 @@ class Worker:
             return "a rebalance is going on"
         return None
 
-    async def _tell_kafka(self, app: PointsApp, delivery: StreamDelivery) -> None:
+    async def _note_progress(
+        self, app: PointsApp, delivery: StreamDelivery, ledger: Ledger
+    ) -> None:
         while True:
             await asyncio.sleep(GROUP_COMMIT_SECONDS)
             if delivery.partitions and app.rebalancing_since is None:
+                await _quietly("note_read", self._note_read(ledger, delivery.reads()))
                 await _quietly("group_commit", self._commit(app, delivery.positions()))
 
+    async def _note_read(
+        self, ledger: Ledger, reads: dict[tuple[str, int], tuple[int, int]]
+    ) -> None:
+        """Where nothing but the ends of transactions is left, retention may take those too: that is
+        no loss of input (`streams.offsets.check_range`)."""
+        if reads:
+            await ledger.note_read(self._settings.group, reads)
+
     async def _commit(self, app: PointsApp, positions: dict[Any, int]) -> None:
-        if positions and not await app.consumer.commit_for_lag_tools(positions):
+        if not positions:
+            return
+        crash_point("worker.before_group_commit")
+        if not await app.consumer.commit_for_lag_tools(positions):
             self.metrics.commit_failures.inc()
+        crash_point("worker.after_group_commit")
 
 
 def _kafka_gone(reason: BaseException | None) -> WorkerStopped:

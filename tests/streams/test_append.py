@@ -5,11 +5,19 @@ from collections.abc import Callable, Sequence
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 
-from ledger.errors import AppendFailed, DatabaseUnavailable, OffsetGap, WorkerStopped
+from ledger.errors import (
+    AppendFailed,
+    DatabaseUnavailable,
+    InternalErrors,
+    OffsetGap,
+    WorkerStopped,
+)
 from ledger.received import (
     INTERNAL_ERROR,
     Outcome,
+    Problem,
     Received,
     RecordRef,
     SourcePosition,
@@ -44,11 +52,21 @@ class Door:
         self.stored: list[tuple[int, str]] = []
 
     async def handle(
-        self, inputs: Sequence[Received], source: SourcePosition | None = None
+        self,
+        inputs: Sequence[Received],
+        source: SourcePosition | None = None,
+        *,
+        internal_errors_max: int | None = None,
     ) -> list[Outcome]:
         error = self.fails(inputs)
         if error is not None:
             raise error
+        bugs = sum(
+            item.undecodable is not None and item.undecodable.code == INTERNAL_ERROR
+            for item in inputs
+        )
+        if internal_errors_max is not None and bugs > internal_errors_max:
+            raise InternalErrors(bugs, len(inputs), internal_errors_max)
         outcomes = []
         for received in inputs:
             problem = received.undecodable
@@ -115,10 +133,9 @@ def test_the_one_bad_record_is_dead_lettered_and_the_rest_goes_on() -> None:
 
 def test_a_bug_does_not_dead_letter_a_day() -> None:
     door = Door(lambda batch: ValueError("bug") if batch[0].undecodable is None else None)
-    with pytest.raises(WorkerStopped) as stopped:
+    with pytest.raises(InternalErrors):
         asyncio.run(appender(door).append(inputs(500), Offsets()))
-    assert stopped.value.code == "internal_errors"
-    assert len(door.stored) == 6
+    assert len(door.stored) == 5
 
 
 def test_one_failure_in_a_quiet_hour_is_not_a_hundred_percent() -> None:
@@ -132,15 +149,46 @@ def test_one_failure_in_a_quiet_hour_is_not_a_hundred_percent() -> None:
     asyncio.run(scenario())
 
 
-def test_errors_reported_by_the_door_are_counted_too() -> None:
-    class Internal(Door):
-        async def handle(
-            self, inputs: Sequence[Received], source: SourcePosition | None = None
-        ) -> list[Outcome]:
-            return [Outcome("dead_lettered", code=INTERNAL_ERROR) for _ in inputs]
+def broken(count: int, of: int) -> list[Received]:
+    """Records of which the first `count` meet a bug."""
+    bug = Problem(INTERNAL_ERROR, "$", "A bug.")
+    return [
+        replace(item, undecodable=bug) if number < count else item
+        for number, item in enumerate(inputs(of))
+    ]
 
-    with pytest.raises(WorkerStopped):
-        asyncio.run(appender(Internal(lambda _: None)).append(inputs(10), Offsets()))
+
+@pytest.mark.parametrize(("count", "of"), [(1, 1), (1, 3), (5, 5), (5, 100), (25, 500)])
+def test_a_few_broken_records_become_dead_letters(count: int, of: int) -> None:
+    door = Door(lambda _: None)
+    asyncio.run(appender(door).append(broken(count, of), Offsets()))
+    assert len([kind for _, kind in door.stored if kind == "dead_lettered"]) == count
+    assert len(door.stored) == of
+
+
+@pytest.mark.parametrize(("count", "of"), [(6, 6), (6, 100), (26, 500), (500, 500)])
+def test_more_than_a_few_are_refused_before_any_is_stored(count: int, of: int) -> None:
+    door = Door(lambda _: None)
+    with pytest.raises(InternalErrors):
+        asyncio.run(appender(door).append(broken(count, of), Offsets()))
+    assert door.stored == []
+
+
+def test_the_latest_records_count_together() -> None:
+    """Five of ten, then one more: refused; a hundred good ones later it is taken."""
+
+    async def scenario() -> None:
+        door, offsets = Door(lambda _: None), Offsets()
+        one = appender(door)
+        await one.append(broken(5, 10), offsets)
+        with pytest.raises(InternalErrors):
+            await one.append(broken(1, 10), offsets)
+        assert len(door.stored) == 10
+        await one.append(inputs(100), offsets)
+        await one.append(broken(1, 10), offsets)
+        assert len(door.stored) == 120
+
+    asyncio.run(scenario())
 
 
 def test_a_gap_is_never_passed_over() -> None:

@@ -2,25 +2,32 @@
 
 from typing import Any
 
+import pytest
+import structlog
+
 from ledger.core.calendar import parse_instant
 from ledger.sharding import partition_of
 from streams.chunks import Chunk, Record
 from streams.intake import Intake
 from streams.merge import UNTIMED
+from streams.strays import Strays
 from tests.streams.records import TIMESTAMP_MS, purchase, record
 
 NOW = TIMESTAMP_MS * 1_000
 PARTITIONS = 8
 
 
-def intake(misrouted: list[str] | None = None, *, history: bool = False) -> Intake:
-    told = [] if misrouted is None else misrouted
+Told = list[tuple[str, str]]
+
+
+def intake(strays: Told | None = None, *, history: bool = False) -> Intake:
+    told: Told = [] if strays is None else strays
     return Intake(
         partitions=PARTITIONS,
         max_clock_skew=300_000_000,
         history=history,
         now=lambda: NOW,
-        misrouted=told.append,
+        strays=Strays(lambda topic, reason: told.append((topic, reason))),
     )
 
 
@@ -69,17 +76,49 @@ def test_a_history_is_bounded_by_the_wall_clock_alone() -> None:
     assert feed.items[0].record.timestamp is None
 
 
-def test_records_on_another_partition_are_counted_and_taken() -> None:
-    misrouted: list[str] = []
-    elsewhere = (partition_of("m1", PARTITIONS) + 1) % PARTITIONS
+@pytest.mark.parametrize(
+    ("key", "away", "reason"),
+    [
+        (b"m1", 0, None),
+        (b"m1", 1, "other_partitioner"),
+        (None, 0, "no_key"),
+        (None, 1, "no_key"),
+        (b"", 0, "other_key"),
+        (b"card-7", 1, "other_key"),
+        (b"\xff", 0, "other_key"),
+    ],
+)
+def test_a_record_that_lies_elsewhere_is_counted_and_taken(
+    key: bytes | None, away: int, reason: str | None
+) -> None:
+    strays: Told = []
+    partition = (partition_of("m1", PARTITIONS) + away) % PARTITIONS
     value = purchase("m1", "o1", "2023-01-01T00:00:00Z")
-    feed = intake(misrouted).feed(chunk(record(0, value, partition=elsewhere)))
-    assert misrouted == ["purchases"]
+    feed = intake(strays).feed(chunk(record(0, value, partition=partition, key=key)))
+    assert strays == ([] if reason is None else [("purchases", reason)])
     assert feed.items[0].event is not None
 
 
+def test_the_log_tells_of_strays_once_in_a_while() -> None:
+    clock = [0.0]
+    counted: list[str] = []
+    strays = Strays(lambda topic, reason: counted.append(reason), lambda: clock[0])
+    with structlog.testing.capture_logs() as lines:
+        for second in range(121):
+            clock[0] = float(second)
+            strays.seen(record(second), "no_key")
+        strays.seen(record(500), "other_key")
+    assert len(counted) == 122
+    assert [(line["reason"], line["records"]) for line in lines] == [
+        ("no_key", 1),
+        ("no_key", 60),
+        ("no_key", 60),
+        ("other_key", 1),
+    ]
+
+
 def test_an_anonymous_purchase_is_at_home_where_its_order_is() -> None:
-    misrouted: list[str] = []
+    strays: Told = []
     value = purchase(None, "order-7", "2023-01-01T00:00:00Z")
-    intake(misrouted).feed(chunk(at_home("order-7", value, key=None)))
-    assert misrouted == []
+    intake(strays).feed(chunk(at_home("order-7", value, key=b"order-7")))
+    assert strays == []

@@ -117,6 +117,27 @@ def test_topics_are_merged_and_their_offsets_move_with_them() -> None:
     asyncio.run(scenario())
 
 
+def test_only_what_holds_no_record_is_noted_as_read() -> None:
+    """Not a record that was taken off the queue and is not stored: its log could then lose it."""
+
+    async def scenario() -> None:
+        rig = Rig()
+        rig.ends = {"surveys": (0, 0), "purchases": (4, 0)}
+        rig.store.gate.clear()
+        rig.offer("purchases", 0, 10, 30)
+        rig.task.offer(Chunk("purchases", 0, 1, 0, 2, 4, [], 0))  # the end of a transaction
+        rig.task.start()
+        for _ in range(10):
+            await asyncio.sleep(0)
+            assert rig.task.reads() == {}
+        rig.store.gate.set()
+        await rig.until(lambda: rig.task.idle())
+        assert rig.task.reads() == {("purchases", 0): (2, 4)}
+        await rig.task.stop(1.0)
+
+    asyncio.run(scenario())
+
+
 def test_an_unread_topic_is_waited_for_only_so_long() -> None:
     async def scenario() -> None:
         rig = Rig(max_idle_seconds=0.05)

@@ -74,6 +74,20 @@ class Stage(NamedTuple):
         rows = self.ask("SELECT source, outcome, sum(n) FROM ledger.outcome_counts GROUP BY 1, 2")
         return {(source, outcome): int(n) for source, outcome, n in rows if n}
 
+    def fingerprint(self) -> dict[str, tuple[int, str]]:
+        """Rows and a hash of every table of the ledger: equal when nothing was touched."""
+        tables = self.ask(
+            "SELECT relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
+            " WHERE nspname = 'ledger' AND relkind = 'r' ORDER BY relname"
+        )
+        return {
+            name: self.ask(
+                "SELECT count(*), md5(coalesce(string_agg(t::text, ',' ORDER BY t::text), ''))"
+                f" FROM ledger.{name} t"
+            )[0]
+            for (name,) in tables
+        }
+
     def handled(self) -> int:
         return sum(self.outcomes().values())
 
