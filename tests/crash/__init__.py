@@ -1,0 +1,1 @@
+"""The process dies at each crash point, recovers, and ends as if it had never died."""

@@ -1,0 +1,260 @@
+"""What a process does until it dies, how its successor goes on, and what has to be there before.
+
+A play's `act` is what is killed and then, by another process, done again from its beginning, as a
+supervisor or a caller without an answer does it: what happened already must not happen again.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+import psycopg
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from msgspec.structs import replace
+
+from cli.init import initialise
+from ledger.application import Ledger
+from ledger.core.program.form import Segment, SegmentWhen
+from ledger.core.program.load import load_program
+from ledger.crash import crash_point
+from ledger.errors import LedgerError
+from ledger.received import RecordRef, SourcePosition, TopicMove, received
+from ledger.settings import load_settings
+from projections.rebuild import rebuild
+from projections.runner import Runner
+from schemas.decode import decode_record
+from streams.effects import EffectsPublisher
+from streams.metrics import Metrics
+from streams.scheduler import Scheduler
+from streams.topics import EFFECTS
+from tests.crash.story import BATCHES, DIRECT, RIGHT
+from tests.ledger.conftest import PROGRAM
+from tests.ledger.events import GROUP, PARTITIONS, SHARDS, day, direct
+from tests.ledger.opened import check_log, instant, opened
+
+KAFKA_PARTITIONS = 8
+"""Of the tests' topics."""
+
+
+class Stage(NamedTuple):
+    """Where a play is given."""
+
+    url: str
+    bootstrap: str
+
+
+class Play(NamedTuple):
+    """`finish`: what is done at the end by whoever is left, before the state is looked at."""
+
+    name: str
+    prepare: Callable[[Stage], None]
+    act: Callable[[Stage], None]
+    finish: Callable[[Stage], None]
+
+
+def nothing(_: Stage) -> None:
+    """Nothing to do."""
+
+
+def with_ledger(stage: Stage, work: Callable[[Ledger], Awaitable[None]]) -> None:
+    """Work with an open ledger; at the end its chain and its cache are checked."""
+    settings = load_settings({}, database_url=stage.url, shards=SHARDS, partitions=PARTITIONS)
+
+    async def do() -> None:
+        async with opened(settings) as ledger:
+            await work(ledger)
+
+    asyncio.run(do())
+
+
+# --- appending ------------------------------------------------------------------------------------
+
+
+def append(stage: Stage) -> None:
+    """Every batch from the first on, as a zombie delivers them; then inputs of a till, then the
+    retry of a dead letter."""
+
+    async def work(ledger: Ledger) -> None:
+        for batch, source in BATCHES:
+            await ledger.handle(batch, source)
+        await ledger.handle(direct(*DIRECT))
+        for letter in await ledger.dead_letters(code="not_json"):
+            right = received(RIGHT, letter.record())
+            await ledger.handle([right], retry_of=letter.id)
+
+    with_ledger(stage, work)
+
+
+# --- effects --------------------------------------------------------------------------------------
+
+
+def publish_effects(stage: Stage) -> None:
+    """Publish what is pending of every shard, as a worker's publisher does."""
+
+    async def work(ledger: Ledger) -> None:
+        def fail(error: LedgerError) -> None:
+            raise error
+
+        publisher = EffectsPublisher(
+            log=ledger,
+            bootstrap=stage.bootstrap,
+            shards=lambda: range(SHARDS),
+            metrics=Metrics(),
+            on_fail=fail,
+        )
+        await publisher._producer.start()
+        await publisher.publish(range(SHARDS))
+        await publisher._producer.stop()
+
+    with_ledger(stage, work)
+
+
+def take_effects(stage: Stage) -> None:
+    """Append what lies in the topic, which plays before this one have left records in: the ledger
+    sees their ids, and none of them twice."""
+
+    async def work(ledger: Ledger) -> None:
+        consumer = AIOKafkaConsumer(bootstrap_servers=stage.bootstrap, auto_offset_reset="none")
+        await consumer.start()
+        try:
+            tps = [TopicPartition(EFFECTS, number) for number in range(KAFKA_PARTITIONS)]
+            consumer.assign(tps)
+            await consumer.seek_to_beginning(*tps)
+            ends = await consumer.end_offsets(tps)
+            values = []
+            while any([await consumer.position(tp) < ends[tp] for tp in tps]):
+                for records in (await consumer.getmany(timeout_ms=100)).values():
+                    values += [record.value for record in records]
+        finally:
+            await consumer.stop()
+        events = [decode_record(value) for value in sorted(values)]
+        items = [
+            received(event, RecordRef(EFFECTS, 0, offset, b"k", b"{}"))
+            for offset, event in enumerate(events)
+        ]
+        move = TopicMove(EFFECTS, 0, len(items), b"sum")
+        outcomes = await ledger.handle(items, SourcePosition(GROUP, 0, (move,)))
+        assert {outcome.kind for outcome in outcomes} <= {"applied", "duplicate"}
+        # Two rewards, and the revocation of one for the return of what earned it.
+        assert [o.kind for o in outcomes].count("applied") == len(set(values)) == 3
+
+    with_ledger(stage, work)
+    with psycopg.connect(stage.url, autocommit=True) as owner:
+        # How often each was published is what may differ.
+        owner.execute("UPDATE ledger.stream_positions SET next_offset = 0 WHERE topic = 'effects'")
+
+
+# --- due accounts ---------------------------------------------------------------------------------
+
+
+def settle(stage: Stage) -> None:
+    """One round of the scheduler, half a year later."""
+
+    async def work(ledger: Ledger) -> None:
+        def fail(error: LedgerError) -> None:
+            raise error
+
+        scheduler = Scheduler(
+            ledger=ledger,
+            shards=SHARDS,
+            stride=PARTITIONS,
+            allowed_lateness=0,
+            now=lambda: instant(300),
+            partitions=lambda: range(PARTITIONS),
+            oldest_unread=lambda _: None,
+            heard=lambda _: instant(300),
+            metrics=Metrics(),
+            on_fail=fail,
+        )
+        await scheduler.round()
+        assert await ledger.due_accounts(range(SHARDS), instant(300), 10) == []
+
+    with_ledger(stage, work)
+
+
+# --- a program version ----------------------------------------------------------------------------
+
+
+def publish(stage: Stage) -> None:
+    """A version that asks something new of every profile."""
+    program = load_program(PROGRAM.read_text(encoding="utf-8"), PROGRAM.name)
+    segments = (
+        Segment("northerners", SegmentWhen(region="north")),
+        Segment("southerners", SegmentWhen(region="south")),
+    )
+    later = replace(program, effective_from=day(100), segments=segments)
+
+    async def work(ledger: Ledger) -> None:
+        await ledger.publish_program(later)
+
+    with_ledger(stage, work)
+
+
+# --- a new ledger ---------------------------------------------------------------------------------
+
+
+def initialised(stage: Stage) -> None:
+    """`points init`, in a database that is empty at first."""
+    settings = load_settings(
+        {},
+        database_url=stage.url,
+        kafka_bootstrap=stage.bootstrap,
+        shards=KAFKA_PARTITIONS,
+        partitions=KAFKA_PARTITIONS,
+    )
+    initialise(PROGRAM, settings)
+
+
+def emptied(stage: Stage) -> None:
+    """A database without a ledger."""
+    with psycopg.connect(stage.url, autocommit=True) as owner:
+        owner.execute("DROP SCHEMA read CASCADE")
+        owner.execute("DROP SCHEMA ledger CASCADE")
+
+
+def first_append(stage: Stage) -> None:
+    """The new ledger can be used."""
+    settings = load_settings(
+        {}, database_url=stage.url, shards=KAFKA_PARTITIONS, partitions=KAFKA_PARTITIONS
+    )
+
+    async def work() -> None:
+        ledger = await Ledger.open(settings)
+        outcomes = await ledger.handle(direct(*DIRECT))
+        assert [outcome.kind for outcome in outcomes] == ["refused", "applied"]
+        await check_log(ledger)
+        await ledger.close()
+
+    asyncio.run(work())
+
+
+# --- read models ----------------------------------------------------------------------------------
+
+
+def fold(stage: Stage) -> None:
+    """Fold in small batches, then fold one read model anew."""
+    Runner(stage.url, batch_events=4, step=crash_point).run(until_caught_up=True)
+    rebuild(stage.url, "balances", step=crash_point)
+
+
+def fold_on(stage: Stage) -> None:
+    """Whoever comes after a rebuild that was broken off folds on from what is there."""
+    Runner(stage.url).run(until_caught_up=True)
+
+
+def appended_and_published(stage: Stage) -> None:
+    """A log with two program versions, so that members are computed anew, too."""
+    append(stage)
+    publish(stage)
+
+
+PLAYS = {
+    "append": Play("append", nothing, append, nothing),
+    "notify": Play("notify", nothing, append, nothing),
+    "effects": Play("effects", append, publish_effects, take_effects),
+    "scheduler": Play("scheduler", append, settle, nothing),
+    "publish": Play("publish", append, publish, nothing),
+    "init": Play("init", emptied, initialised, first_append),
+    "fold": Play("fold", appended_and_published, fold, fold_on),
+}
+"""By the first word of the crash points that they pass. (`worker`: a real one, see its tests.)"""

@@ -1,0 +1,51 @@
+"""All that is in a ledger's database and must not depend on who died when.
+
+Left out: when something was written, what follows from that (hashes, which the chain's own check
+covers), and rows that exist only to save work (snapshots; due rows, which may come early).
+"""
+
+from typing import Any
+
+import psycopg
+
+from projections.connection import connect
+from tests.ledger.opened import postings_sum
+from tests.projections.history import catch_up, dump, empty
+
+State = dict[str, Any]
+
+_TABLES = {
+    "events": "SELECT shard, position, account_id, member_id, version, type, occurred_at, effects,"
+    " convert_from(payload, 'UTF8') FROM ledger.events WHERE shard >= 0 ORDER BY 1, 2",
+    "system": "SELECT position, version, type FROM ledger.events WHERE shard = -1 ORDER BY 1",
+    "inputs": "SELECT shard, key, position FROM ledger.inputs ORDER BY 1, 2",
+    "heads": "SELECT shard, position, decided_to FROM ledger.heads ORDER BY 1",
+    "waiting": "SELECT shard, key, source FROM ledger.waiting ORDER BY 1, 2",
+    "offsets": 'SELECT "group", topic, partition, next_offset, last_checksum, event_time'
+    " FROM ledger.stream_positions ORDER BY 1, 2, 3",
+    # A direct input that is sent again, because its sender got no answer, counts again.
+    "counts": "SELECT source, type, outcome, sum(n) FROM ledger.outcome_counts"
+    " WHERE (source, outcome) <> ('direct', 'duplicate') AND (source, outcome) <>"
+    " ('effects', 'duplicate') GROUP BY 1, 2, 3 HAVING sum(n) <> 0 ORDER BY 1, 2, 3",
+    "dead letters": 'SELECT source, partition, "offset", key, value, type, member_id, code, path,'
+    " message, status, attempts FROM ledger.dead_letters ORDER BY 1, 2, 3, 4",
+    "profiles": "SELECT member_id, profile::text, updated_at FROM ledger.profiles ORDER BY 1",
+    "member keys": "SELECT member_id FROM ledger.member_keys ORDER BY 1",
+    "cursors": "SELECT shard, position FROM ledger.effects_cursors ORDER BY 1",
+}
+
+
+def state_of(url: str) -> State:
+    """The state; folds the read models as far as they are not, and folds them anew to compare."""
+    with connect(url) as session:
+        catch_up(session)
+        read = dump(session)
+        empty(session)
+        catch_up(session)
+        assert dump(session) == read
+    with psycopg.connect(url, autocommit=True) as owner:
+        assert postings_sum(owner) == 0
+        found: State = {
+            name: owner.execute(query.encode()).fetchall() for name, query in _TABLES.items()
+        }
+    return {**found, **{f"read.{name}": text for name, text in read.items()}}

@@ -1,0 +1,62 @@
+"""Sends records to Kafka, in order, and counts what is acknowledged.
+
+An idempotent producer: while Kafka is away it tries on, and what it sends is there once. Were it
+not so, Kafka's end offsets would differ from the account and the campaign would say so.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from aiokafka import AIOKafkaProducer
+
+from tests.faults.records import Expected
+
+AWAY_MS = 180_000
+"""How long a record may wait for Kafka's return: restarts take seconds, on a busy machine many."""
+
+REQUEST_BYTES_MAX = 1 << 20
+"""The largest record that the broker takes."""
+
+AT_ONCE = 250
+"""Records given to the producer before the loop gets its turn."""
+
+
+class Pump:
+    """The campaign's producer."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=bootstrap,
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=2,
+            request_timeout_ms=AWAY_MS,
+            max_request_size=REQUEST_BYTES_MAX,
+        )
+        self._open: list[asyncio.Future[object]] = []
+
+    async def start(self) -> None:
+        """Connect."""
+        await self._producer.start()
+
+    async def stop(self) -> None:
+        """Close."""
+        await self._producer.stop()
+
+    async def send(self, records: Sequence[Expected]) -> None:
+        """Hand all records over; they are acknowledged later."""
+        for number, (record, *_) in enumerate(records):
+            future = await self._producer.send(
+                record.topic,
+                record.value,
+                key=None if record.key is None else record.key.encode(),
+                partition=record.partition,
+            )
+            self._open.append(future)
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
+
+    async def acknowledged(self) -> None:
+        """Wait until Kafka has all that was handed over. Raises KafkaError."""
+        waiting, self._open = self._open, []
+        await asyncio.gather(*waiting)
