@@ -30,11 +30,13 @@ class Figure(Struct, frozen=True):
 
 
 class Result(Struct, frozen=True):
-    """One benchmark. `sizes`: what was measured on, by name."""
+    """One benchmark. `sizes`: what was measured on, by name; `keys`: what of it the summary
+    quotes."""
 
     name: str
     sizes: dict[str, float]
     figures: tuple[Figure, ...]
+    keys: dict[str, float] = {}
 
     def ratio(self, figure: Figure) -> float | None:
         """The figure over its floor; None for one without a floor."""
@@ -42,11 +44,11 @@ class Result(Struct, frozen=True):
             return None
         return figure.median / next(f.median for f in self.figures if f.name == figure.floor)
 
-    def json(self, seconds: float) -> dict[str, Any]:
-        """As plain values; `seconds`: what all of it took."""
+    def json(self) -> dict[str, Any]:
+        """As plain values."""
         return {
-            "seconds": round(seconds, 1),
             "sizes": self.sizes,
+            "keys": {key: round(value, 4) for key, value in self.keys.items()},
             "figures": [
                 {
                     "name": figure.name,
@@ -60,17 +62,19 @@ class Result(Struct, frozen=True):
             ],
         }
 
-    def text(self, seconds: float) -> str:
+    def text(self) -> str:
         """As lines for a person."""
-        sizes = ", ".join(f"{name} {_number(size)}" for name, size in self.sizes.items())
-        lines = [f"{self.name} ({seconds:.0f} s)", f"  on {sizes}"]
+        sizes = ", ".join(f"{name} {number(size)}" for name, size in self.sizes.items())
+        lines = [self.name, f"  on {sizes}"]
         width = max(len(figure.name) for figure in self.figures)
         for figure in self.figures:
             ratio = self.ratio(figure)
-            against = "" if ratio is None else f"{_number(ratio)} × {figure.floor}"
-            runs = f"{_number(min(figure.runs))} to {_number(max(figure.runs))}"
+            against = "" if ratio is None else f"{number(ratio)} × {figure.floor}"
+            runs = ""
+            if len(figure.runs) > 1:
+                runs = f"{number(min(figure.runs))} to {number(max(figure.runs))}"
             lines.append(
-                f"  {figure.name:<{width}}  {_number(figure.median):>9} {figure.unit:<12}"
+                f"  {figure.name:<{width}}  {number(figure.median):>9} {figure.unit:<12}"
                 f"  {runs:<20}  {against}".rstrip()
             )
         return "\n".join(lines)
@@ -94,7 +98,7 @@ def stopwatch() -> Iterator[Callable[[], float]]:
     ended = time.perf_counter()
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     """Three figures are more than a shared machine can tell."""
     if value == 0 or abs(value) >= 100:
         return f"{value:,.0f}"

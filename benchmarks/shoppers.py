@@ -38,8 +38,10 @@ def members(count: int) -> list[str]:
     return [f"m-{number:06}" for number in range(1, count + 1)]
 
 
-def record(member: str, number: int, at: Instant, lines: int = LINES) -> bytes:
-    """The value of the record of the member's `number`th purchase."""
+def record(
+    member: str, number: int, at: Instant, lines: int = LINES, amount: int = AMOUNT_MAX
+) -> bytes:
+    """The value of the record of the member's `number`th purchase; `amount`: most of a line."""
     random = Random(f"{member}/{number}")
     return msgspec.json.encode(
         {
@@ -61,7 +63,7 @@ def record(member: str, number: int, at: Instant, lines: int = LINES) -> bytes:
                         "category": _CATEGORIES[line % len(_CATEGORIES)],
                         "brand": random.choice(("National", "Private")),
                         "quantity": random.choice((1, 1, 1, 2)),
-                        "amount": random.randint(1, AMOUNT_MAX),
+                        "amount": random.randint(1, amount),
                     }
                     for line in range(lines)
                 ],
