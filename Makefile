@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+MUTATION_STAMP := $(VENV)/.installed-mutation
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long bench check format requirements schemas clean
+.PHONY: help setup demo test test-long bench mutation check format requirements schemas clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -31,8 +32,16 @@ test: check  ## style, types, import rules, and every test but the long ones
 test-long: check  ## the long tests too
 	$(BIN)/python -m pytest $(ARGS)
 
-bench: $(STAMP)  ## measure the parts against their floors (ARGS="--only decide --json"); two minutes
+bench: $(STAMP)  ## measure it against its floor and stock parts (ARGS="--only decide --json"); a quarter of an hour
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+# mutmut's operators and coverage come on top: nothing else needs them.
+$(MUTATION_STAMP): requirements/mutation.txt $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/mutation.txt
+	@touch $(MUTATION_STAMP)
+
+mutation: $(MUTATION_STAMP)  ## plant mistakes, see which the tests notice (ARGS="--sample 300 --seed 1 --only ledger/core")
+	@$(BIN)/python -m tests.mutation $(ARGS)
 
 check: $(STAMP)  ## ruff, ruff format, mypy --strict, import-linter
 	$(BIN)/ruff check .
@@ -50,6 +59,7 @@ schemas: $(STAMP)  ## write the JSON Schema and AsyncAPI files again from the ty
 requirements:  ## pin the dependencies again (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra dev --no-annotate --no-header pyproject.toml -o requirements/dev.txt
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-annotate --no-header -c requirements/dev.txt pyproject.toml -o requirements/runtime.txt
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra mutation --no-annotate --no-header -c requirements/dev.txt pyproject.toml -o requirements/mutation.txt
 	echo hatchling | uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-annotate --no-header -c requirements/dev.txt - -o requirements/build.txt
 
 clean:  ## remove .venv and caches (not .points, which holds data)

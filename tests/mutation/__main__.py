@@ -1,0 +1,80 @@
+"""`python -m tests.mutation`: draw mutants, try them, report.
+
+Its own PostgreSQL runs for the time of the run, or the one of TEST_SERVICES_DIR.
+"""
+
+import argparse
+import os
+import random
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from deploy import embedded
+from tests.mutation.mutants import Mutant, mutants
+from tests.mutation.report import keep, report, survivors
+from tests.mutation.sampling import sample
+from tests.mutation.session import MutationSession
+from tests.mutation.targets import NOT_ASKED, ROOT, TESTS, files
+
+
+def main() -> int:
+    """Run; 1 when a mutant broke the run or a control failed."""
+    options = _options()
+    strata = {file: mutants(file) for file in files(tuple(options.only))}
+    sizes = {file: len(found) for file, found in strata.items()}
+    chosen = _chosen(options, strata)
+    if options.list:
+        for mutant in chosen:
+            print(f"{mutant.name} {mutant.function}: {mutant.told}")
+        return 0
+    random.Random(options.seed).shuffle(chosen)  # so that what an interrupted run has is fair
+    if not chosen:
+        print("no mutants: --only takes paths such as ledger/core/lots.py", file=sys.stderr)
+        return 1
+    os.chdir(ROOT)
+    with tempfile.TemporaryDirectory() as folder:
+        kept = os.environ.setdefault("TEST_SERVICES_DIR", folder)
+        embedded.start(Path(kept))
+        try:
+            session = MutationSession(chosen, options.jobs)
+            ignored = [f"--ignore-glob={pattern}" for pattern in NOT_ASKED]
+            arguments = ["-q", "-m", "not long", "--assert=plain", "-p", "no:cacheprovider"]
+            pytest.main([*arguments, *ignored, *(options.tests or TESTS)], plugins=[session])
+        finally:
+            if kept == folder:
+                embedded.remove(Path(folder))
+    keep(session.results)
+    for line in report(session.results, sizes):
+        print(line)
+    wrong = [r for r in session.results if r.outcome == "broken" or (r.control and r.by)]
+    return 1 if wrong or not session.results else 0
+
+
+def _chosen(options: argparse.Namespace, strata: dict[str, list[Mutant]]) -> list[Mutant]:
+    everything = [mutant for found in strata.values() for mutant in found]
+    if options.again:
+        names = survivors()
+        return [mutant for mutant in everything if mutant.name in names]
+    if options.mutant:
+        return [mutant for mutant in everything if mutant.name in options.mutant]
+    return everything if options.sample is None else sample(strata, options.sample, options.seed)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
+    parser.add_argument("--sample", type=int, help="how many mutants to draw (default: all)")
+    parser.add_argument("--seed", type=int, default=1, help="of the draw (default: 1)")
+    parser.add_argument("--only", action="append", default=[], help="a path; can be repeated")
+    parser.add_argument("--tests", action="append", default=[], help="ask only these tests")
+    parser.add_argument("--mutant", action="append", default=[], help="try this one; repeatable")
+    parser.add_argument("--again", action="store_true", help="the last run's survivors alone")
+    parser.add_argument("--list", action="store_true", help="only name the mutants drawn")
+    parser.add_argument("--jobs", type=int, default=1, help="forks at a time (default: 1)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
