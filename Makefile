@@ -7,7 +7,7 @@ MUTATION_STAMP := $(VENV)/.installed-mutation
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long bench mutation check format requirements schemas clean
+.PHONY: help setup demo test test-long faults bench mutation check format requirements schemas clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -31,6 +31,9 @@ test: check  ## style, types, import rules, and every test but the long ones
 
 test-long: check  ## the long tests too
 	$(BIN)/python -m pytest $(ARGS)
+
+faults: $(STAMP)  ## kill, freeze, cut and restart what it runs on (ARGS="--minutes 20 --seed 1")
+	@$(BIN)/python -m tests.faults $(ARGS)
 
 bench: $(STAMP)  ## measure it against its floor and stock parts (ARGS="--only decide --json"); a quarter of an hour
 	@$(BIN)/python -m benchmarks $(ARGS)

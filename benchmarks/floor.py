@@ -20,7 +20,7 @@ import msgspec
 import psycopg
 import uvloop
 
-from benchmarks.processes import cpu_seconds, peak_mib
+from benchmarks.processes import ServerCpu, cpu_seconds, peak_mib
 from benchmarks.runs import GROUP, Commits, environment_of, rate_of, starts_of
 from benchmarks.sets import Produced
 from benchmarks.stage import Stage
@@ -55,12 +55,14 @@ _LENGTH = Packing("!i")
 
 
 class Floor(msgspec.Struct, frozen=True):
-    """What one run showed; see `benchmarks.runs.Run`. `wal_bytes`: per purchase, in the table."""
+    """What one run showed. `peak`: MiB; CPU: microseconds per purchase, without its start."""
 
     rate: float
     seconds: float
     peak: int
     cpu: float
+    postgres_cpu: float
+    kafka_cpu: float
 
 
 class _Said(msgspec.Struct):
@@ -79,6 +81,8 @@ def run(stage: Stage, produced: Produced) -> Floor:
             with contextlib.suppress(psycopg.errors.FeatureNotSupported):
                 connection.execute(_QUICKER)  # as the ledger's log is, where the server can
         stage.checkpoint()
+        server = ServerCpu(stage.services)
+        before = server.seconds()
         task = stage.folder / "floor.json"
         task.write_bytes(msgspec.json.encode(_task(stage, produced)))
         child = stage.child(
@@ -88,10 +92,21 @@ def run(stage: Stage, produced: Produced) -> Floor:
             "benchmarks.floor",
         )
         said = msgspec.json.decode(child.answer(stage.run_seconds), type=_Said)
+        after = server.seconds()
     finally:
         stage.drop(database)
     rate, seconds = rate_of(said.commits, 0.0)
-    return Floor(rate, seconds, said.peak, said.cpu / produced.purchases * 1e6)
+    purchases = sum(n for _, n in said.commits[1:])
+    return Floor(
+        rate,
+        seconds,
+        said.peak,
+        said.cpu / purchases * 1e6,
+        *(
+            (end - start) / produced.purchases * 1e6
+            for start, end in zip(before, after, strict=True)
+        ),
+    )
 
 
 def _task(stage: Stage, produced: Produced) -> dict[str, object]:
@@ -110,6 +125,7 @@ class _Copying:
         self._left = int(asked["records"])
         self._settings = settings
         self.commits: list[tuple[float, int]] = []
+        self.cpu = 0.0
         self.done = asyncio.Event()
 
     async def open(self) -> None:
@@ -149,6 +165,8 @@ class _Copying:
             await connection.execute("COMMIT")
         cursor.appended(position)
         self.commits.append((time.time(), purchases))
+        if len(self.commits) == 1:
+            self.cpu = cpu_seconds(os.getpid())
         self._left -= len(batch)
         if self._left <= 0:
             self.done.set()
@@ -191,7 +209,8 @@ async def _main(task: Path) -> None:
     await copying.done.wait()
     await app.consumer.leave_group()
     commits: Commits = copying.commits
-    said = _Said(list(commits), peak_mib(os.getpid()), cpu_seconds(os.getpid()))
+    cpu = cpu_seconds(os.getpid()) - copying.cpu
+    said = _Said(list(commits), peak_mib(os.getpid()), cpu)
     print(msgspec.json.encode(said).decode(), flush=True)
     os._exit(0)  # an ordered end takes seconds and measures nothing
 

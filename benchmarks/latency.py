@@ -14,6 +14,7 @@ import psycopg
 from aiokafka import AIOKafkaProducer
 
 from benchmarks import runs
+from benchmarks.ready import until_ready
 from benchmarks.report import Figure, Result
 from benchmarks.sets import MEMBERS, TWO_LINE, end_offsets, fill, purchase, template
 from benchmarks.stage import Stage
@@ -50,7 +51,7 @@ def measure(stage: Stage) -> list[Result]:
     worker = stage.child("worker-latency", ["worker"], environment)
     folding = stage.child("projections-latency", ["projections", "run"], environment)
     try:
-        runs.until_ready([worker])
+        until_ready([worker])
         warm, seconds = stage.sized(WARM_SECONDS, 3), stage.sized(SECONDS, 3)
         stage.progress(f"  {PER_SECOND} purchases/s for {warm} and {seconds} s")
         waits = asyncio.run(_probe(stage, url, warm, seconds))

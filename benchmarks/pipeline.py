@@ -74,10 +74,14 @@ def measure(stage: Stage, name: str) -> list[Result]:
             tuple(float(r.memory[1]) for r in ones),
             "memory after a tenth",
         ),
-        Figure("CPU of the floor", "µs/purchase", tuple(r.floor.cpu for r in rounds)),
-        Figure("CPU of the worker", "µs/purchase", tuple(r.worker_cpu for r in ones)),
-        Figure("CPU of PostgreSQL", "µs/purchase", tuple(r.postgres_cpu for r in ones)),
-        Figure("CPU of Kafka", "µs/purchase", tuple(r.kafka_cpu for r in ones)),
+        Figure("floor: CPU of the process", "µs/purchase", tuple(r.floor.cpu for r in rounds)),
+        Figure(
+            "floor: CPU of PostgreSQL", "µs/purchase", tuple(r.floor.postgres_cpu for r in rounds)
+        ),
+        Figure("floor: CPU of Kafka", "µs/purchase", tuple(r.floor.kafka_cpu for r in rounds)),
+        Figure("one worker: CPU of the process", "µs/purchase", tuple(r.worker_cpu for r in ones)),
+        Figure("one worker: CPU of PostgreSQL", "µs/purchase", tuple(r.postgres_cpu for r in ones)),
+        Figure("one worker: CPU of Kafka", "µs/purchase", tuple(r.kafka_cpu for r in ones)),
         Figure("WAL", "bytes/purchase", tuple(r.wal_bytes for r in ones)),
         Figure("disk", "bytes/purchase", tuple(r.disk_bytes for r in ones)),
     ]

@@ -6,10 +6,7 @@ committed before counts neither as work nor as time.
 """
 
 import asyncio
-import contextlib
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from itertools import count
 
@@ -17,25 +14,20 @@ import psycopg
 from msgspec import Struct
 
 from benchmarks.processes import ServerCpu, cpu_seconds, peak_mib
+from benchmarks.ready import PARTITIONS, until_ready
 from benchmarks.sets import Offsets, Produced, end_offsets, template
 from benchmarks.stage import Stage
 from demo.children import Child
 from ledger.errors import LedgerError
-from ledger.settings import Settings
 from streams.topics import EFFECTS
 
 LOOK_SECONDS = 0.2
 """Between two looks at how far a run is: a query of some milliseconds."""
 
-READY_SECONDS = 60.0
-"""Processes that have not joined their group by then never will."""
-
 WARM_PERCENT = 10
 """Of the purchases: committed before the measurement begins."""
 
 GROUP = "benchmarks"
-
-PARTITIONS = Settings().partitions
 
 NO_SETTINGS: Mapping[str, object] = {}
 
@@ -57,8 +49,8 @@ Commits = Sequence[tuple[float, int]]
 
 class Run(Struct, frozen=True):
     """What a run showed. `rate`: purchases per second; sizes in bytes and CPU in microseconds are
-    per purchase. `peaks`: MiB of each process; `memory`: MiB of all after a tenth, and at the
-    end."""
+    per purchase, CPU without the start. `peaks`: MiB of each process; `memory`: MiB of all of them
+    after a tenth of the records, and at the end."""
 
     database: str
     purchases: int
@@ -116,12 +108,11 @@ def pipeline(
             for number in range(workers):
                 name = f"worker-{produced.name}-{number + 1}"
                 children.append(stage.child(name, list(arguments), environment, module))
-            before = server.seconds()
             ready = until_ready(children, int(str(settings.get("partitions", PARTITIONS))))
+            before = (_cpu_of(children), *server.seconds())
             memory = _until_handled(stage, connection, produced, children)
             peaks = tuple(peak_mib(child.pid) for child in children)
-            cpu = sum(cpu_seconds(child.pid) for child in children)
-            after = server.seconds()
+            after = (_cpu_of(children), *server.seconds())
         finally:
             for child in children:
                 child.stop()
@@ -135,6 +126,10 @@ def pipeline(
         wal_after, disk_after = _written(connection)
         events = _one(connection, "SELECT sum(position)::bigint FROM ledger.heads WHERE shard >= 0")
     n = produced.purchases
+    since_ready = sum(count for at, count in commits if at >= ready) or n
+    worker_cpu, postgres_cpu, kafka_cpu = (
+        (end - start) / since_ready * 1e6 for start, end in zip(before, after, strict=True)
+    )
     return Run(
         database=database,
         purchases=n,
@@ -145,9 +140,9 @@ def pipeline(
         memory=memory,
         wal_bytes=(wal_after - wal) / n,
         disk_bytes=(disk_after - disk) / n,
-        worker_cpu=cpu / n * 1e6,
-        postgres_cpu=(after[0] - before[0]) / n * 1e6,
-        kafka_cpu=(after[1] - before[1]) / n * 1e6,
+        worker_cpu=worker_cpu,
+        postgres_cpu=postgres_cpu,
+        kafka_cpu=kafka_cpu,
     )
 
 
@@ -185,38 +180,8 @@ def environment_of(stage: Stage, database: str, settings: Mapping[str, object]) 
     }
 
 
-def until_ready(workers: Sequence[Child], partitions: int = PARTITIONS) -> float:
-    """Wait until they share all partitions; when that was seen. Raises LedgerError."""
-    deadline = time.monotonic() + READY_SECONDS
-    while True:
-        shares = [_share(worker) for worker in workers]
-        if all(shares) and sum(shares) == partitions:
-            return time.time()
-        for worker in workers:
-            worker.check()
-        if time.monotonic() > deadline:
-            raise LedgerError(
-                f"The workers did not share the partitions within {READY_SECONDS:.0f} s: look at"
-                " what they log with --keep-logs.",
-                "not_ready",
-            )
-        time.sleep(LOOK_SECONDS / 2)
-
-
-def _share(worker: Child) -> int:
-    """The partitions that a worker has; 0 when it does not tell yet."""
-    said = worker.log.read_text(errors="replace").partition("worker: http")[2]
-    address, ended, _ = said.partition("/metrics")
-    if not ended:
-        return 0
-    with contextlib.suppress(urllib.error.URLError, OSError):
-        with urllib.request.urlopen(f"http{address}/readyz", timeout=5):
-            pass  # refuses while the group is rebalanced
-        with urllib.request.urlopen(f"http{address}/metrics", timeout=5) as answer:
-            for line in answer.read().decode().splitlines():
-                if line.startswith("points_partitions_assigned "):
-                    return int(float(line.split()[1]))
-    return 0
+def _cpu_of(children: Sequence[Child]) -> float:
+    return sum(cpu_seconds(child.pid) for child in children)
 
 
 def _until_handled(

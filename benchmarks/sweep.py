@@ -11,6 +11,7 @@ import time
 from aiokafka.admin import AIOKafkaAdminClient
 
 from benchmarks import runs
+from benchmarks.ready import PARTITIONS as DEFAULT_PARTITIONS
 from benchmarks.report import Figure, Result
 from benchmarks.sets import DEMO, Produced, fill_topics, make_database, template
 from benchmarks.stage import Stage
@@ -19,7 +20,7 @@ from streams.chunks import CHUNK_RECORDS_MAX
 from streams.topics import CONSUMED, topic_partitions
 
 CHUNK_RECORDS = (50, 100, 250, CHUNK_RECORDS_MAX, 1_000, 2_000)
-PARTITIONS = (1, 2, 4, runs.PARTITIONS, 16, 32)
+PARTITIONS = (1, 2, 4, DEFAULT_PARTITIONS, 16, 32)
 SCALE = 0.3
 """Of the demo's set: 60,000 purchases, some ten seconds of each."""
 
@@ -33,7 +34,7 @@ def measure(stage: Stage) -> list[Result]:
 
 
 def _chunks(stage: Stage) -> Result:
-    produced = _anew(stage, runs.PARTITIONS)
+    produced = _anew(stage, DEFAULT_PARTITIONS)
     figures = []
     for records in CHUNK_RECORDS:
         arguments = ["--chunk-records", str(records)]
@@ -53,7 +54,7 @@ def _partitions(stage: Stage) -> Result:
         run = runs.pipeline(stage, produced, 1, {"partitions": partitions})
         stage.drop(run.database)
         stage.progress(f"  {partitions} partitions: {run.rate:,.0f} purchases/s")
-        figures.append(_figure(f"{partitions} partitions", run, f"{runs.PARTITIONS} partitions"))
+        figures.append(_figure(f"{partitions} partitions", run, f"{DEFAULT_PARTITIONS} partitions"))
     return Result("sweep, partitions", {"purchases": purchases}, tuple(figures))
 
 

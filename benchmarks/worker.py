@@ -1,8 +1,8 @@
 """The real worker with something changed for a measurement: `python -m benchmarks.worker`.
 
 `--clocks FILE` puts clocks around its parts and writes what they show, from the end of so many
-`--warm-batches` to the end of the last; `--chunk-records N` has it cut chunks and batches of another size. What is consumed, decided
-and committed, and how, is the worker's own.
+`--warm-batches` to the end of the last batch; `--chunk-records N` has it cut chunks and batches of
+another size. What is consumed, decided and committed, and how, is the worker's own.
 """
 
 import argparse

@@ -10,7 +10,8 @@ import typer
 from msgspec.structs import replace
 
 from cli.context import open_ledger, print_json, run
-from ledger.dead_letters import LIST_MAX, DeadLetter, Status
+from cli.letters import place, plain, status_of, tell
+from ledger.dead_letters import LIST_MAX, DeadLetter
 from ledger.errors import LedgerError
 from ledger.received import Outcome, Received, undecodable
 from schemas.decode import decode_record, instant_of
@@ -45,7 +46,7 @@ def list_dead_letters(
     Example: `points dead-letters list --code not_json`
     """
 
-    wanted = _status(status)
+    wanted = status_of(status)
 
     async def work() -> tuple[list[DeadLetter], int]:
         async with open_ledger() as ledger:
@@ -54,10 +55,10 @@ def list_dead_letters(
 
     letters, total = run(work())
     if as_json:
-        print_json({"dead_letters": [_plain(letter) for letter in letters], "total": total})
+        print_json({"dead_letters": [plain(letter) for letter in letters], "total": total})
         return
     for letter in letters:
-        typer.echo(f"{letter.id:>8}  {_place(letter):<28} {letter.code:<20} {letter.message}")
+        typer.echo(f"{letter.id:>8}  {place(letter):<28} {letter.code:<20} {letter.message}")
     if len(letters) == total:
         typer.echo(f"{total} {status}")
         return
@@ -77,7 +78,7 @@ def show(number: Annotated[int, typer.Argument(help="The id.")], as_json: AsJson
             letter: DeadLetter = await ledger.dead_letter(number)
             return letter
 
-    letter = _plain(run(work()))
+    letter = plain(run(work()))
     if as_json:
         print_json(letter)
         return
@@ -108,27 +109,9 @@ def retry(ids: Ids = None, code: Code = None, as_json: AsJson = False) -> None:
         done = True
     finally:  # those before one that cannot be retried are done, and told
         if done or outcomes:
-            _tell(outcomes, as_json=as_json)
+            tell(outcomes, as_json=as_json)
     if any(outcome.kind == "dead_lettered" for outcome in outcomes.values()):
         raise typer.Exit(1)
-
-
-def _tell(outcomes: dict[int, Outcome], *, as_json: bool) -> None:
-    if as_json:
-        print_json(
-            {
-                "retried": [
-                    {"id": number, "outcome": o.kind, "code": o.code, "message": o.message}
-                    for number, o in outcomes.items()
-                ]
-            }
-        )
-        return
-    for number, outcome in outcomes.items():
-        reason = f": {outcome.message} [{outcome.code}]" if outcome.code else ""
-        typer.echo(f"{number:>8}  {outcome.kind}{reason}")
-    again = sum(outcome.kind == "dead_lettered" for outcome in outcomes.values())
-    typer.echo(f"{len(outcomes)} retried" + (f", {again} dead-lettered again" if again else ""))
 
 
 @commands.command()
@@ -223,39 +206,6 @@ def _again(letter: DeadLetter) -> Received:
     except Malformed as error:
         return undecodable(record, error.code, error.path, error.message)
     return Received(event, instant_of(event), record=record)
-
-
-def _status(text: str) -> Status:
-    for known in ("open", "retried", "discarded"):
-        if text == known:
-            return known
-    raise typer.BadParameter("choose open, retried or discarded")
-
-
-def _place(letter: DeadLetter) -> str:
-    if letter.partition is None:
-        return letter.source
-    return f"{letter.source}/{letter.partition} {letter.offset}"
-
-
-def _plain(letter: DeadLetter) -> dict[str, object]:
-    fields: dict[str, object] = {}
-    for name in letter.__struct_fields__:
-        value = getattr(letter, name)
-        if isinstance(value, bytes):
-            value = value.decode("utf-8", "backslashreplace")
-        elif isinstance(value, datetime):
-            value = value.isoformat()
-        elif name == "headers":
-            value = [
-                [
-                    key.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"),
-                    None if raw is None else raw.decode("utf-8", "backslashreplace"),
-                ]
-                for key, raw in value
-            ]
-        fields[name] = value
-    return fields
 
 
 def register(app: typer.Typer) -> None:

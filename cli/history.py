@@ -43,14 +43,18 @@ def history(
         system.catch_up(connection)
     if not entries:
         raise unknown_member(member, None)
-    events = [decode(entry) for entry in entries]
-    found: list[tuple[int | None, AccountEvent]] = list(enumerate(events))
-    if moment is not None:
+    found: list[tuple[int | None, AccountEvent]]
+    if moment is None:
+        earlier = max(0, len(entries) - limit)
+        found = [(place, decode(entries[place])) for place in range(earlier, len(entries))]
+    else:
+        events = [decode(entry) for entry in entries]
         found = happened_by(member, events, moment, system.programs)
         if not found:
             raise unknown_member(member, moment)
-    shown = [(place, event, explain(event, currency)) for place, event in found[-limit:]]
-    earlier = len(found) - len(shown)
+        earlier = max(0, len(found) - limit)
+        found = found[earlier:]
+    shown = [(place, event, explain(event, currency)) for place, event in found]
     if as_json:
         print_json(
             {

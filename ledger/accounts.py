@@ -10,7 +10,7 @@ from functools import lru_cache
 from uuid import UUID, uuid5
 
 import msgspec
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, AsyncCursor
 from psycopg.rows import TupleRow
 
 from ledger.core import snapshot
@@ -18,24 +18,31 @@ from ledger.core.account import Account
 from ledger.core.errors import InvariantBroken
 from ledger.core.fold import evolve
 from ledger.errors import AccountDamaged
+from ledger.packed_arrays import uuid_array
 from schemas.log_events import decode_account_event
 
 NAMESPACE = UUID("5b1f5f2e-7c7c-5a0e-9a3d-3c1d6a0f4b11")
 """Of program ids; a constant of the stored data, never to be changed."""
 
-LOAD_MAX = 100
-"""Accounts of one query: with 256 events of 2 kB since their snapshots that is 50 MB at worst."""
+LOAD_MAX = 250
+"""Accounts of one round trip, so that a batch takes two: with 128 events of 2 kB since their
+snapshots that is 60 MB at worst."""
+
+IDS_KNOWN_MAX = 1_024
+"""Ids of accounts remembered: those of two batches, each of which asks for an id more than once."""
 
 AccountKey = tuple[int, str]
 """Shard and member_id."""
 
+# Of one shard: asking all shards in one statement cost the server twice as much, because each
+# account then looks for its table.
 _LOAD = """
 WITH wanted AS MATERIALIZED (
-    SELECT w.n, w.shard, w.account_id, s.version, s.state
-    FROM unnest(%s::integer[], %s::uuid[]) WITH ORDINALITY AS w (shard, account_id, n)
+    SELECT w.n, w.account_id, s.version, s.state
+    FROM unnest(%(accounts)s) WITH ORDINALITY AS w (account_id, n)
     LEFT JOIN LATERAL (
         SELECT version, state FROM ledger.snapshots
-        WHERE shard = w.shard AND account_id = w.account_id AND schema_hash = %s OFFSET 0
+        WHERE shard = %(shard)s AND account_id = w.account_id AND schema_hash = %(schema)s OFFSET 0
     ) s ON true
 )
 SELECT n, version, true, state FROM wanted WHERE state IS NOT NULL
@@ -43,7 +50,7 @@ UNION ALL
 SELECT w.n, e.version, false, e.payload
 FROM wanted w CROSS JOIN LATERAL (
     SELECT version, payload FROM ledger.events
-    WHERE shard = w.shard AND account_id = w.account_id AND version > coalesce(w.version, 0)
+    WHERE shard = %(shard)s AND account_id = w.account_id AND version > coalesce(w.version, 0)
     ORDER BY version OFFSET 0
 ) e
 ORDER BY 1, 2
@@ -56,6 +63,7 @@ def program_namespace(program_id: str) -> UUID:
     return uuid5(NAMESPACE, program_id)
 
 
+@lru_cache(IDS_KNOWN_MAX)
 def account_id_of(program_id: str, member_id: str) -> UUID:
     """The id of a member's account: UUIDv5 of (program, member_id)."""
     return uuid5(program_namespace(program_id), member_id)
@@ -68,34 +76,48 @@ async def load_accounts(
 
     Raises AccountDamaged.
     """
-    loaded: dict[AccountKey, Account] = {}
+    loaded = {place: Account.new(place[1]) for place in wanted}
     for start in range(0, len(wanted), LOAD_MAX):
-        part = wanted[start : start + LOAD_MAX]
-        accounts = [Account.new(member_id) for _, member_id in part]
-        cursor = await connection.execute(
-            _LOAD,
-            (
-                [shard for shard, _ in part],
-                [account_id_of(program_id, member_id) for _, member_id in part],
-                snapshot.SCHEMA_HASH,
-            ),
-            binary=True,
-        )
-        for number, version, is_snapshot, data in await cursor.fetchall():
-            place = number - 1
-            try:
-                if is_snapshot:
-                    accounts[place] = snapshot.decode(data)
-                else:
-                    event = decode_account_event(data)
-                    evolve(accounts[place], event)
-            except (InvariantBroken, msgspec.DecodeError) as error:
-                raise _damaged(part[place], version, str(error)) from error
-            found = accounts[place].version
-            if found != version:
-                raise _damaged(part[place], version, f"the account has {found} events")
-        loaded.update(zip(part, accounts, strict=True))
+        of_shards: dict[int, list[AccountKey]] = {}
+        for place in wanted[start : start + LOAD_MAX]:
+            of_shards.setdefault(place[0], []).append(place)
+        async with connection.pipeline():
+            asked = [
+                (places, await _ask(connection, program_id, shard, places))
+                for shard, places in of_shards.items()
+            ]
+            for places, cursor in asked:
+                for number, version, is_snapshot, data in await cursor.fetchall():
+                    _take(loaded, places[number - 1], version, is_snapshot, data)
     return loaded
+
+
+async def _ask(
+    connection: AsyncConnection[TupleRow], program_id: str, shard: int, places: list[AccountKey]
+) -> AsyncCursor[TupleRow]:
+    ids = [account_id_of(program_id, member_id).bytes for _, member_id in places]
+    parameters = {"accounts": uuid_array(ids), "shard": shard, "schema": snapshot.SCHEMA_HASH}
+    return await connection.execute(_LOAD, parameters, binary=True)
+
+
+def _take(
+    loaded: dict[AccountKey, Account],
+    place: AccountKey,
+    version: int,
+    is_snapshot: bool,
+    data: bytes,
+) -> None:
+    """An account's snapshot or its next event."""
+    try:
+        if is_snapshot:
+            loaded[place] = snapshot.decode(data)
+        else:
+            evolve(loaded[place], decode_account_event(data))
+    except (InvariantBroken, msgspec.DecodeError) as error:
+        raise _damaged(place, version, str(error)) from error
+    found = loaded[place].version
+    if found != version:
+        raise _damaged(place, version, f"the account has {found} events")
 
 
 def _damaged(place: AccountKey, version: int, difference: str) -> AccountDamaged:

@@ -24,7 +24,7 @@ from ledger.core.program.form import Program
 from ledger.core.program.timeline import Timeline
 from ledger.crash import crash_point
 from ledger.database import open_pool, translated
-from ledger.deciding import decide_all
+from ledger.deciding import decide_all, log_failures
 from ledger.errors import LogWentBack
 from ledger.heads import Ends
 from ledger.identity import Identity, check_database
@@ -168,6 +168,7 @@ class Ledger(Questions):
                 locked = await self._lock(connection, source, shards)
                 crash_point("append.after_lock")
                 await self._decide_again(connection, batch, source, locked, decided_with)
+            log_failures(batch)
             if internal_errors_max is not None:
                 check_internal_errors(batch.works, internal_errors_max)
             with self.stats.numbering.timed():

@@ -42,7 +42,8 @@ UNKNOWN = "unknown"
 class Batch:
     """Everything that one call of handle() knows. `stored`: keys taken before; `bases`: accounts as
     committed; `based_on`: the head positions that both hold for; `fresh_keys`: members whose key
-    was made here, so that nothing stored is hashed under it."""
+    was made here, so that nothing stored is hashed under it; `failures`: what deciding raised for
+    reasons of ours, by the id() of the work."""
 
     def __init__(
         self,
@@ -65,6 +66,7 @@ class Batch:
         self.fresh_keys: set[str] = set()
         self.profiles: dict[str, KnownProfile] = {}
         self.based_on: dict[int, int] = {}
+        self.failures: dict[int, tuple[Work, Exception]] = {}
         self._shards = shards
 
     def shards(self) -> list[int]:

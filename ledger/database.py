@@ -23,6 +23,7 @@ from psycopg.errors import (
     ReadOnlySqlTransaction,
     SerializationFailure,
 )
+from psycopg.pq import PipelineStatus
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from ledger.errors import AppendFailed, DatabaseUnavailable, StartRefused
@@ -32,6 +33,10 @@ APP_ROLE = "points_app"
 
 CONNECT_SECONDS = 10
 """One attempt to connect: a healthy server answers in milliseconds, a failover in seconds."""
+
+RECONNECT_SECONDS = 2.0
+"""How late the return of PostgreSQL is noticed. Left to itself the pool doubles its pauses, so that
+after an outage of a minute it would look again a minute later."""
 
 IDLE_IN_TRANSACTION_SECONDS = 60
 """A worker that hangs inside an append loses its locks then, and learns it when it goes on."""
@@ -89,6 +94,10 @@ async def open_pool(settings: Settings) -> AsyncConnectionPool:
             ),
         )
 
+    async def look_again(pool: AsyncConnectionPool) -> None:
+        if not pool.closed:
+            await pool.check()  # begins a new attempt, its pauses as short as the first one's
+
     url = settings.require_database_url()
     pool = AsyncConnectionPool(
         url,
@@ -97,11 +106,22 @@ async def open_pool(settings: Settings) -> AsyncConnectionPool:
         timeout=settings.database_timeout_seconds,
         kwargs={"connect_timeout": CONNECT_SECONDS, "application_name": "points"},
         configure=configure,
+        reconnect_timeout=RECONNECT_SECONDS,
+        reconnect_failed=look_again,
+        reset=left_clean,
         open=False,
         name="ledger",
     )
     await pool.open()
     return pool
+
+
+async def left_clean(connection: AsyncConnection) -> None:
+    """Asked of each connection that comes back to the pool. A call that was cancelled while its
+    pipeline ended leaves the pipeline open: the next append would be refused for good, although
+    nothing is wrong with its rows. Raises OperationalError: the pool then opens another."""
+    if connection.pgconn.pipeline_status != PipelineStatus.OFF or connection._pipeline is not None:
+        raise OperationalError("a cancelled call left it in a pipeline")
 
 
 def _refused(error: psycopg.Error) -> AppendFailed:

@@ -48,6 +48,19 @@ def decide_all(batch: Batch, shards: Set[int], programs: Timeline) -> None:
             _decide_one(batch, work, programs)
 
 
+def log_failures(batch: Batch) -> None:
+    """Write to the log what failed for reasons of ours; under the lock, when it is final. Before
+    it, an account may be newer than the dedupe rows: then it is decided again, and nothing was
+    wrong."""
+    for work, error in batch.failures.values():
+        if work.problem is not None and work.problem.code == INTERNAL_ERROR:
+            log.error(
+                "deciding failed",
+                exc_info=error,
+                extra={"member_id": work.member_id, "type": work.type_name},
+            )
+
+
 def _known_before(batch: Batch, work: Work) -> bool:
     """Whether the input is a duplicate or a conflict of one taken before; if so it has its end."""
     if not work.key:
@@ -116,9 +129,7 @@ def _decide_one(batch: Batch, work: Work, programs: Timeline) -> None:
         _put_aside(work, Problem(NoProgram.code, "$.time", str(reason)))
         return
     except Exception as error:
-        log.exception(
-            "deciding failed", extra={"member_id": work.member_id, "type": work.type_name}
-        )
+        batch.failures[id(work)] = (work, error)
         _put_aside(
             work,
             Problem(INTERNAL_ERROR, "$", f"The ledger failed: {type(error).__name__}: {error}"),

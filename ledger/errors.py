@@ -132,7 +132,8 @@ class ClosedDoor(LedgerError):
 
 class WorkerStopped(LedgerError):
     """The worker stops rather than lose or misjudge input. Codes: input_lost, input_changed,
-    internal_errors, effects_stuck, database_gone, kafka_gone, assignment_split, worker_bug."""
+    topic_recreated, topic_partitions_differ, internal_errors, effects_stuck, database_gone,
+    kafka_gone, assignment_split, worker_bug."""
 
     code = "worker_stopped"
 

@@ -71,11 +71,18 @@ def recorded_feed(database_url: str) -> Feed | None:
 def adopt(database_url: str, feed: Feed) -> int:
     """Make this the ledger's feed, to be read from the beginning of its topics: what was taken
     before is then a duplicate. Returns how many stored offsets were forgotten; a worker that still
-    runs on them stops. Runs as the owner of the tables. Raises StartRefused, as `recorded_feed`."""
+    runs on them stops. Raises StartRefused, as `recorded_feed`, and not_the_owner."""
     with _connect(database_url) as connection:
         check_session(connection)
-        connection.execute(_ADOPT, feed)
-        return connection.execute("DELETE FROM ledger.stream_positions").rowcount
+        try:
+            connection.execute(_ADOPT, feed)
+            return connection.execute("DELETE FROM ledger.stream_positions").rowcount
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise StartRefused(
+                "This login may not forget stored offsets: run it under the one that owns the"
+                " tables, like `points migrate`.",
+                "not_the_owner",
+            ) from error
 
 
 def _connect(database_url: str) -> psycopg.Connection[TupleRow]:

@@ -34,7 +34,9 @@ _TOUCHED = (
 )
 # One statement for each shard: it asks one table, with one pass over the sorted keys. All shards in
 # one statement, key by key, cost the server three times as much.
-_STORED = "SELECT shard, key, content, position FROM ledger.inputs WHERE shard = %s AND key = ANY(%s)"
+_STORED = (
+    "SELECT shard, key, content, position FROM ledger.inputs WHERE shard = %s AND key = ANY(%s)"
+)
 _MEMBER_KEYS = "SELECT member_id, key FROM ledger.member_keys WHERE member_id = ANY(%s)"
 
 

@@ -1,8 +1,8 @@
-"""Arrays of byte strings as a parameter of a query, in PostgreSQL's binary form, packed by hand.
+"""Arrays of byte strings and of UUIDs as parameters of a query, in PostgreSQL's binary form.
 
 psycopg writes an array item by item, as text with quotes: 4 µs for each of the 500 keys that a
-batch looks up. All keys have one length, so the whole array is one join. Must be given nothing but
-byte strings of one length.
+batch looks up. Here all items have one length, so that the whole array is one join. Must be given
+nothing but byte strings of one length.
 """
 
 from collections.abc import Sequence
@@ -12,29 +12,50 @@ import psycopg
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
-_BYTEA = 17
-_BYTEA_ARRAY = 1001
-"""Numbers of PostgreSQL's types bytea and bytea[]: the same in every database."""
+_BYTEA, _BYTEA_ARRAY = 17, 1001
+_UUID, _UUID_ARRAY = 2950, 2951
+"""Numbers of PostgreSQL's types: the same in every database."""
 
 
 class ByteaArray(bytes):
-    """A packed array; made by `bytea_array`."""
+    """A packed bytea[]; made by `bytea_array`."""
 
 
-class _Dumper(Dumper):
+class UuidArray(bytes):
+    """A packed uuid[]; made by `uuid_array`."""
+
+
+class _Packed(Dumper):
     format = Format.BINARY
-    oid = _BYTEA_ARRAY
 
-    def dump(self, obj: ByteaArray) -> bytes:
+    def dump(self, obj: bytes) -> bytes:
         """It is packed already."""
         return obj
 
 
+class _ByteaArrayDumper(_Packed):
+    oid = _BYTEA_ARRAY
+
+
+class _UuidArrayDumper(_Packed):
+    oid = _UUID_ARRAY
+
+
 def bytea_array(items: Sequence[bytes]) -> ByteaArray:
-    """The items, at least one, all of one length, as a parameter for `= ANY (%s)`."""
+    """The items, at least one, all of one length, as a parameter."""
+    return ByteaArray(_packed(_BYTEA, items))
+
+
+def uuid_array(items: Sequence[bytes]) -> UuidArray:
+    """UUIDs, at least one, each given by its 16 bytes, as a parameter."""
+    return UuidArray(_packed(_UUID, items))
+
+
+def _packed(element_type: int, items: Sequence[bytes]) -> bytes:
     length = pack("!i", len(items[0]))
-    head = pack("!iiiii", 1, 0, _BYTEA, len(items), 1)  # one dimension, no nulls, from index 1
-    return ByteaArray(head + length + length.join(items))
+    head = pack("!iiiii", 1, 0, element_type, len(items), 1)  # one dimension, no nulls, from 1 on
+    return head + length + length.join(items)
 
 
-psycopg.adapters.register_dumper(ByteaArray, _Dumper)
+psycopg.adapters.register_dumper(ByteaArray, _ByteaArrayDumper)
+psycopg.adapters.register_dumper(UuidArray, _UuidArrayDumper)

@@ -191,9 +191,9 @@ class Settings(BaseSettings):
     crash_at: Annotated[
         str | None,
         Field(
-            description="Crash point at which the process kills itself (SIGKILL), NAME or NAME:N for"
-            " the Nth pass: for tests of recovery, docs/reliability.md lists the names. Not set:"
-            " nowhere."
+            description="Crash point at which the process kills itself (SIGKILL), NAME or NAME:N"
+            " for the Nth pass: for tests of recovery, docs/reliability.md lists the names. Not"
+            " set: nowhere."
         ),
     ] = None
 

@@ -95,11 +95,13 @@ class Balances:
 
     def show(self, member: Member, system: System, writes: Writes) -> None:
         """Replace the member's row and open lots."""
-        writes.replace(BALANCES, member.member_id, (_row(member, system),))
+        new = member.new
+        writes.replace(BALANCES, member.member_id, (_row(member, system),), new=new)
         # Lots are immutable: most are the very ones written last time, and stay as they are.
         shown, lots = member.lots_shown, member.account.holdings.lots
         if shown is None:
-            writes.replace(LOTS, member.member_id, [_lot(member, lot) for lot in lots.values()])
+            rows = [_lot(member, lot) for lot in lots.values()]
+            writes.replace(LOTS, member.member_id, rows, new=new)
         else:
             changed = [lot for number, lot in lots.items() if shown.get(number) is not lot]
             gone = [number for number in shown if number not in lots]
@@ -155,7 +157,7 @@ def _lot(member: Member, lot: Lot) -> Row:
     return (
         member.member_id,
         lot.number,
-        list(member.history.lot_rules.get(lot.number, ())),
+        member.history.lot_rules.get(lot.number, ()),
         lot.source,
         lot.granted,
         lot.pending,

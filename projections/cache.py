@@ -15,9 +15,9 @@ from projections.history import Keep
 from projections.log import Entry, decode, histories, versions_at
 from projections.member import Member
 
-MEMBERS_MAX = 5_000
-"""Members in memory: one with a year of weekly baskets of nine lines takes 180 kB (its account
-keeps what can be returned, line by line), so about a gigabyte."""
+MEMBERS_MAX = 20_000
+"""Members in memory: one with a year of weekly baskets of nine lines takes 43 kB (its account keeps
+what can be returned), so about 900 MB."""
 
 LOAD_ACCOUNTS = 200
 """Accounts whose histories are asked for in one query: bounds the server's sort."""
@@ -61,7 +61,8 @@ class MemberCache:
                 self._members.move_to_end(account_id)
                 self.hits += 1
             elif entry.version == 1:
-                member = Member(entry, self._keep)
+                # Its first event follows what was folded: no rows can be there.
+                member = Member(entry, self._keep, new=True)
             else:
                 missing.append(account_id)
                 continue

@@ -4,7 +4,7 @@ A condition looks at one moment only; which moments to ask about is the sweep's 
 and their meaning are those of the program's form.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ledger.core.members import segment_conditions
 from ledger.core.program.conditions import NO_TIER, texts
@@ -44,15 +44,12 @@ class Standing:
 class Condition:
     """One segment's conditions, made ready once per program version."""
 
-    __slots__ = ("_categories", "_profile", "_tiers", "_when", "days", "id", "uses_rfm")
+    __slots__ = ("_tests", "days", "id", "uses_rfm")
 
     def __init__(self, segment_id: str, when: SegmentWhen) -> None:
         self.id = segment_id
         self.uses_rfm = when.rfm is not None
-        self._when = when
-        self._profile = segment_conditions(when)
-        self._tiers = texts(when.tier)
-        self._categories = texts(when.category_bought)
+        self._tests = tuple(_tests(when))
         days = when.recency_days
         self.days: tuple[int, ...] = ()
         if days is not None:
@@ -62,17 +59,38 @@ class Condition:
 
     def holds(self, member: Standing) -> bool:
         """Whether all conditions hold."""
-        when = self._when
-        return (
-            (when.recency_days is None or _within(when.recency_days, member.recency_days))
-            and (when.frequency is None or _within(when.frequency, member.frequency))
-            and (when.monetary is None or _within(when.monetary, member.monetary))
-            and (self._tiers is None or member.tier in self._tiers)
-            and (when.balance is None or _within(when.balance, member.balance))
-            and (self._categories is None or not self._categories.isdisjoint(member.bought))
-            and all(any(map(member.outcomes.get, one_of)) for one_of in self._profile)
-            and (when.rfm is None or _scores(when.rfm, member))
-        )
+        for test in self._tests:  # noqa: SIM110 (all() would make a generator: this is asked often)
+            if not test(member):
+                return False
+        return True
+
+
+def _tests(when: SegmentWhen) -> Iterator[Callable[[Standing], bool]]:
+    """Those of the conditions that the segment has, the cheapest first."""
+    if when.recency_days is not None:
+        days = when.recency_days
+        yield lambda member: _within(days, member.recency_days)
+    if when.frequency is not None:
+        frequency = when.frequency
+        yield lambda member: _within(frequency, member.frequency)
+    if when.monetary is not None:
+        monetary = when.monetary
+        yield lambda member: _within(monetary, member.monetary)
+    tiers = texts(when.tier)
+    if tiers is not None:
+        yield lambda member: member.tier in tiers
+    if when.balance is not None:
+        balance = when.balance
+        yield lambda member: _within(balance, member.balance)
+    categories = texts(when.category_bought)
+    if categories is not None:
+        yield lambda member: not categories.isdisjoint(member.bought)
+    profile = segment_conditions(when)
+    if profile:
+        yield lambda member: all(any(map(member.outcomes.get, one_of)) for one_of in profile)
+    if when.rfm is not None:
+        rfm = when.rfm
+        yield lambda member: _scores(rfm, member)
 
 
 class Version:

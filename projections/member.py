@@ -36,7 +36,8 @@ class TierInterval(NamedTuple):
 
 
 class Member:
-    """One member's folded state. It remembers the rows last written; equal ones are not again."""
+    """One member's folded state. It remembers the rows last written; equal ones are not again.
+    `new`: nothing was ever written of it."""
 
     __slots__ = (
         "_ahead",
@@ -47,11 +48,13 @@ class Member:
         "history",
         "lots_shown",
         "member_id",
+        "new",
         "shard",
     )
 
-    def __init__(self, entry: Entry, keep: Keep) -> None:
+    def __init__(self, entry: Entry, keep: Keep, *, new: bool = False) -> None:
         self.member_id = entry.member_id
+        self.new = new
         self.shard = entry.shard
         self.account = Account.new(entry.member_id)
         self.history = History(keep)
@@ -96,7 +99,7 @@ class Member:
         """Replace the member's rows in a table, unless they are those written last."""
         if self._shown.get(into.name) != rows:
             self._shown[into.name] = rows
-            writes.replace(into, self.member_id, rows)
+            writes.replace(into, self.member_id, rows, new=self.new)
 
     def ahead(self, programs: Timeline) -> Ahead:
         """What settling will do. Worked out once per state and timeline."""
@@ -113,7 +116,9 @@ class Member:
         return self._tiers
 
     def rest(self) -> None:
-        """Forget what can be worked out again: a member in the cache is mostly not the next."""
+        """It was shown. Forget what can be worked out again: a member in the cache is mostly not
+        the next."""
+        self.new = False
         self._ahead = self._tiers = None
 
     def _look_from(self, programs: Timeline) -> None:

@@ -5,6 +5,7 @@ case one was lost. When the database goes away it waits with growing pauses and 
 bounded time, so that a supervisor sees it; it always goes on from the stored positions.
 """
 
+import gc
 import logging
 import random
 import threading
@@ -28,9 +29,10 @@ log = logging.getLogger(__name__)
 CHANNEL = "points_ledger"
 """Where the ledger says, after a commit, that shards have grown."""
 
-LINGER_SECONDS = 0.2
+LINGER_SECONDS = 0.08
 """After a small batch, how long news gathers before the next: rows of a member are written once per
-batch, so four times fewer, larger batches cost a third, and nobody misses a fifth of a second."""
+batch, so fewer, larger batches cost less. It is most of what a balance waits for, and that is to be
+a quarter of a second at most (docs/performance.md): appending and folding take the rest."""
 
 LINGER_BELOW = BATCH_EVENTS // 4
 """A batch smaller than this is small."""
@@ -39,11 +41,16 @@ POLL_SECONDS = 1.0
 """Longest wait without a look at the heads: how late a lost notification is noticed."""
 
 PAUSE_SECONDS_FIRST = 0.1
-PAUSE_SECONDS_MAX = 10.0
-"""Pauses between attempts to reconnect double from the first to the longest."""
+PAUSE_SECONDS_MAX = 2.0
+"""Pauses between attempts to reconnect double from the first to the longest, which is how late the
+return of the database is noticed."""
 
 GIVE_UP_SECONDS = 300
 """A database restart or failover is over by then; a supervisor should see anything longer."""
+
+GC_THRESHOLDS = (100_000, 20, 100)
+"""Allocations before Python looks for reference cycles. Folding makes none and keeps many objects
+(members): with Python's 700 the search took a fifth of the time of catching up."""
 
 Progress = Callable[[int], None]
 
@@ -77,6 +84,7 @@ class Runner:
         `progress` is called after each transaction with how many events it folded.
         Raises LogDamaged, DatabaseLost.
         """
+        gc.set_threshold(*GC_THRESHOLDS)
         total = 0
         lost_since: float | None = None
         pause = PAUSE_SECONDS_FIRST

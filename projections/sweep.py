@@ -8,6 +8,7 @@ purchase; a purchase is within the last 365 days until 365 x 24 hours after it (
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from projections.conditions import Standing, Version
@@ -19,6 +20,10 @@ DAY_US = 24 * 3_600 * 1_000_000
 
 WINDOW_US = 365 * DAY_US
 """Frequency and monetary value look back this far."""
+
+
+VERSIONS_KNOWN_MAX = 8
+"""Lists of program versions whose needs are remembered: one is in use, until the next is there."""
 
 
 class Interval(NamedTuple):
@@ -120,7 +125,7 @@ def _compare(
     now: Instant,
     found: list[Interval],
 ) -> None:
-    holding = {c.id for c in version.conditions if c.holds(member)} if version else set()
+    holding = {c.id for c in version.conditions if c.holds(member)} if version else set[str]()
     if holding == inside.keys():
         return
     leaving = [segment for segment in inside if segment not in holding]
@@ -138,26 +143,48 @@ def _days(version: Version | None, bounds: Bounds | None) -> tuple[int, ...]:
     return tuple(sorted({*version.days, *(day + 1 for day in bounds.recency_days)}))
 
 
+class _Looks(NamedTuple):
+    """What the segments of any of the versions look at."""
+
+    rfm: bool
+    window: bool
+    balance: bool
+    categories: frozenset[str]
+
+
+@lru_cache(VERSIONS_KNOWN_MAX)
+def _looks(versions: tuple[Version, ...]) -> _Looks:
+    return _Looks(
+        any(version.uses_rfm for version in versions),
+        any(version.uses_window for version in versions),
+        any(version.uses_balance for version in versions),
+        frozenset[str]().union(*(version.categories for version in versions)),
+    )
+
+
 def _changes(
     story: Story, versions: Sequence[tuple[Instant, Version]], bounds: Sequence[Bounds]
 ) -> list[tuple[Instant, int, int]]:
     """What can change a membership, by moment; what no segment looks at is left out."""
-    uses_rfm = any(version.uses_rfm for _, version in versions) and bool(bounds)
+    looks = _looks(tuple([version for _, version in versions]))
+    uses_rfm = looks.rfm and bool(bounds)
     found = [(at, _BOUGHT, 0) for at in story.purchases]
-    if uses_rfm or any(version.uses_window for _, version in versions):
-        found.extend((at + WINDOW_US, _LEFT, 0) for at in story.purchases)
+    if uses_rfm or looks.window:
+        found += [(at + WINDOW_US, _LEFT, 0) for at in story.purchases]
         for at, bought_at, amount in story.money:
             if at < bought_at + WINDOW_US:
                 found.append((at, _MONEY, amount))
                 found.append((bought_at + WINDOW_US, _MONEY, -amount))
-    wanted = frozenset[str]().union(*(version.categories for _, version in versions))
-    found.extend((at, _CATEGORY, 0) for c, at in story.categories.items() if c in wanted)
-    found.extend((at, _TIER, n) for n, (at, _) in enumerate(story.tiers))
-    if any(version.uses_balance for _, version in versions):
-        found.extend((at, _BALANCE, n) for n, (at, _) in enumerate(story.balances))
-    found.extend((at, _OUTCOMES, n) for n, (at, _) in enumerate(story.outcomes))
-    found.extend((at, _VERSION, n) for n, (at, _) in enumerate(versions))
+    if looks.categories:
+        wanted = looks.categories
+        found += [(at, _CATEGORY, 0) for c, at in story.categories.items() if c in wanted]
+    found += [(at, _TIER, n) for n, (at, _) in enumerate(story.tiers)]
+    if looks.balance:
+        found += [(at, _BALANCE, n) for n, (at, _) in enumerate(story.balances)]
+    if story.outcomes:
+        found += [(at, _OUTCOMES, n) for n, (at, _) in enumerate(story.outcomes)]
+    found += [(at, _VERSION, n) for n, (at, _) in enumerate(versions)]
     if uses_rfm:
-        found.extend((b.as_of, _BOUNDS, n) for n, b in enumerate(bounds))
+        found += [(b.as_of, _BOUNDS, n) for n, b in enumerate(bounds)]
     found.sort()
     return found

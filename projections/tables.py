@@ -44,9 +44,13 @@ class Writes:
         """Add a row to an append-only table."""
         self._rows.setdefault(into, []).append(row)
 
-    def replace(self, into: Table, member_id: str, rows: Sequence[Row]) -> None:
-        """Put `rows` in the place of all rows of the member. Once per member and batch."""
-        self._members.setdefault(into, []).append(member_id)
+    def replace(
+        self, into: Table, member_id: str, rows: Sequence[Row], *, new: bool = False
+    ) -> None:
+        """Put `rows` in the place of all rows of the member. Once per member and batch. `new`: it
+        has none, so none are looked for."""
+        if not new:
+            self._members.setdefault(into, []).append(member_id)
         if rows:
             self._rows.setdefault(into, []).extend(rows)
 

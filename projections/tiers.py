@@ -111,7 +111,8 @@ class Tiers:
             for interval in intervals
         )
         member.show(INTERVALS, rows, writes)
-        writes.replace(TIERS, member.member_id, (_row(member, system, intervals),))
+        row = _row(member, system, intervals)
+        writes.replace(TIERS, member.member_id, (row,), new=member.new)
 
 
 def _row(member: Member, system: System, intervals: list[TierInterval]) -> tuple[object, ...]:

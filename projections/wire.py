@@ -6,6 +6,7 @@ session does with datetimes and lists is not affected.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from struct import Struct, pack
 
 from psycopg import Connection
@@ -19,7 +20,15 @@ POSTGRES_EPOCH: Instant = 946_684_800_000_000
 """2000-01-01T00:00:00Z, from which PostgreSQL counts its microseconds."""
 
 _TIMESTAMPTZ, _TIMESTAMPTZ_ARRAY, _INT8, _INT8_ARRAY = 1184, 1185, 20, 1016
+_TEXT, _TEXT_ARRAY = 25, 1009
 """Type ids of PostgreSQL's catalogue, the same in every database."""
+
+LENGTHS_KNOWN_MAX = 256
+"""Lengths of arrays whose layout is remembered: a member's steps ahead are mostly some dozens."""
+
+TEXTS_KNOWN_MAX = 4_096
+"""Lists of texts whose bytes are remembered: combinations of rules, of which a program makes some
+dozens."""
 
 _ELEMENT_BYTES = 8
 _moment = Struct("!q")
@@ -32,7 +41,12 @@ def _array(element_type: int, values: Sequence[int]) -> bytes:
         return pack("!iii", 0, 0, element_type)
     elements = [_ELEMENT_BYTES] * (2 * count)
     elements[1::2] = values
-    return pack(f"!5i{'iq' * count}", 1, 0, element_type, count, 1, *elements)
+    return _array_of(count).pack(1, 0, element_type, count, 1, *elements)
+
+
+@lru_cache(LENGTHS_KNOWN_MAX)
+def _array_of(count: int) -> Struct:
+    return Struct(f"!5i{'iq' * count}")
 
 
 class _Binary(Dumper):
@@ -60,6 +74,22 @@ class _IntegersDumper(_Binary):
         return _array(_INT8, obj)
 
 
+class _TextsDumper(_Binary):
+    oid = _TEXT_ARRAY
+
+    def dump(self, obj: Sequence[str]) -> Buffer:
+        return _texts(tuple(obj))
+
+
+@lru_cache(TEXTS_KNOWN_MAX)
+def _texts(values: tuple[str, ...]) -> bytes:
+    if not values:
+        return pack("!iii", 0, 0, _TEXT)
+    encoded = [value.encode() for value in values]
+    items = b"".join([pack("!i", len(item)) + item for item in encoded])
+    return pack("!5i", 1, 0, _TEXT, len(values), 1) + items
+
+
 class _Moment:
     """Never instantiated: dumpers are registered for a class, and these are looked up by id."""
 
@@ -72,8 +102,13 @@ class _Integers(_Moment):
     pass
 
 
+class _Texts(_Moment):
+    pass
+
+
 def register(connection: Connection) -> None:
     """Let COPY with declared types take Instants, and integer sequences for arrays."""
     connection.adapters.register_dumper(_Moment, _InstantDumper)
     connection.adapters.register_dumper(_Moments, _InstantsDumper)
     connection.adapters.register_dumper(_Integers, _IntegersDumper)
+    connection.adapters.register_dumper(_Texts, _TextsDumper)

@@ -38,7 +38,7 @@ from streams.metrics import Metrics
 RETRY_FIRST_SECONDS = 0.1
 """Longest first pause: a deadlock or a failed-over connection is over by then."""
 
-RETRY_PAUSE_MAX_SECONDS = 5.0
+RETRY_PAUSE_MAX_SECONDS = 2.0
 """Longest pause: how late the return of the database is noticed."""
 
 RETRY_GIVE_UP_SECONDS = 120.0

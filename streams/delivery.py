@@ -6,19 +6,18 @@ goes wrong in here reaches Faust: it stops the worker.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
 
 import structlog
 from aiokafka.errors import IllegalStateError, KafkaError
 from faust.types import TP
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from ledger.crash import crash_point
 from ledger.errors import LedgerError, WorkerStopped
 from ledger.received import Received, StoredPosition
 from schemas.fields import Instant
-from streams.append import is_transient
+from streams.again import again
 from streams.chunks import Chunk, Room
 from streams.consumer import ChunkConsumer, partitions_of
 from streams.merge import Feed
@@ -39,8 +38,6 @@ BATCHES_AT_ONCE = 4
 while others wait for PostgreSQL; more would only hold more in memory and more connections."""
 
 log = structlog.get_logger(__name__)
-
-T = TypeVar("T")
 
 
 class Positions(Protocol):
@@ -168,7 +165,7 @@ class StreamDelivery:
     async def _assign(self, consumer: ChunkConsumer) -> None:
         await self.revoked()
         epoch = self.epoch
-        described = await _again(lambda: describe(self._bootstrap))
+        described = await again(lambda: describe(self._bootstrap), SEEK_SECONDS)
         check_partitions(described.partitions(), self._partition_count)
         assignment = {tp for tp in consumer.assignment() if tp.topic in CONSUMED}
         topics = partitions_of(assignment)
@@ -178,15 +175,17 @@ class StreamDelivery:
                 "workers of a group must run the same version. Stop the others and start again.",
                 "assignment_split",
             )
-        first = await _again(lambda: consumer.earliest_offsets(*assignment)) if assignment else {}
-        end = await _again(lambda: consumer.highwaters(*assignment)) if assignment else {}
-        first = {TP(*tp): offset for tp, offset in first.items()}
-        end = {TP(*tp): offset for tp, offset in end.items()}
-        every = await _again(lambda: self._positions.stream_positions(self._group))
+        first, end = {}, {}
+        if assignment:  # without names, all topics would be meant
+            found = await again(lambda: consumer.earliest_offsets(*assignment), SEEK_SECONDS)
+            first = {TP(*tp): offset for tp, offset in found.items()}
+            found = await again(lambda: consumer.highwaters(*assignment), SEEK_SECONDS)
+            end = {TP(*tp): offset for tp, offset in found.items()}
+        every = await again(lambda: self._positions.stream_positions(self._group), SEEK_SECONDS)
         stored = {TP(*tp): at for tp, at in every.items() if TP(*tp) in assignment}
         check_ids(stored, described.ids())
         starts = check_range(stored, first, end)
-        await _again(lambda: check_last_records(self._bootstrap, stored, first))
+        await again(lambda: check_last_records(self._bootstrap, stored, first), SEEK_SECONDS)
         crash_point("worker.before_seek")
         try:
             if self.epoch == epoch:
@@ -245,17 +244,3 @@ class StreamDelivery:
 
 def _positions(tasks: Iterable[PartitionTask]) -> dict[TP, int]:
     return {tp: at for task in tasks for tp, at in task.positions().items()}
-
-
-async def _again(ask: Callable[[], Awaitable[T]]) -> T:
-    """Ask again while Kafka or PostgreSQL is briefly away."""
-    retrying = AsyncRetrying(
-        retry=retry_if_exception(lambda e: isinstance(e, KafkaError) or is_transient(e)),
-        wait=wait_random_exponential(0.1, 3.0),
-        stop=stop_after_delay(SEEK_SECONDS),
-        reraise=True,
-    )
-    async for attempt in retrying:
-        with attempt:
-            return await ask()
-    raise AssertionError("tenacity either returns or raises")

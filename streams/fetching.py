@@ -138,8 +138,10 @@ class ChunkThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             client.cluster.leader_for_partition(TopicPartition(*tp))
             for tp in stamped or self._drained_to
         }
-        known = not leaders & {None, -1}
-        if known and await self._guard.confirm(client, leaders):
+        known = leaders - {None, -1}
+        # A topic that is gone has no leaders: any broker tells of that.
+        same = await self._guard.confirm(client, known or {client.get_random_node()})
+        if same and known == leaders:
             return stamped
         if self._epoch == epoch:  # else a seek has put all of it right
             try:

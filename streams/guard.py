@@ -25,7 +25,7 @@ IDLE_SECONDS = 2.0
 """How often is asked while nothing comes: how late a topic that was recreated or given more
 partitions is noticed."""
 
-GONE_SECONDS = 60.0
+GONE_SECONDS = 30.0
 """A topic that no broker tells of for so long is gone: brokers that restart are back by then."""
 
 log = structlog.get_logger(__name__)

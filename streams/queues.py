@@ -18,10 +18,10 @@ HighWater = Callable[[str, int], tuple[int, int] | None]
 
 
 class TopicQueue:
-    """`end`: where the last chunk accepted ended; `stored`: the offset after the last record
-    appended; `predecessor`: the same as PostgreSQL has it (where the log's beginning had moved past
-    it, reading started later); `begun`: PostgreSQL has one; `records_end`: the offset after the last
-    record accepted; `last_time`: instant of the last record merged; `waited_since`: monotonic
+    """`end`: where the last chunk accepted ended; `records_end`: the offset after the last record
+    accepted; `stored`: the offset after the last record appended; `predecessor`: the same as
+    PostgreSQL has it (where the log's beginning had moved past it, reading started later); `begun`:
+    PostgreSQL has one; `last_time`: instant of the last record merged; `waited_since`: monotonic
     seconds."""
 
     def __init__(

@@ -9,15 +9,13 @@ import asyncio
 import gc
 import signal
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 import structlog
 from aiokafka.errors import KafkaError
 from msgspec import Struct
 
 from ledger.application import Ledger
-from ledger.crash import crash_point
 from ledger.errors import LedgerError, StartRefused, WorkerStopped
 from ledger.settings import Settings
 from schemas.fields import Instant
@@ -29,13 +27,10 @@ from streams.effects import PAUSE_HISTORY_SECONDS, PAUSE_SECONDS, EffectsPublish
 from streams.http import Probes
 from streams.intake import Intake
 from streams.metrics import Metrics
+from streams.progress import Progress, quietly
 from streams.scheduler import Scheduler
 from streams.strays import Strays
 from streams.watchdog import Watchdog
-
-GROUP_COMMIT_SECONDS = 5.0
-"""How often Kafka is told how far we are, for its lag tools, and PostgreSQL past which offsets no
-record lies."""
 
 LOOK_SECONDS = 0.1
 """How often the worker looks whether it is idle, and tells the watchdog that it lives."""
@@ -141,7 +136,15 @@ class Worker:
         probes = Probes(self.metrics, lambda: self._not_ready(app, delivery))
         self._started(await probes.start(settings.http_host, settings.http_port))
         watchdog.start()
-        committing = asyncio.create_task(self._note_progress(app, delivery, ledger))
+        progress = Progress(
+            app,
+            delivery,
+            ledger,
+            self.metrics,
+            group=settings.group,
+            look=lambda: check_topics(self._bootstrap, partitions),
+        )
+        telling = asyncio.create_task(progress.run())
         try:
             await effects.start()
             await app.start()
@@ -154,19 +157,18 @@ class Worker:
             log.info("stopping", reason=str(self._error) if self._error else "asked")
             self._stopping = True
             watchdog.stopping()
-            committing.cancel()
+            telling.cancel()
             reads = delivery.reads()
             # The partitions end within a bound of their own and raise nothing.
             positions, *_ = await asyncio.gather(
                 delivery.revoked(),
-                _quietly("scheduler", scheduler.stop(FINISH_SECONDS)),
-                _quietly("effects", effects.stop(FINISH_SECONDS)),
+                quietly("scheduler", scheduler.stop(FINISH_SECONDS)),
+                quietly("effects", effects.stop(FINISH_SECONDS)),
             )
-            await _quietly("note_read", self._note_read(ledger, reads))
-            await _quietly("group_commit", self._commit(app, positions))
-            await _quietly("leave_group", app.consumer.leave_group())
-            await _quietly("faust", asyncio.wait_for(app.stop(), APP_STOP_SECONDS))
-            await _quietly("probes", probes.stop())
+            await progress.tell(reads, positions)
+            await quietly("leave_group", app.consumer.leave_group())
+            await quietly("faust", asyncio.wait_for(app.stop(), APP_STOP_SECONDS))
+            await quietly("probes", probes.stop())
             watchdog.stop()
             log.info("stopped")
 
@@ -242,31 +244,6 @@ class Worker:
             return "a rebalance is going on"
         return None
 
-    async def _note_progress(
-        self, app: PointsApp, delivery: StreamDelivery, ledger: Ledger
-    ) -> None:
-        while True:
-            await asyncio.sleep(GROUP_COMMIT_SECONDS)
-            if delivery.partitions and app.rebalancing_since is None:
-                await _quietly("note_read", self._note_read(ledger, delivery.reads()))
-                await _quietly("group_commit", self._commit(app, delivery.positions()))
-
-    async def _note_read(
-        self, ledger: Ledger, reads: dict[tuple[str, int], tuple[int, int]]
-    ) -> None:
-        """Where nothing but the ends of transactions is left, retention may take those too: that is
-        no loss of input (`streams.offsets.check_range`)."""
-        if reads:
-            await ledger.note_read(self._settings.group, reads)
-
-    async def _commit(self, app: PointsApp, positions: dict[Any, int]) -> None:
-        if not positions:
-            return
-        crash_point("worker.before_group_commit")
-        if not await app.consumer.commit_for_lag_tools(positions):
-            self.metrics.commit_failures.inc()
-        crash_point("worker.after_group_commit")
-
 
 def _kafka_gone(reason: BaseException | None) -> WorkerStopped:
     return WorkerStopped(
@@ -274,11 +251,3 @@ def _kafka_gone(reason: BaseException | None) -> WorkerStopped:
         "worker again; it resumes at the stored offsets.",
         "kafka_gone",
     )
-
-
-async def _quietly(what: str, work: Coroutine[Any, Any, None]) -> None:
-    """One step of a stop (or one that does not matter): its failure must not keep the next."""
-    try:
-        await work
-    except Exception as error:
-        log.warning("step_failed", step=what, error=repr(error))

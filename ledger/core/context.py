@@ -28,29 +28,32 @@ class Refused(Exception):
         self.message = message
 
 
-class Context:
+class Context(msgspec.Struct, frozen=True, eq=False):
     """`at`: the input's occurred_at, `now`: the later of it and what the account is settled to,
     `late_by`: microseconds between the two."""
 
-    __slots__ = ("account", "at", "cause", "facts", "late_by", "now", "program", "programs")
+    account: Account
+    at: Instant
+    program: Compiled
+    programs: Timeline
+    cause: Cause | None
+    facts: Facts
+    now: Instant
+    late_by: int
 
-    def __init__(
-        self,
+    @classmethod
+    def of(
+        cls,
         account: Account,
         at: Instant,
         program: Compiled,
         programs: Timeline,
         cause: Cause | None,
         facts: Facts,
-    ) -> None:
-        self.account = account
-        self.at = at
-        self.now = max(at, account.settled_to)
-        self.late_by = self.now - at
-        self.program = program
-        self.programs = programs
-        self.cause = cause
-        self.facts = facts
+    ) -> "Context":
+        """The context of an input that occurred at `at`; `account` is settled up to then."""
+        now = max(at, account.settled_to)
+        return cls(account, at, program, programs, cause, facts, now, now - at)
 
     @property
     def returnable_until(self) -> Instant:

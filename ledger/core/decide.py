@@ -83,7 +83,7 @@ def decide(
     cause = Cause(event.source, event.id)
     if account.member_id == ANONYMOUS and isinstance(event, inputs.PurchaseCompleted):
         decision: AccountEvent = decide_anonymous(
-            Context(account, occurred_at, program, programs, cause, facts), event
+            Context.of(account, occurred_at, program, programs, cause, facts), event
         )
         evolve(account, decision)
         return [decision]
@@ -96,7 +96,7 @@ def decide(
             before = account.fork()
         evolve(account, settled)
         events.append(settled)
-    context = Context(account, occurred_at, program, programs, cause, facts)
+    context = Context.of(account, occurred_at, program, programs, cause, facts)
     waiting: Sequence[WaitingReturn] = ()
     try:
         if account.status == "erased":

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 
 from ledger.core.account import Account
 from ledger.core.errors import InvariantBroken
+from ledger.core.grants import new_lots
 from ledger.core.keep import LIFETIME
-from ledger.core.lots import new_lots
 from schemas.decisions import Award, Posting
 from schemas.fields import Instant
 

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from ledger.core.account import Account
 from ledger.core.errors import InvariantBroken
 from ledger.core.fold_counts import count, expire_at, give_back, grant, use
-from ledger.core.records import FirstPurchase, Order, OrderAward, WaitingReturn
+from ledger.core.records import FirstPurchase, Order, OrderAward, WaitingReturn, pack_purchase
 from schemas.decisions import Award, Clawback, PurchaseReturned, PurchaseRewarded, ReturnWaiting
 
 
@@ -35,19 +35,7 @@ def fold_purchase(account: Account, event: PurchaseRewarded) -> int:
     if purchase.order_id in account.orders:
         raise InvariantBroken(5, f"order {purchase.order_id} was applied before")
     amounts = tuple([line.amount for line in purchase.lines])
-    account.keep(
-        Order(
-            purchase.order_id,
-            at,
-            event.month,
-            event.returnable_until,
-            tuple([line.line_id for line in purchase.lines]),
-            amounts,
-            len(awards),
-            order_awards(awards, 0),
-            purchase.redemption_id,
-        )
-    )
+    account.orders[purchase.order_id] = pack_purchase(event, amounts)
     granted = grant(account, awards, event.postings, purchase.order_id)
     amount = sum(amounts)
     points = sum([award.points for award in awards if award.counts_for_tier])

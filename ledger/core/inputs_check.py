@@ -3,9 +3,17 @@
 These are impossible inputs, not refusals: they are put aside as dead letters and use up nothing.
 """
 
+from collections.abc import Sequence
+
 from ledger.core.errors import Undecidable
 from ledger.core.program.compiled import Compiled
-from schemas.inputs import InputEvent, PurchaseCompleted, PurchaseReturned
+from schemas.inputs import (
+    InputEvent,
+    PurchaseCompleted,
+    PurchaseLine,
+    PurchaseReturned,
+    ReturnedLine,
+)
 
 
 def check(event: InputEvent, program: Compiled) -> None:
@@ -17,21 +25,20 @@ def check(event: InputEvent, program: Compiled) -> None:
                 "data.currency",
                 f"the purchase is in {event.data.currency}, the program in {program.form.currency}",
             )
-        if len(event.data.lines) > 1:
-            _distinct([line.line_id for line in event.data.lines])
+        _distinct(event.data.lines)
     elif isinstance(event, PurchaseReturned) and event.data.lines is not None:
-        _distinct([line.line_id for line in event.data.lines])
+        _distinct(event.data.lines)
 
 
-def _distinct(line_ids: list[str]) -> None:
-    if len(set(line_ids)) == len(line_ids):
+def _distinct(lines: Sequence[PurchaseLine | ReturnedLine]) -> None:
+    if len({line.line_id for line in lines}) == len(lines):
         return
     seen: set[str] = set()
-    for place, line_id in enumerate(line_ids):
-        if line_id in seen:
+    for place, line in enumerate(lines):
+        if line.line_id in seen:
             raise Undecidable(
                 "duplicate_line_id",
                 f"data.lines[{place}].line_id",
-                f"line_id {line_id!r} occurs twice; number the lines of an order apart",
+                f"line_id {line.line_id!r} occurs twice; number the lines of an order apart",
             )
-        seen.add(line_id)
+        seen.add(line.line_id)

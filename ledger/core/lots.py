@@ -47,30 +47,6 @@ def draw_key(lot: Lot) -> DrawKey:
     return (NEVER if expires_at is None else expires_at, lot.activates_at, lot.number)
 
 
-NewLot = tuple[int, int, Award]
-"""A lot to be opened: its number, its points, and an award that tells its moments."""
-
-
-def new_lots(awards: Iterable[Award], first: int) -> list[NewLot]:
-    """The lots that the awards open, numbered from `first` on; awards of one lot are added up.
-    Raises InvariantBroken (3)."""
-    found: list[NewLot] = []
-    following = first
-    for award in awards:
-        points, number = award.points, award.lot
-        if not points:
-            continue
-        if number == following:
-            found.append((number, points, award))
-            following += 1
-        elif first <= number < following:
-            place = number - first
-            found[place] = (number, found[place][1] + points, award)
-        else:
-            raise InvariantBroken(3, f"lot {number} opened where {following} is next")
-    return found
-
-
 class Holdings(Struct):
     """The points of one account. `due`: (activates_at, number) of lots with pending points, `draw`:
     draw keys of lots with available points, both sorted. `available` does not know of the debt."""

@@ -9,21 +9,11 @@ what falls due at its due moment, a draw at the later of its occurred_at and the
 from collections.abc import Iterable, Sequence
 
 from ledger.core.calendar import add
-from ledger.core.lots import Holdings, new_lots
+from ledger.core.grants import grant_postings, granted_to, new_lots
+from ledger.core.lots import Holdings
 from ledger.core.program.compiled import Compiled
 from schemas.decisions import NO_LOT, Award, Posting
 from schemas.fields import Instant
-
-
-def granted_to(award: Award) -> str:
-    """Where an award's points go: available where they activate at once."""
-    return "available" if award.activates_at <= award.granted_at else "pending"
-
-
-def grant_postings(number: int, points: int, award: Award) -> tuple[Posting, Posting]:
-    """The double entry by which a new lot gets its points."""
-    at = award.granted_at
-    return Posting("issued", -points, number, at), Posting(granted_to(award), points, number, at)
 
 
 class Draft:

@@ -8,10 +8,11 @@ their own moment.
 from collections.abc import Iterable
 
 from ledger.core.context import Context
-from ledger.core.lots import NewLot, new_lots
-from ledger.core.postings import Draft, grant_postings
+from ledger.core.grants import NewLot, grant_postings, new_lots
+from ledger.core.postings import Draft
 from ledger.core.referrals import NO_VERDICT, judge
 from ledger.core.rules import Standing, evaluate
+from ledger.core.rules.tiers import NO_TIER
 from ledger.core.tiers import Extra, requalify, tier_in
 from schemas.decisions import (
     AnonymousPurchaseRecorded,
@@ -29,6 +30,9 @@ def decide_purchase(context: Context, event: PurchaseCompleted) -> PurchaseRewar
     account, program, at = context.account, context.program, context.at
     purchase, held, facts = event.data, account.holdings, context.facts
     tier = account.tier if not context.late_by else tier_in(account.tiers, at)
+    if tier == NO_TIER:
+        tier = NO_TIER  # The object itself: only that is left out as the event's default, and the
+        # same decision must be the same bytes, whether its account was loaded or in memory.
     standing = Standing(tier, held.available - held.debt, account.purchases, account.used, facts)
     first_lot = held.next_lot
     awards = evaluate(program, purchase, at, standing, first_lot)
@@ -46,7 +50,8 @@ def decide_purchase(context: Context, event: PurchaseCompleted) -> PurchaseRewar
         draft.grant(verdict.awards, purchase.order_id)
         draft.catch_up(first_lot, context.now)
         postings = draft.postings
-    month = program.stretch(at).month
+    stretch = program.stretch(at)
+    month = stretch.month
     points = sum([award.points for award in awards if award.counts_for_tier])
     known = (
         not purchase.redemption_id
@@ -63,7 +68,7 @@ def decide_purchase(context: Context, event: PurchaseCompleted) -> PurchaseRewar
         effects=verdict.effects,
         purchase=purchase,
         month=month,
-        returnable_until=context.returnable_until,
+        returnable_until=stretch.returnable_until(at),
         tier=tier,
         awards=awards + verdict.awards,
         referral=verdict.referral,

@@ -10,7 +10,7 @@ from struct import Struct as Layout
 from msgspec import Struct, msgpack
 
 from ledger.core.lots import Lot
-from schemas.decisions import Cause, LineShare
+from schemas.decisions import Cause, LineShare, PurchaseRewarded
 from schemas.fields import Instant
 from schemas.inputs import ReturnData
 
@@ -68,6 +68,40 @@ _decode = msgpack.Decoder(Order).decode
 def pack(order: Order) -> PackedOrder:
     """The record as bytes; equal records are equal bytes."""
     return _UNTIL.pack(order.returnable_until) + _encode(order)
+
+
+def pack_purchase(event: PurchaseRewarded, amounts: tuple[int, ...]) -> PackedOrder:
+    """The record of a purchase just made; `amounts`: of its lines. The same bytes as `pack` makes
+    of the record, which is not built for it: this happens with every purchase."""
+    purchase = event.purchase
+    awards = [
+        (
+            index,
+            award.points,
+            award.lot,
+            award.lines,
+            award.counters,
+            award.counts_for_tier,
+            award.kind == "referee",
+            0,
+        )
+        for index, award in enumerate(event.awards)
+        if award.points
+    ]
+    record = (
+        purchase.order_id,
+        event.occurred_at,
+        event.month,
+        event.returnable_until,
+        [line.line_id for line in purchase.lines],
+        amounts,
+        len(event.awards),
+        awards,
+        purchase.redemption_id,
+        (),
+        (),
+    )
+    return _UNTIL.pack(event.returnable_until) + _encode(record)
 
 
 def unpack(packed: PackedOrder) -> Order:

@@ -1,6 +1,7 @@
 """From envelopes to stored events and back: type name and msgspec payload, nothing else.
 
-The append packs what `to_stored_event` gives: the library's reader and our writer share one form.
+For who reads through the library. The append encodes events with the same `encode_event` and packs
+them itself, without an envelope (docs/decisions/0011-a-fast-append.md).
 """
 
 from typing import Any

@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
+from benchmarks.__main__ import main
 from benchmarks.clocks import Clocks
 from benchmarks.report import Figure, Result
 from benchmarks.runs import rate_of
@@ -186,32 +187,24 @@ def test_clocks_count_for_the_innermost_part() -> None:
     assert shown["fine"] == pytest.approx(40e6, rel=0.4)
 
 
-def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Run the command to its end, without services."""
-    return subprocess.run(
-        [sys.executable, "-m", "benchmarks", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=RUN_SECONDS,
-        check=False,
-    )
-
-
 def test_the_text_names_the_floor() -> None:
-    done = run("--only", "decide", "--scale", "0.01")
-    assert done.returncode == 0, done.stderr
-    assert " × decode and encode" in done.stdout
+    figures = (Figure("floor", "events/s", (10.0,)), Figure("ours", "events/s", (5.0,), "floor"))
+    text = Result("some", {"events": 3}, figures).text()
+    assert "0.5 × floor" in text
+    assert "on events 3" in text
 
 
-def test_help_names_every_stage() -> None:
-    done = run("--help")
-    assert done.returncode == 0
+def test_help_names_every_stage(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--help"])
+    assert end.value.code == 0
+    out = capsys.readouterr().out
     for name in (*STAGES, "growth", "sweep"):
-        assert f"  {name} " in done.stdout
+        assert f"  {name} " in out
 
 
-def test_an_unknown_name_is_wrong_usage() -> None:
-    done = run("--only", "nothing")
-    assert done.returncode == 2
-    assert "invalid choice: 'nothing'" in done.stderr
+def test_an_unknown_name_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--only", "nothing"])
+    assert end.value.code == 2
+    assert "invalid choice: 'nothing'" in capsys.readouterr().err

@@ -16,7 +16,7 @@ from ledger.core.program.timeline import Timeline
 from ledger.core.records import unpack
 from ledger.core.snapshot import decode, encode
 from schemas import inputs
-from schemas.decisions import AccountEvent, Facts, InputRefused
+from schemas.decisions import AccountEvent, Facts, InputRefused, PostingAccount
 from schemas.fields import Instant
 
 MINIMAL = """
@@ -30,6 +30,9 @@ expiry: {after: P12M}
 earn:
   - {id: base, award: {rate: {points: 1, per_amount: 100}}}
 """
+
+ACCOUNTS = frozenset(PostingAccount)
+"""Of the double entry."""
 
 _EVENTS: msgspec.json.Decoder[AccountEvent] = msgspec.json.Decoder(AccountEvent)
 
@@ -82,9 +85,12 @@ class Member:
         return events
 
     def _keep(self, events: list[AccountEvent], fork: Account) -> None:
+        version = self.account.version
         for event in events:
             assert sum(posting.points for posting in event.postings) == 0
+            assert ACCOUNTS.issuperset(posting.account for posting in event.postings)
             evolve(self.account, _EVENTS.decode(msgspec.json.encode(event)))
+        assert self.account.version == version + len(events)
         check_invariants(self.account)
         for order in map(unpack, self.account.orders.values()):
             assert all(0 <= award.gone <= award.points for award in order.awards)

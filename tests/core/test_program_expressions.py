@@ -166,3 +166,65 @@ def test_a_failure_on_a_purchase_is_told() -> None:
     expression = compile_expression("purchase.region > 5")
     with pytest.raises(ExpressionError, match="the expression engine says"):
         expression.holds(subject(purchase_of((100, None))))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "purchase.amount == 750",
+        "purchase.store_id == 's-1' and purchase.channel == 'web'",
+        "purchase.region == 'north' and purchase.partner_id == 'p'",
+        "purchase.payment_type == 'card'",
+        "purchase.currency == 'XXX' and len(purchase.promo_codes) == 2",
+        "'B' in purchase.promo_codes and not ('C' in purchase.promo_codes)",
+        "len(purchase.lines) == 2",
+        "one(purchase.lines, #.amount == 500) and one(purchase.lines, #.amount == 250)",
+        "one(purchase.lines, #.sku == 'sku-1') and one(purchase.lines, #.sku == 'sku-2')",
+        "one(purchase.lines, #.category == 'TEA' and #.amount == 500)",
+        "one(purchase.lines, #.category == null) and all(purchase.lines, #.brand == null)",
+        "sum(map(purchase.lines, #.quantity)) == 4",
+        "account.tier == 'gold'",
+        "account.balance == 70 and account.purchases == 3",
+    ],
+)
+def test_every_name_stands_for_what_it_says(text: str) -> None:
+    purchase = purchase_of(
+        (500, "TEA"),
+        (250, None),
+        quantity="2",
+        currency="XXX",
+        channel="web",
+        region="north",
+        partner_id="p",
+        payment_type="card",
+        promo_codes=("A", "B"),
+    )
+    assert compile_expression(text).holds(Subject(purchase, 750, "gold", 70, 3))
+
+
+@pytest.mark.parametrize(
+    ("text", "amount", "held"),
+    [
+        ("purchase.amount >= 100 and purchase.amount <= 200", 100, True),
+        ("purchase.amount >= 100 and purchase.amount <= 200", 200, True),
+        ("purchase.amount >= 100 and purchase.amount <= 200", 99, False),
+        ("purchase.amount >= 100 and purchase.amount <= 200", 201, False),
+        ("purchase.amount > 100 and purchase.amount < 102", 101, True),
+        ("purchase.amount > 100 and purchase.amount < 102", 100, False),
+        ("purchase.amount > 100 and purchase.amount < 102", 102, False),
+        ("purchase.amount == 100", 100, True),
+        ("purchase.amount == 100", 101, False),
+        ("purchase.amount != 100", 101, True),
+        ("purchase.amount != 100", 100, False),
+        ("purchase.amount > 500 or account.tier == 'none'", 1, True),
+        ("not (purchase.amount > 500)", 1, True),
+        ("purchase.amount > 500 ? false : true", 1, True),
+        ("(purchase.amount > 500 and purchase.amount < 600) or purchase.amount < 5", 4, True),
+    ],
+)
+def test_the_short_cut_over_the_amount_is_no_other_answer(
+    text: str, amount: int, held: bool
+) -> None:
+    asked = subject(purchase_of((amount, None)))
+    expression = compile_expression(text)
+    assert expression.holds(asked) is expression.evaluate(asked) is held

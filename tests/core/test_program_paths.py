@@ -1,6 +1,8 @@
 """Where a mistake in a program stands: every check names the key that a person would change, and
 the nearest thing that is right passes it."""
 
+import re
+
 import pytest
 
 from tests.core.program_texts import HEAD, problems_of
@@ -215,12 +217,14 @@ FINE = [
 def test_a_mistake_stands_at_the_key_to_change(code: str, text: str, paths: list[str]) -> None:
     found = [p for p in problems_of(HEAD + text) if p.code != "not_supported_yet"]
     assert [(p.code, p.path) for p in found] == [(code, path) for path in paths]
+    assert all(" " in p.message for p in found), "each has a sentence"
 
 
 @pytest.mark.parametrize(("text", "paths"), UNSUPPORTED, ids=lambda each: str(each)[-40:])
 def test_what_is_not_supported_stands_at_its_key(text: str, paths: list[str]) -> None:
-    found = [(p.code, p.path) for p in problems_of(HEAD + text)]
-    assert sorted(found) == [("not_supported_yet", path) for path in paths]
+    found = problems_of(HEAD + text)
+    assert sorted((p.code, p.path) for p in found) == [("not_supported_yet", p) for p in paths]
+    assert all(re.match(r"(?!None)\w[\w ]+ is not supported", p.message) for p in found)
 
 
 @pytest.mark.parametrize("text", FINE)
@@ -259,6 +263,8 @@ def test_mistakes_of_the_head_stand_at_their_keys() -> None:
          f"first in line {HEAD.count(chr(10)) + 2}"),
         (earn("rounding: up"), "ceil, floor, half_even"),
         (earn("limits: {}"), "must be a list, not a block of keys"),
+        (earn("when: {tier: 5}"), "this must be a text, not a whole number"),
+        (earn("when: 5"), "block of keys, not a whole number"),
         ("earn:\n- {id: r, award: {fixed: 0}}\n", "0 is out of range: it must be 1 or more"),
         ("earn:\n- {id: r, award: {fixed: 1000000001}}\n", "it must be 1000000000 or less"),
         ("earn: []\n", "at least 1 elements"),

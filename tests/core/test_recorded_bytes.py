@@ -23,7 +23,7 @@ HISTORIES = 60
 
 STEPS = 40
 
-RECORDED = "6b208516c632761d68c6c6d3731d5879a5f901aaf7c89df00ddc9e045c276ea2"
+RECORDED = "9747d8005db42298c4513ced4c567febe6226dda19991001cb13bc06bcb1fc4e"
 """SHA-256 of all events of the histories, in order."""
 
 

@@ -4,6 +4,8 @@ A referral, a return before its purchase, a dead letter, a refusal, a profile, a
 batch that begins within the one before it, as after a rebalance.
 """
 
+from typing import Any
+
 from ledger.received import Received, RecordRef, SourcePosition, TopicMove, received, undecodable
 from schemas.inputs import InputEvent, MemberData, MemberEnrolled, Profile
 from tests.ledger.events import (
@@ -23,7 +25,7 @@ Batch = tuple[list[Received], SourcePosition]
 BROKEN = b"{"
 
 
-def enrolled(member: str, **profile: str) -> MemberEnrolled:
+def enrolled(member: str, **profile: Any) -> MemberEnrolled:
     """A member joins."""
     return MemberEnrolled(
         **head(member, f"enrol-{member}", 0), data=MemberData(profile=Profile(**profile))

@@ -16,7 +16,7 @@ LEDGER = ROOT / "ledger"
 _NAMES = {"NoProgram.code": NoProgram.code, "INTERNAL_ERROR": INTERNAL_ERROR}
 """Codes that are given by a name. One that comes from another exception is found there."""
 
-_PASSED_ON = re.compile(r"^(reason|refusal|problem|error)\.code$|^code$")
+_PASSED_ON = re.compile(r"^(reason|refusal|problem|error|decision)\.code$|^code$")
 
 
 def refusals() -> set[str]:

@@ -12,8 +12,9 @@ from streams import append, chunks, effects, partition, topics, watchdog
 from tests.docs.pages import page
 
 INTERNAL = (
-    f"When more than {append.INTERNAL_PERCENT_MAX} of the latest {append.INTERNAL_WINDOW_RECORDS}"
-    " records end so"
+    f"When more than {append.INTERNAL_PERCENT_MAX} % of a batch would end so"
+    f" ({append.INTERNAL_PERCENT_MAX * append.INTERNAL_WINDOW_RECORDS // 100} of the latest"
+    f" {append.INTERNAL_WINDOW_RECORDS} records at least), none of it is stored"
 )
 
 SAID = (

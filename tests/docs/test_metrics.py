@@ -23,7 +23,10 @@ LISTED = {name: item for name, item in items(PAGE).items() if name not in PATHS}
 def watched() -> Metrics:
     metrics = Metrics()
     metrics.watch(
-        lag=lambda: {"purchases": 1}, waiting=lambda: 0, stats=Stats(), cache=AccountCache(1_000, 1_000_000)
+        lag=lambda: {"purchases": 1},
+        waiting=lambda: 0,
+        stats=Stats(),
+        cache=AccountCache(1_000, 1_000_000),
     )
     return metrics
 

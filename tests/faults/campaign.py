@@ -7,7 +7,7 @@ decided by the seed; how long it goes on is decided by the clock or by a number 
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from tests.faults.generator import ROUND, Generator
 from tests.faults.kinds import Faults
 from tests.faults.ledger_side import Asker
 from tests.faults.pump import Pump
+from tests.faults.records import Expected
 from tests.faults.report import Result, Struck, line
 from tests.faults.scene import LATENESS_SECONDS, Scene
 from tests.faults.schedule import Round, rounds
@@ -31,6 +32,14 @@ AHEAD_SECONDS = 60
 
 ROUNDS_MAX = 320
 """Then the campaign's world, half an hour a round, has come within minutes of the clock."""
+
+SENT_AT_ONCE = 0.2
+"""Share of a round's records that are sent right after the fault: with those sent before it they
+are what the time to recover is measured by."""
+
+TRICKLE_RECORDS = 20
+TRICKLE_SECONDS = 0.5
+"""The rest comes so many at a time, for some ten seconds, while the fault goes on."""
 
 LATER = timedelta(days=2)
 """A moment at which everything granted so far has activated and expired."""
@@ -53,7 +62,10 @@ async def run(
         try:
             await campaign.play(minutes, faults_max)
         except EXPECTED_FAILURES as error:
-            result.failure = f"{type(error).__name__}: {error}"
+            result.failure = f"{campaign.doing}: {type(error).__name__}: {error}"
+        except BaseException as error:
+            result.failure = f"{campaign.doing}: {error!r}"
+            raise
         finally:
             await campaign.close()
             campaign.note()
@@ -79,6 +91,7 @@ class _Campaign:
         self._asker = Asker(lambda: services.database_url, lambda: services.kafka_bootstrap)
         self._settling = Settling(self._asker, account, self._finding)
         self._effects_duplicate = 0
+        self.doing = "start"
 
     def _finding(self) -> str | None:
         return self._scene.findings[0] if self._scene.findings else None
@@ -94,10 +107,12 @@ class _Campaign:
             over = time.monotonic() - began >= minutes * 60
             if enough or over or len(self._result.rounds) >= ROUNDS_MAX:
                 break
+            self.doing = f"round {len(self._result.rounds) + 1} ({chosen.name})"
             try:
                 await self._round(chosen)
             finally:
                 self._result.minutes = round((time.monotonic() - began) / 60, 1)
+        self.doing = "end"
         await self._end()
 
     async def _calm(self) -> None:
@@ -114,21 +129,24 @@ class _Campaign:
         kinds = {strike.kind for strike in chosen.strikes}
         records = self._generator.next(duplicates="duplicates" in kinds, poisoned="poison" in kinds)
         telling = asyncio.create_task(asyncio.to_thread(self._reference.told, records))
-        before = round(len(records) * chosen.sent_before)
-        await self._pump.send(records[:before])
+        first = round(len(records) * chosen.sent_before)
+        then = first + round(len(records) * SENT_AT_ONCE)
+        await self._pump.send(records[:first])
         self._scene.services_back_at = None
         struck_at = time.monotonic()
         striking = asyncio.create_task(self._faults.strike(chosen))
+        recovering = asyncio.create_task(asyncio.sleep(0, (struck_at, struck_at)))
         try:
-            await self._pump.send(records[before:])
+            await self._pump.send(records[first:then])
+            recovering = asyncio.create_task(self._recovered())
+            await self._trickle(records[then:], striking)
             await self._pump.acknowledged()
-            accounted_at, _ = await self._settling.accounted()
-            folded_at = await self._settling.folded()
+            accounted_at, folded_at = await recovering
             await asyncio.gather(striking, telling)
         finally:
             striking.cancel()
-            await asyncio.wait({striking, telling})
-        # What the fault's own end has moved (a worker comes back, the third one leaves) settles.
+            recovering.cancel()
+            await asyncio.wait({striking, recovering, telling})
         await self._settling.accounted()
         await self._settling.folded()
         await self._check()
@@ -143,6 +161,20 @@ class _Campaign:
         )
         self._result.rounds.append(done)
         self._say(line(done))
+
+    async def _recovered(self) -> tuple[float, float]:
+        """When all that was sent so far had its outcome, and when the read models were there."""
+        offsets = await self._pump.acknowledged()
+        return await self._settling.reached(offsets), await self._settling.folded()
+
+    async def _trickle(self, records: Sequence[Expected], striking: asyncio.Task[None]) -> None:
+        """Send these a few at a time for as long as the fault goes on, so that whatever comes back
+        comes back into traffic."""
+        while records and not striking.done():
+            await self._pump.send(records[:TRICKLE_RECORDS])
+            records = records[TRICKLE_RECORDS:]
+            await asyncio.wait({striking}, timeout=TRICKLE_SECONDS)
+        await self._pump.send(records)
 
     async def _check(self) -> None:
         """Everything that can be checked while the processes run. Raises AuditFailed,

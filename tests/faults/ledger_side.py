@@ -36,10 +36,8 @@ _OFFSETS = (
 )
 _DEAD = "SELECT source, code, count(*) FROM ledger.dead_letters WHERE status = 'open' GROUP BY 1, 2"
 _WAITING = "SELECT count(*) FROM ledger.waiting"
-_BEHIND = (
-    "SELECT count(*) FILTER (WHERE p.position < h.position), count(*)"
-    " FROM read.positions p JOIN ledger.heads h USING (shard)"
-)
+_HEADS = "SELECT shard, position FROM ledger.heads"
+_FOLDED = "SELECT shard, min(position) FROM read.positions GROUP BY shard"
 
 
 class Said(NamedTuple):
@@ -92,15 +90,21 @@ class Asker:
                     await consumer.stop()
             return None
 
-    async def folded(self) -> bool:
-        """Whether the read models are where the log ends."""
+    async def heads(self) -> dict[int, int] | None:
+        """Where the log of each shard ends; None while it cannot be asked."""
+        return await self._pairs(_HEADS)
+
+    async def folded(self) -> dict[int, int] | None:
+        """How far all read models are, by shard; None while it cannot be asked."""
+        return await self._pairs(_FOLDED)
+
+    async def _pairs(self, query: str) -> dict[int, int] | None:
         try:
             async with asyncio.timeout(ASK_SECONDS):
-                ((behind, rows),) = await self._ask(_BEHIND)
-                return bool(rows) and not behind
+                return dict(await self._ask(query))
         except (psycopg.Error, OSError, TimeoutError):
             await self._drop()
-            return False
+            return None
 
     async def close(self) -> None:
         """Leave both."""

@@ -6,6 +6,7 @@ not so, Kafka's end offsets would differ from the account and the campaign would
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
@@ -21,6 +22,10 @@ AT_ONCE = 250
 """Records given to the producer before the loop gets its turn."""
 
 
+Reached = dict[tuple[str, int], int]
+"""Topic and partition → offset."""
+
+
 class Pump:
     """The campaign's producer."""
 
@@ -33,7 +38,8 @@ class Pump:
             request_timeout_ms=AWAY_MS,
             max_request_size=REQUEST_BYTES_MAX,
         )
-        self._open: list[asyncio.Future[object]] = []
+        self._open: list[asyncio.Future[Any]] = []
+        self._reached: Reached = {}
 
     async def start(self) -> None:
         """Connect."""
@@ -56,7 +62,11 @@ class Pump:
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
 
-    async def acknowledged(self) -> None:
-        """Wait until Kafka has all that was handed over. Raises KafkaError."""
+    async def acknowledged(self) -> Reached:
+        """Wait until Kafka has all that was handed over so far; per topic and partition the offset
+        after the last of these records. Raises KafkaError."""
         waiting, self._open = self._open, []
-        await asyncio.gather(*waiting)
+        for sent in await asyncio.gather(*waiting):
+            place = (sent.topic, sent.partition)
+            self._reached[place] = max(self._reached.get(place, 0), sent.offset + 1)
+        return dict(self._reached)

@@ -13,8 +13,8 @@ TOGETHER = "two at once"
 @dataclass(frozen=True, slots=True)
 class Struck:
     """One round. Seconds from the first fault: `away` until a service that was killed answered
-    again (0: none was), `recovered` until everything sent in the round was accounted for, `folded`
-    until the read models had it too."""
+    again (0: none was), `recovered` until everything sent before the fault and right after it had
+    its outcome, `folded` until the read models had it too."""
 
     number: int
     kinds: tuple[str, ...]
@@ -59,7 +59,7 @@ def line(struck: Struck) -> str:
     """One round, when it is over."""
     return (
         f"{struck.number:>4}  {' + '.join(struck.kinds):<36} {struck.records:>6,} records"
-        f"  accounted for in {struck.recovered:5.1f} s, read models in {struck.folded:5.1f} s"
+        f"  recovered in {struck.recovered:5.1f} s, read models in {struck.folded:5.1f} s"
     )
 
 

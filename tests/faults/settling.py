@@ -5,12 +5,12 @@ outcome, the stored offsets are Kafka's ends, no effect is left to publish. Then
 must have ended as the generator knew before sending it.
 """
 
-import time
 from collections.abc import Callable
 
 from streams.topics import EFFECTS
 from tests.faults.account import Account
 from tests.faults.ledger_side import Asker, Said, until, without_types_of_the_dead
+from tests.faults.pump import Reached
 from tests.faults.records import TOPIC
 
 RECOVER_SECONDS_MAX = 180.0
@@ -46,13 +46,40 @@ class Settling:
             raise NotAccounted("; ".join(problems))
         return at, self._said
 
+    async def reached(self, offsets: Reached) -> float:
+        """Wait until everything below these offsets has its outcome; when (monotonic). Raises
+        NotAccounted."""
+
+        async def passed() -> bool:
+            said = self._said = await self._asker.said()
+            if said is None:
+                return False
+            stored = said.offsets
+            return all(stored.get(place, 0) >= offset for place, offset in offsets.items())
+
+        at = await until(passed, RECOVER_SECONDS_MAX, self._failing)
+        if at is None:
+            raise NotAccounted(self._failing() or f"not within {RECOVER_SECONDS_MAX} s: {self}")
+        return at
+
     async def folded(self) -> float:
-        """Wait for the read models; when they had folded everything. Raises NotAccounted."""
-        at = await until(self._asker.folded, RECOVER_SECONDS_MAX, self._failing)
+        """Wait until the read models have folded all that is in the log now; when. Raises
+        NotAccounted."""
+        heads: dict[int, int] | None = None
+
+        async def passed() -> bool:
+            nonlocal heads
+            heads = heads or await self._asker.heads()
+            folded = await self._asker.folded()
+            if heads is None or folded is None:
+                return False
+            return all(folded.get(shard, -1) >= head for shard, head in heads.items())
+
+        at = await until(passed, RECOVER_SECONDS_MAX, self._failing)
         if at is None:
             why = self._failing() or f"the read models are behind after {RECOVER_SECONDS_MAX} s"
             raise NotAccounted(why)
-        return time.monotonic()
+        return at
 
     def __str__(self) -> str:
         said = self._said

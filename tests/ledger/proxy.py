@@ -17,9 +17,25 @@ class Wire:
         self.cut: Cut | None = None
         self.cuts = 0
         self._target = (host, port)
+        self._away = False
+        self._open: set[asyncio.StreamWriter] = set()
+
+    def leave(self) -> None:
+        """The server is away: what is connected is cut, new connections are closed at once."""
+        self._away = True
+        for writer in self._open:
+            writer.close()
+
+    def come_back(self) -> None:
+        """The server is there again."""
+        self._away = False
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection of the ledger."""
+        if self._away:
+            writer.close()
+            return
+        self._open.add(writer)
         from_server, to_server = await asyncio.open_connection(*self._target)
         lost = asyncio.Event()
 
@@ -47,6 +63,7 @@ class Wire:
                 await to_server.drain()
         finally:
             answers.cancel()
+            self._open.discard(writer)
             writer.close()
             to_server.close()
 

@@ -120,6 +120,25 @@ def test_cancelled_while_it_waits_for_a_head(settings: Settings, url: str) -> No
     run(test())
 
 
+def test_a_connection_that_a_cancelled_call_left_in_a_pipeline_is_not_used_again(
+    url: str,
+) -> None:
+    settings = load_settings(
+        {}, database_url=url, shards=SHARDS, partitions=PARTITIONS, database_connections=2
+    )
+
+    async def test() -> None:
+        async with opened(settings) as ledger:
+            await ledger.handle(direct(survey("m1")))
+            for number in range(4):
+                async with ledger._pool.connection() as connection:
+                    await connection.pipeline().__aenter__()
+                (outcome,) = await ledger.handle(direct(purchase("m1", f"o{number}")))
+                assert outcome.kind == "applied"
+
+    run(test())
+
+
 def test_rows_that_the_database_refuses(
     settings: Settings, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

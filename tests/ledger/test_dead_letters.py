@@ -239,6 +239,27 @@ def test_a_letter_without_value(settings: Settings) -> None:
     run(test())
 
 
+@pytest.mark.parametrize(
+    ("timestamp", "code"), [(-1, None), (-(2**62), None), (2**62, None), (0, "from_future")]
+)
+def test_odd_times_of_arrival(settings: Settings, timestamp: int, code: str | None) -> None:
+    """Where senders set them. Kafka says -1 when it does not know: then they bound nothing."""
+    record = RecordRef("purchases", 0, 0, b"m1", b"?", timestamp=timestamp)
+    item = received(purchase("m1", "o1"), record)
+
+    async def test() -> None:
+        async with opened(settings) as ledger:
+            (outcome,) = await ledger.handle([item], stretch(0, 1))
+            assert outcome.code == code
+            if code is not None:
+                (letter,) = await ledger.dead_letters()
+                assert letter.record_timestamp == timestamp
+                (outcome,) = await ledger.handle([item], retry_of=letter.id)
+            assert outcome.kind == "applied"
+
+    run(test())
+
+
 def test_what_was_the_future_can_be_retried_later(settings: Settings) -> None:
     early = RecordRef("purchases", 0, 0, b"m1", b"?", timestamp=instant(1) // 1_000)
     item = received(purchase("m1", "o1", at=2), early)

@@ -5,7 +5,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from ledger import deciding
+from ledger.core.decide import decide
 from ledger.errors import InternalErrors
 from ledger.settings import Settings
 from tests.ledger.events import purchase, records, stretch
@@ -17,14 +17,13 @@ BROKEN = 3
 @pytest.fixture
 def bug(monkeypatch: pytest.MonkeyPatch) -> None:
     """Deciding fails on the first orders."""
-    decide = deciding.decide
 
     def failing(account: Any, event: Any, *rest: Any) -> Any:
         if event.data.order_id in {f"o{n}" for n in range(BROKEN)}:
             raise ZeroDivisionError("a bug")
         return decide(account, event, *rest)
 
-    monkeypatch.setattr(deciding, "decide", failing)
+    monkeypatch.setattr("ledger.deciding.decide", failing)
 
 
 def tables(owner: psycopg.Connection) -> list[Any]:

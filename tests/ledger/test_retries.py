@@ -1,4 +1,4 @@
-"""A dead letter is retried exactly once: by an operator whose process dies, by two at one instant."""
+"""A dead letter is retried once: by an operator whose process dies, by two at the same instant."""
 
 import asyncio
 import json
@@ -116,7 +116,7 @@ def test_two_operators_at_the_same_instant(
             asyncio.run(asyncio.sleep(0.05))
         gate.rollback()
     ends = sorted(
-        (process.communicate(timeout=WAIT_SECONDS) + (process.returncode,) for process in both),
+        ((*process.communicate(timeout=WAIT_SECONDS), process.returncode) for process in both),
         key=lambda end: end[2],
     )
     (said, _, won), (_, complained, lost) = ends

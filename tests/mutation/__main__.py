@@ -14,7 +14,7 @@ import pytest
 
 from deploy import embedded
 from tests.mutation.mutants import Mutant, mutants
-from tests.mutation.report import keep, report, survivors
+from tests.mutation.report import NOTICED, keep, kept, report
 from tests.mutation.sampling import sample
 from tests.mutation.session import MutationSession
 from tests.mutation.targets import NOT_ASKED, ROOT, TESTS, files
@@ -36,27 +36,31 @@ def main() -> int:
         return 1
     os.chdir(ROOT)
     with tempfile.TemporaryDirectory() as folder:
-        kept = os.environ.setdefault("TEST_SERVICES_DIR", folder)
-        embedded.start(Path(kept))
+        running = os.environ.setdefault("TEST_SERVICES_DIR", folder)
+        embedded.start(Path(running))
         try:
             session = MutationSession(chosen, options.jobs)
             ignored = [f"--ignore-glob={pattern}" for pattern in NOT_ASKED]
             arguments = ["-q", "-m", "not long", "--assert=plain", "-p", "no:cacheprovider"]
             pytest.main([*arguments, *ignored, *(options.tests or TESTS)], plugins=[session])
         finally:
-            if kept == folder:
+            if running == folder:
                 embedded.remove(Path(folder))
-    keep(session.results)
-    for line in report(session.results, sizes):
+    results = session.results
+    if options.again:
+        tried = {result.mutant.name for result in results}
+        results += [result for result in kept() if result.mutant.name not in tried]
+    keep(results)
+    for line in report(results, sizes):
         print(line)
-    wrong = [r for r in session.results if r.outcome == "broken" or (r.control and r.by)]
-    return 1 if wrong or not session.results else 0
+    wrong = [r for r in results if r.outcome == "broken" or (r.control and r.by)]
+    return 1 if wrong or not results else 0
 
 
 def _chosen(options: argparse.Namespace, strata: dict[str, list[Mutant]]) -> list[Mutant]:
     everything = [mutant for found in strata.values() for mutant in found]
     if options.again:
-        names = survivors()
+        names = {r.mutant.name for r in kept() if r.outcome not in NOTICED}
         return [mutant for mutant in everything if mutant.name in names]
     if options.mutant:
         return [mutant for mutant in everything if mutant.name in options.mutant]
@@ -70,7 +74,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", action="append", default=[], help="a path; can be repeated")
     parser.add_argument("--tests", action="append", default=[], help="ask only these tests")
     parser.add_argument("--mutant", action="append", default=[], help="try this one; repeatable")
-    parser.add_argument("--again", action="store_true", help="the last run's survivors alone")
+    parser.add_argument("--again", action="store_true", help="try the last run's survivors again")
     parser.add_argument("--list", action="store_true", help="only name the mutants drawn")
     parser.add_argument("--jobs", type=int, default=1, help="forks at a time (default: 1)")
     return parser.parse_args()

@@ -30,10 +30,14 @@ class Mutant:
     function: str
     operator: str
     lines: range
-    told: str
     module: Any
     original: Any
     mutated: Any
+
+    @property
+    def told(self) -> str:
+        """The change, in a line."""
+        return _told(_text(self.original), _text(self.mutated))
 
     def code(self) -> CodeType:
         """The function's code with the mistake in it. Raises SyntaxError when there is none."""
@@ -61,7 +65,6 @@ def mutants(file: str) -> list[Mutant]:
         at = places.get(node) or places[statement]
         start, end = at.start, at.end
         number = seen[start.line, start.column] = seen.get((start.line, start.column), 0) + 1
-        told = _told(_text(node), _text(mutated))
         made.append(
             Mutant(
                 f"{file}:{start.line}:{start.column}:{number}",
@@ -69,7 +72,6 @@ def mutants(file: str) -> list[Mutant]:
                 function,
                 operator,
                 range(min(places[statement].start.line, start.line), end.line + 1),
-                told,
                 wrapper.module,
                 node,
                 mutated,

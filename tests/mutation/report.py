@@ -5,7 +5,7 @@ Killed: a test failed. A time-out counts as killed, since a hanging suite is not
 apart. No mutant: the change made no valid code, or its function is made while tests run.
 """
 
-import json
+import pickle
 from collections import Counter
 from collections.abc import Callable, Iterator
 
@@ -14,8 +14,8 @@ from tests.mutation.targets import part_of
 from tests.mutation.tracing import KEPT
 from tests.mutation.trials import Result
 
-LAST = KEPT / "last.json"
-"""The results of the last run, one object for each mutant."""
+LAST = KEPT / "last.pickle"
+"""The results of the last run."""
 
 NOTICED = ("killed", "time-out")
 COLUMNS = ("mutants", "tried", "killed", "time-out", "survived", "score")
@@ -44,24 +44,16 @@ def report(results: list[Result], sizes: dict[str, int]) -> Iterator[str]:
 
 
 def keep(results: list[Result]) -> None:
-    """Keep the results, so that `--again` can try the survivors alone."""
-    kept = [
-        {
-            "mutant": result.mutant.name,
-            "change": result.mutant.told,
-            "outcome": result.outcome,
-            "by": result.by,
-        }
-        for result in results
-        if not result.control
-    ]
-    LAST.write_text(json.dumps(kept, indent=1, ensure_ascii=False), encoding="utf-8")
+    """Keep the results, for `--again`."""
+    KEPT.mkdir(exist_ok=True)
+    LAST.write_bytes(pickle.dumps(results))
 
 
-def survivors() -> set[str]:
-    """The names of those that the last run did not kill."""
-    kept = json.loads(LAST.read_text(encoding="utf-8"))
-    return {one["mutant"] for one in kept if one["outcome"] not in NOTICED}
+def kept() -> list[Result]:
+    """The results of the last run."""
+    found = pickle.loads(LAST.read_bytes())
+    assert isinstance(found, list)
+    return found
 
 
 def _table(

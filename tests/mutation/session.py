@@ -13,8 +13,11 @@ from hypothesis import HealthCheck, Phase, settings
 
 from tests.mutation.functions import loaded
 from tests.mutation.mutants import Mutant
+from tests.mutation.targets import EXAMPLES_MAX
 from tests.mutation.tracing import traces
 from tests.mutation.trials import Result, Trials
+
+SETTINGS = "_hypothesis_internal_use_settings"
 
 TELL_EVERY = 50
 """Mutants between two lines of progress."""
@@ -39,11 +42,19 @@ class MutationSession:
         )
         settings.load_profile("mutation")
 
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Fewer examples of each property; Hypothesis has no public way to say so from outside."""
+        for item in items:
+            test = getattr(item, "obj", None)
+            own: settings | None = getattr(test, SETTINGS, None)
+            if own is not None and own.max_examples > EXAMPLES_MAX:
+                setattr(test, SETTINGS, settings(own, max_examples=EXAMPLES_MAX))
+
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         files = sorted({mutant.file for mutant in self.mutants})
         items = {item.nodeid: item for item in session.items}
         functions = loaded(files)
-        traced = traces(list(items.values()), files)
+        traced = traces(list(items.values()), files, self.jobs)
         told = f"{len(traced.seconds)} tests in {sum(traced.seconds.values()):.0f} s"
         tell(f"{told}; {len(self.mutants)} mutants to try")
         for failed in traced.failed:

@@ -8,8 +8,9 @@ import os
 import select
 import signal
 import time
+from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from types import FunctionType
 
@@ -27,7 +28,7 @@ from tests.mutation.running import (
     first_failure,
     fork,
 )
-from tests.mutation.targets import MAX_TEST_SECONDS, MUTANT_SECONDS
+from tests.mutation.targets import MUTANT_SECONDS
 from tests.mutation.tracing import Traces
 
 CONTROL_EVERY = 40
@@ -65,25 +66,41 @@ class Trials:
     items: dict[str, pytest.Item]
     traces: Traces
     functions: dict[Key, list[FunctionType]]
+    kills: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
     def asked(self, mutant: Mutant) -> tuple[list[pytest.Item], int]:
-        """The tests to ask, quickest first, within MUTANT_SECONDS; and how many reach the lines."""
+        """The quickest tests within MUTANT_SECONDS, first those that killed others of its file; and
+        how many reach its lines."""
         seconds = self.traces.seconds
         reaching = self.traces.reaching(mutant.file, mutant.lines)
-        chosen: list[pytest.Item] = []
+        chosen: list[str] = []
         spent = 0.0
         for test in sorted(reaching, key=lambda test: (seconds[test], test)):
             spent += seconds[test]
-            if chosen and (spent > MUTANT_SECONDS or seconds[test] > MAX_TEST_SECONDS):
+            if chosen and spent > MUTANT_SECONDS:
                 break
-            chosen.append(self.items[test])
-        return chosen, len(reaching)
+            chosen.append(test)
+        kills = self.kills[mutant.file]
+        chosen.sort(key=lambda test: (-kills[test], seconds[test], test))
+        return [self.items[test] for test in chosen], len(reaching)
 
     def run(self, mutants: list[Mutant], jobs: int) -> Iterator[Result]:
         """Try them, `jobs` at a time; results in the order of their ends."""
         waiting = [(mutant, False) for mutant in mutants]
         waiting += [(mutant, True) for mutant in mutants[::CONTROL_EVERY]]
         under_way: dict[int, tuple[Fork, float, Result]] = {}
+        try:
+            yield from self._run(waiting, under_way, jobs)
+        finally:
+            for child, _, _ in under_way.values():
+                end(child)
+
+    def _run(
+        self,
+        waiting: list[tuple[Mutant, bool]],
+        under_way: dict[int, tuple[Fork, float, Result]],
+        jobs: int,
+    ) -> Iterator[Result]:
         while waiting or under_way:
             while waiting and len(under_way) < jobs:
                 mutant, control = waiting.pop(0)
@@ -99,7 +116,10 @@ class Trials:
                 late = until < time.monotonic()
                 if late or told in ready:
                     del under_way[told]
-                    yield _ended(child, result, late)
+                    ended = _ended(child, result, late)
+                    if ended.outcome == "killed":
+                        self.kills[ended.mutant.file][ended.by.rpartition(" (")[0]] += 1
+                    yield ended
 
     def _try(self, mutant: Mutant, control: bool, items: list[pytest.Item], told: int) -> int:
         if not control:

@@ -62,7 +62,9 @@ def test_a_reward_is_in_kafka_before_its_revocation_is_sent(kafka_topics: str) -
             log=log, bootstrap=kafka_topics, shards=list, metrics=Metrics(), on_fail=fail
         )
         await publisher._producer.start()
-        send, sent, confirmed_before = publisher._producer.send, [], []
+        send = publisher._producer.send
+        sent: list[asyncio.Future[Any]] = []
+        confirmed_before: list[int] = []
 
         async def watched(*arguments: Any, **named: Any) -> Any:
             confirmed_before.append(sum(one.done() for one in sent))

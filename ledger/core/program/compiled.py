@@ -57,7 +57,7 @@ class Compiled(Struct, frozen=True, eq=False):
 
     def may_fail(self, amount: int) -> bool:
         """Whether judging a purchase of this amount asks an expression, which can fail."""
-        return any(expression.may_hold(amount) for expression in self.expressions)
+        return True in [expression.may_hold(amount) for expression in self.expressions]
 
     def timing(
         self, activation: forms.Activation | None = None, expiry: forms.Expiry | None = None

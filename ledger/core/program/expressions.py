@@ -88,7 +88,7 @@ class Expression(Struct, frozen=True):
 
     def may_hold(self, amount: int) -> bool:
         """Whether its tests of the purchase's amount hold; if not, neither does the whole."""
-        return all(compare(amount, number) for compare, number in self.amount_tests)
+        return False not in [compare(amount, number) for compare, number in self.amount_tests]
 
     def holds(self, subject: Subject) -> bool:
         """Whether it is true. Raises ExpressionError when it fails or yields anything else."""
