@@ -35,7 +35,7 @@ test-long: check  ## the long tests too
 faults: $(STAMP)  ## kill, freeze, cut and restart what it runs on (ARGS="--minutes 20 --seed 1")
 	@$(BIN)/python -m tests.faults $(ARGS)
 
-bench: $(STAMP)  ## measure it against its floor and stock parts (ARGS="--only decide --json"); a quarter of an hour
+bench: $(STAMP)  ## measure it against its floor and stock parts (ARGS="--only decide --json"); thirteen minutes
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 # mutmut's operators and coverage come on top: nothing else needs them.

@@ -11,7 +11,7 @@ from benchmarks.sets import TWO_LINE, fill
 from benchmarks.stage import Stage
 
 CACHE_ACCOUNTS = 10_000
-"""A twentieth of the members who come; the setting's least is a thousand."""
+"""A fifteenth of the members who come; the setting's least is a thousand."""
 
 CACHE_ACCOUNTS_LEAST = 1_000
 

@@ -31,12 +31,13 @@ class Figure(Struct, frozen=True):
 
 class Result(Struct, frozen=True):
     """One benchmark. `sizes`: what was measured on, by name; `keys`: what of it the summary
-    quotes."""
+    quotes; `notes`: what a reader of the figures must know of this run."""
 
     name: str
     sizes: dict[str, float]
     figures: tuple[Figure, ...]
     keys: dict[str, float] = {}
+    notes: tuple[str, ...] = ()
 
     def ratio(self, figure: Figure) -> float | None:
         """The figure over its floor; None for one without a floor."""
@@ -49,6 +50,7 @@ class Result(Struct, frozen=True):
         return {
             "sizes": self.sizes,
             "keys": {key: round(value, 4) for key, value in self.keys.items()},
+            "notes": list(self.notes),
             "figures": [
                 {
                     "name": figure.name,
@@ -77,7 +79,7 @@ class Result(Struct, frozen=True):
                 f"  {figure.name:<{width}}  {number(figure.median):>9} {figure.unit:<12}"
                 f"  {runs:<20}  {against}".rstrip()
             )
-        return "\n".join(lines)
+        return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
 
 
 def machine() -> dict[str, Any]:

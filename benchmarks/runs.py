@@ -42,6 +42,11 @@ _SEED = (
     'INSERT INTO ledger.stream_positions ("group", topic, partition, next_offset)'
     " SELECT %s, * FROM unnest(%s::text[], %s::int[], %s::bigint[])"
 )
+_AUTOVACUUM = (
+    "SELECT round(sum(total_autovacuum_time + total_autoanalyze_time) * 1000)::bigint"
+    " FROM pg_stat_all_tables"
+)
+"""Microseconds. The counters of a database that is a copy begin at nothing."""
 
 Commits = Sequence[tuple[float, int]]
 """Moments (seconds since 1970) and how many purchases each committed, in order."""
@@ -50,7 +55,8 @@ Commits = Sequence[tuple[float, int]]
 class Run(Struct, frozen=True):
     """What a run showed. `rate`: purchases per second; sizes in bytes and CPU in microseconds are
     per purchase, CPU without the start. `peaks`: MiB of each process; `memory`: MiB of all of them
-    after a tenth of the records, and at the end."""
+    after a tenth of the records, and at the end. `autovacuum`: what its workers took of this
+    database at most, their pauses included; what of it is CPU is in PostgreSQL's."""
 
     database: str
     purchases: int
@@ -64,6 +70,7 @@ class Run(Struct, frozen=True):
     worker_cpu: float
     postgres_cpu: float
     kafka_cpu: float
+    autovacuum: float
 
 
 def rate_of(commits: Commits, since: float) -> tuple[float, float]:
@@ -124,6 +131,7 @@ def pipeline(
             )
         rate, seconds = rate_of(commits, ready)
         wal_after, disk_after = _written(connection)
+        autovacuum = _one(connection, _AUTOVACUUM)
         events = _one(connection, "SELECT sum(position)::bigint FROM ledger.heads WHERE shard >= 0")
     n = produced.purchases
     since_ready = sum(count for at, count in commits if at >= ready) or n
@@ -143,6 +151,7 @@ def pipeline(
         worker_cpu=worker_cpu,
         postgres_cpu=postgres_cpu,
         kafka_cpu=kafka_cpu,
+        autovacuum=autovacuum / n,
     )
 
 

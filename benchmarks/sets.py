@@ -1,8 +1,8 @@
 """The two sets of messages that everything is measured on, and how they get into Kafka.
 
-`demo`: the demo's own messages, baskets of nine lines on average. Its first households shop twice,
-under a second name, so that 200,000 purchases come together. `two-line`: purchases of two lines by
-a million members, most of whom the worker has never seen, over ten million inputs taken before.
+`demo`: the demo's own messages, baskets of nine lines on average. `two-line`: about as many
+purchases of two lines by a million members, most of whom the worker has never seen, over ten
+million inputs taken before.
 """
 
 import asyncio
@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from random import Random
 
 import msgspec
-import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from msgspec import Struct
 
@@ -31,13 +30,7 @@ SETS = (DEMO, TWO_LINE)
 HOUSEHOLDS = 2_469
 """All of the grocer's."""
 
-TWINS = 700
-"""Households that shop twice: with them 200,000 purchases."""
-
-TWIN = "b"
-"""Makes another id of one of the grocer's."""
-
-TWO_LINE_PURCHASES = 200_000
+TWO_LINE_PURCHASES = 150_000
 MEMBERS = 1_000_000
 PREFILLED_INPUTS = 10_000_000
 
@@ -125,23 +118,10 @@ def make_database(stage: Stage, name: str) -> None:
 
 
 def _demo(scale: float) -> Iterator[Record]:
-    """The grocer's messages, and those of the twins."""
-    twins = grocer.choose(max(1, round(TWINS * scale))) or set()
+    """The grocer's messages: of all households, or of so many."""
     chosen = grocer.choose(None if scale >= 1 else max(2, round(HOUSEHOLDS * scale)))
     for topic, key, value in grocer.messages(chosen):
         yield topic, key.decode(), value
-        if int(key) in twins:
-            yield topic, key.decode() + TWIN, _twin(value)
-
-
-def _twin(value: bytes) -> bytes:
-    event = orjson.loads(value)
-    event["id"] += TWIN
-    event["subject"] += TWIN
-    for name in ("order_id", "completion_id", "referrer_id"):
-        if name in event["data"]:
-            event["data"][name] += TWIN
-    return orjson.dumps(event)
 
 
 def two_line(count: int, first: Instant = FIRST_DAY * DAY, step: Instant = 0) -> Iterator[Record]:

@@ -98,7 +98,8 @@ def _table(result: Result) -> list[str]:
     sizes = ", ".join(f"{name} {number(size)}" for name, size in result.sizes.items())
     lines = [f"**{result.name}** ({sizes})", "", "| | median | runs | ratio |"]
     lines.append("| --- | --- | --- | --- |")
-    return lines + [_row(result, figure) for figure in result.figures]
+    lines += [_row(result, figure) for figure in result.figures]
+    return lines + [line for note in result.notes for line in ("", note)]
 
 
 def _row(result: Result, figure: Figure) -> str:

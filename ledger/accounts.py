@@ -7,6 +7,7 @@ are derived here, and nowhere else.
 
 from collections.abc import Sequence
 from functools import lru_cache
+from hashlib import sha1
 from uuid import UUID, uuid5
 
 import msgspec
@@ -30,6 +31,10 @@ snapshots that is 60 MB at worst."""
 
 IDS_KNOWN_MAX = 1_024
 """Ids of accounts remembered: those of two batches, each of which asks for an id more than once."""
+
+_UUID_BITS = ~((0xF << 76) | (0x3 << 62)) & ((1 << 128) - 1)
+_UUID_5 = (5 << 76) | (0x2 << 62)
+"""RFC 9562: which bits of the hash stay, and version 5 and the variant in place of the others."""
 
 AccountKey = tuple[int, str]
 """Shard and member_id."""
@@ -63,10 +68,22 @@ def program_namespace(program_id: str) -> UUID:
     return uuid5(NAMESPACE, program_id)
 
 
-@lru_cache(IDS_KNOWN_MAX)
 def account_id_of(program_id: str, member_id: str) -> UUID:
     """The id of a member's account: UUIDv5 of (program, member_id)."""
     return uuid5(program_namespace(program_id), member_id)
+
+
+@lru_cache(maxsize=16)
+def _namespace_bytes(program_id: str) -> bytes:
+    return program_namespace(program_id).bytes
+
+
+@lru_cache(IDS_KNOWN_MAX)
+def account_key_of(program_id: str, member_id: str) -> bytes:
+    """The 16 bytes of `account_id_of`, in a third of its time."""
+    named = sha1(_namespace_bytes(program_id) + member_id.encode(), usedforsecurity=False)
+    number = int.from_bytes(named.digest()[:16], "big")
+    return (number & _UUID_BITS | _UUID_5).to_bytes(16, "big")
 
 
 async def load_accounts(
@@ -95,7 +112,7 @@ async def load_accounts(
 async def _ask(
     connection: AsyncConnection[TupleRow], program_id: str, shard: int, places: list[AccountKey]
 ) -> AsyncCursor[TupleRow]:
-    ids = [account_id_of(program_id, member_id).bytes for _, member_id in places]
+    ids = [account_key_of(program_id, member_id) for _, member_id in places]
     parameters = {"accounts": uuid_array(ids), "shard": shard, "schema": snapshot.SCHEMA_HASH}
     return await connection.execute(_LOAD, parameters, binary=True)
 

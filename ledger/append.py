@@ -14,6 +14,7 @@ from ledger.crash import crash_point
 from ledger.errors import AppendFailed, DeadLetterUnavailable
 from ledger.lookups import LOCK_HEADS, Connection, HeadRow, head_row
 from ledger.numbering import RETURN_TYPE, CountKey, Rows, move_count
+from ledger.packed_arrays import moment_array, uuid_array
 from ledger.profiles import store_profiles
 from ledger.received import SourcePosition
 from ledger.recorder import COPY_DEAD_LETTERS, COPY_EVENTS, COPY_INPUTS, copy_stream
@@ -206,15 +207,16 @@ async def _small_rows(connection: Connection, rows: Rows) -> None:
             _DUE,
             (
                 [row.shard for row in due],
-                [row.account_id.hex() for row in due],
+                uuid_array([row.account_id for row in due]),
                 [row.member_id for row in due],
-                [from_instant(row.due_at) for row in due if row.due_at is not None],
+                moment_array([row.due_at for row in due if row.due_at is not None]),
             ),
         )
     not_due = [row for row in rows.due if row.due_at is None]
     if not_due:
         await connection.execute(
-            _NOT_DUE, ([row.shard for row in not_due], [row.account_id.hex() for row in not_due])
+            _NOT_DUE,
+            ([row.shard for row in not_due], uuid_array([row.account_id for row in not_due])),
         )
     if rows.due_moved:
         await connection.execute(_MOVE_EPOCHS, (sorted(rows.due_moved),))
@@ -234,7 +236,7 @@ async def _small_rows(connection: Connection, rows: Rows) -> None:
             (
                 snapshot.SCHEMA_HASH,
                 [row[0] for row in rows.snapshots],
-                [row[1].hex() for row in rows.snapshots],
+                uuid_array([row[1] for row in rows.snapshots]),
                 [row[2] for row in rows.snapshots],
                 [row[3] for row in rows.snapshots],
             ),

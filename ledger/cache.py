@@ -7,7 +7,6 @@ evicts the accounts that the events in between name. An account that is not here
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from uuid import UUID
 
 from msgspec import Struct
 
@@ -19,12 +18,12 @@ NOT_KNOWN = -1
 """A `due_epoch` that no head has: nothing is known of the account's due row."""
 
 
-class Cached(Struct):
+class Cached(Struct, gc=False):
     """An account as of its shard's `seen`. `due_at`: its due row, if `due_epoch` is still the
     head's. `weight`: its bytes by estimate, once it is in the cache."""
 
     account: Account
-    account_id: UUID
+    account_id: bytes
     due_at: Instant | None = None
     due_epoch: int = NOT_KNOWN
     weight: int = 0
@@ -76,11 +75,16 @@ class AccountCache:
             self.evict(shard, entries)
             return
         self._seen[shard] = position
+        known, weight = self._entries, self.weight
         for member_id, entry in entries.items():
-            self._remove((shard, member_id))
+            key = (shard, member_id)
+            before = known.pop(key, None)
+            if before is not None:
+                weight -= before.weight
             entry.weight = weight_of(entry.account)
-            self.weight += entry.weight
-            self._entries[shard, member_id] = entry
+            weight += entry.weight
+            known[key] = entry
+        self.weight = weight
         while len(self._entries) > self.accounts_max or self.weight > self.bytes_max:
             _, oldest = self._entries.popitem(last=False)
             self.weight -= oldest.weight

@@ -194,7 +194,7 @@ def _fork(batch: Batch, work: Work) -> Fork:
             base.account,
             base.account.fork(),
             base.account_id,
-            pack_owner(base.account_id.bytes, work.member_id),
+            pack_owner(base.account_id, work.member_id),
             base.due_at,
             base.due_epoch,
         )

@@ -175,14 +175,14 @@ def _due(rows: Rows, shard: int, fork: Fork, epoch: int, programs: Timeline) -> 
         rows.due_moved.add(shard)
     fork.due_at = due_at
     fork.due_epoch = epoch
-    rows.due.append(DueRow(shard, fork.account_id.bytes, fork.account.member_id, due_at))
+    rows.due.append(DueRow(shard, fork.account_id, fork.account.member_id, due_at))
 
 
 def _snapshot(rows: Rows, shard: int, fork: Fork) -> None:
     version = fork.account.version
     if version // SNAPSHOT_EVERY > fork.base.version // SNAPSHOT_EVERY:
         state = snapshot.encode(fork.account)
-        rows.snapshots.append((shard, fork.account_id.bytes, version, state))
+        rows.snapshots.append((shard, fork.account_id, version, state))
 
 
 def _dead_letter(work: Work) -> bytes:

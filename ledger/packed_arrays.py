@@ -1,4 +1,4 @@
-"""Arrays of byte strings and of UUIDs as parameters of a query, in PostgreSQL's binary form.
+"""Arrays of byte strings, UUIDs and moments as parameters of a query, in PostgreSQL's binary form.
 
 psycopg writes an array item by item, as text with quotes: 4 µs for each of the 500 keys that a
 batch looks up. Here all items have one length, so that the whole array is one join. Must be given
@@ -6,15 +6,21 @@ nothing but byte strings of one length.
 """
 
 from collections.abc import Sequence
-from struct import pack
+from struct import Struct, pack
 
 import psycopg
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
+from ledger.recorder import EPOCH_2000
+from schemas.fields import Instant
+
 _BYTEA, _BYTEA_ARRAY = 17, 1001
 _UUID, _UUID_ARRAY = 2950, 2951
+_TIMESTAMPTZ, _TIMESTAMPTZ_ARRAY = 1184, 1185
 """Numbers of PostgreSQL's types: the same in every database."""
+
+_eight_bytes = Struct("!q").pack
 
 
 class ByteaArray(bytes):
@@ -23,6 +29,10 @@ class ByteaArray(bytes):
 
 class UuidArray(bytes):
     """A packed uuid[]; made by `uuid_array`."""
+
+
+class MomentArray(bytes):
+    """A packed timestamptz[]; made by `moment_array`."""
 
 
 class _Packed(Dumper):
@@ -41,6 +51,10 @@ class _UuidArrayDumper(_Packed):
     oid = _UUID_ARRAY
 
 
+class _MomentArrayDumper(_Packed):
+    oid = _TIMESTAMPTZ_ARRAY
+
+
 def bytea_array(items: Sequence[bytes]) -> ByteaArray:
     """The items, at least one, all of one length, as a parameter."""
     return ByteaArray(_packed(_BYTEA, items))
@@ -51,6 +65,12 @@ def uuid_array(items: Sequence[bytes]) -> UuidArray:
     return UuidArray(_packed(_UUID, items))
 
 
+def moment_array(moments: Sequence[Instant]) -> MomentArray:
+    """Moments, at least one, as a parameter."""
+    items = [_eight_bytes(moment - EPOCH_2000) for moment in moments]
+    return MomentArray(_packed(_TIMESTAMPTZ, items))
+
+
 def _packed(element_type: int, items: Sequence[bytes]) -> bytes:
     length = pack("!i", len(items[0]))
     head = pack("!iiiii", 1, 0, element_type, len(items), 1)  # one dimension, no nulls, from 1 on
@@ -59,3 +79,4 @@ def _packed(element_type: int, items: Sequence[bytes]) -> bytes:
 
 psycopg.adapters.register_dumper(ByteaArray, _ByteaArrayDumper)
 psycopg.adapters.register_dumper(UuidArray, _UuidArrayDumper)
+psycopg.adapters.register_dumper(MomentArray, _MomentArrayDumper)

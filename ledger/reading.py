@@ -7,7 +7,7 @@ it is locked proves that dedupe rows, cached accounts and loaded accounts all st
 from collections.abc import Sequence
 
 from ledger import lookups
-from ledger.accounts import account_id_of, load_accounts
+from ledger.accounts import account_key_of, load_accounts
 from ledger.append import Locked
 from ledger.batch import Batch
 from ledger.cache import AccountCache, Cached
@@ -85,4 +85,4 @@ class Reader:
             return
         accounts = await load_accounts(connection, self._program_id, cold)
         for place, account in accounts.items():
-            batch.bases[place] = Cached(account, account_id_of(self._program_id, place[1]))
+            batch.bases[place] = Cached(account, account_key_of(self._program_id, place[1]))

@@ -24,7 +24,7 @@ DIRECT = "direct"
 OutcomeKind = Literal["applied", "duplicate", "refused", "waiting", "dead_lettered", "skipped"]
 
 
-class RecordRef(Struct, frozen=True):
+class RecordRef(Struct, frozen=True, gc=False):
     """Where a record lies in Kafka, and what it held. `timestamp`: milliseconds since 1970."""
 
     topic: str
@@ -36,7 +36,7 @@ class RecordRef(Struct, frozen=True):
     timestamp: int | None = None
 
 
-class Problem(Struct, frozen=True):
+class Problem(Struct, frozen=True, gc=False):
     """Why an input could not be understood: stable code, JSON path, one sentence."""
 
     code: str
@@ -44,7 +44,7 @@ class Problem(Struct, frozen=True):
     message: str
 
 
-class Tick(Struct, frozen=True):
+class Tick(Struct, frozen=True, gc=False):
     """The scheduler asks to bring an account up to `until`. `shard` only for accounts whose shard
     is not that of their id (the anonymous ones)."""
 
@@ -53,13 +53,13 @@ class Tick(Struct, frozen=True):
     shard: int | None = None
 
 
-class ProfileTask(Struct, frozen=True):
+class ProfileTask(Struct, frozen=True, gc=False):
     """A program version asks something new: look again at the member's profile, as it is known."""
 
     member_id: str
 
 
-class Received(Struct, frozen=True):
+class Received(Struct, frozen=True, gc=False):
     """One input: exactly one of `event`, `undecodable`, `tick` and `profile` is set.
 
     `occurred_at` is the event's time. `content` may be left empty: the ledger computes it.
@@ -107,7 +107,7 @@ class StoredPosition(Struct, frozen=True):
     read_to: int | None = None
 
 
-class Outcome(Struct, frozen=True):
+class Outcome(Struct, frozen=True, gc=False):
     """How one input ended. `position`: of the event that decided it, in `shard`.
 
     `code` and `message` tell why an input was refused or dead-lettered; `internal_error` as code

@@ -5,7 +5,6 @@ database said of keys. Nothing of it reaches the cache before COMMIT was confirm
 """
 
 from collections.abc import Sequence
-from uuid import UUID
 
 from msgspec import Struct, field
 
@@ -29,7 +28,7 @@ class KnownProfile(Struct, frozen=True):
     since: Instant
 
 
-class Work(Struct):
+class Work(Struct, gc=False):
     """An input, who it addresses, by what it is known, and what was decided.
 
     `rejected`: why it can never be decided (found before any account is asked). `decisive`: the
@@ -66,7 +65,7 @@ class Work(Struct):
         self.twin = None
 
 
-class Fork(Struct):
+class Fork(Struct, gc=False):
     """An account as this batch changes it. `base` is what it was forked from and stays as it was.
 
     `owner`: the bytes that all its rows have in common. `ticked`: its due row is to be written
@@ -75,7 +74,7 @@ class Fork(Struct):
 
     base: Account
     account: Account
-    account_id: UUID
+    account_id: bytes
     owner: bytes
     due_at: Instant | None
     due_epoch: int

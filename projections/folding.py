@@ -56,6 +56,8 @@ class Folder:
         self._cache = cache or MemberCache()
         self._batch_events = batch_events
         self._system = System()
+        self.more = False
+        """The last cycle left out shards that had grown: it had found as many as it takes."""
 
     def forget(self) -> None:
         """After a failed transaction: nothing in memory is known to be in the database."""
@@ -71,6 +73,7 @@ class Folder:
         done = 0
         with connection.transaction():
             due = self.behind(connection, only)
+            self.more = len(due) == BATCH_SHARDS
             locked = positions.try_lock(connection, due) if due else []
             if not locked:
                 return 0

@@ -36,6 +36,12 @@ def ensure(connection: Connection, projections: Sequence[str]) -> None:
     )
 
 
+def shards(connection: Connection) -> int:
+    """How many shards the ledger has, the system's own included."""
+    row = connection.execute("SELECT count(*) FROM ledger.heads").fetchone()
+    return 0 if row is None else int(row[0])
+
+
 def behind(
     connection: Connection,
     projections: Sequence[str],

@@ -11,6 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from math import ceil
 
 import psycopg
 from psycopg import Connection
@@ -19,7 +20,7 @@ from projections import positions
 from projections.balances import Balances
 from projections.connection import connect
 from projections.errors import DatabaseLost
-from projections.folding import BATCH_EVENTS, Folder, Step, no_step
+from projections.folding import BATCH_EVENTS, BATCH_SHARDS, Folder, Step, no_step
 from projections.model import ReadModel
 from projections.segments import Segments
 from projections.tiers import Tiers
@@ -29,10 +30,10 @@ log = logging.getLogger(__name__)
 CHANNEL = "points_ledger"
 """Where the ledger says, after a commit, that shards have grown."""
 
-LINGER_SECONDS = 0.08
-"""After a small batch, how long news gathers before the next: rows of a member are written once per
-batch, so fewer, larger batches cost less. It is most of what a balance waits for, and that is to be
-a quarter of a second at most (docs/performance.md): appending and folding take the rest."""
+LINGER_SECONDS = 0.05
+"""After small batches of all shards, how long news gathers before the next: half of what a small
+batch costs is the same for any number of events. A balance waits for this, for the batches before
+its own and for its own, a quarter of a second at most in all (docs/performance.md)."""
 
 LINGER_BELOW = BATCH_EVENTS // 4
 """A batch smaller than this is small."""
@@ -112,14 +113,21 @@ class Runner:
         return total
 
     def _fold(self, connection: Connection, until_caught_up: bool) -> Iterator[int]:
+        # Each shard's turn comes once between two pauses. Without that bound, shards that always
+        # grow would never let news gather.
+        turns = ceil(positions.shards(connection) / BATCH_SHARDS)
+        turn = 0
         while not self._stopping.is_set():
             # What was told before the cycle is seen by it; what comes meanwhile ends the wait.
             _hear(connection, timeout=0)
             done = self._folder.cycle(connection)
             if done:
                 yield done
-                if done < LINGER_BELOW and not until_caught_up:
-                    self._stopping.wait(LINGER_SECONDS)
+                turn += 1
+                if turn >= turns or not self._folder.more:
+                    turn = 0
+                    if done < LINGER_BELOW and not until_caught_up:
+                        self._stopping.wait(LINGER_SECONDS)
                 continue
             positions.ensure(connection, list(self._folder.models))
             if until_caught_up and not self._folder.behind(connection):

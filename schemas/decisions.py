@@ -61,7 +61,7 @@ class Cap(Struct, frozen=True, array_like=True, gc=False):
     left: int
 
 
-class Award(Struct, frozen=True, omit_defaults=True):
+class Award(Struct, frozen=True, omit_defaults=True, gc=False):
     """Rule `rule` of the decision's program version grants `points`.
 
     `kind`: rate | fixed | table | multiplier | survey | referrer | referee. `value` is what the
@@ -95,7 +95,7 @@ class TierChange(Struct, frozen=True, array_like=True, gc=False):
     to: str
 
 
-class Effect(Struct, frozen=True, omit_defaults=True):
+class Effect(Struct, frozen=True, omit_defaults=True, gc=False):
     """What a decision asks of another account; the effects publisher sends it to `effects`.
 
     `type` and `data` are those of the input event that the target will get; its id is
@@ -115,7 +115,7 @@ class Cause(Struct, frozen=True, array_like=True, gc=False):
     id: str
 
 
-class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
+class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", gc=False):
     """What every account event carries. `program`: the version in force at `occurred_at`.
 
     `late_by`: microseconds by which the input was older than what the account was settled to.
@@ -141,7 +141,7 @@ class AccountSettled(Decision, frozen=True, kw_only=True, tag="AccountSettled"):
     lot_expiries: tuple[tuple[int, Instant | None], ...] = ()
 
 
-class Facts(Struct, frozen=True, omit_defaults=True):
+class Facts(Struct, frozen=True, omit_defaults=True, gc=False):
     """Facts from outside the account that a decision used, copied onto its event (invariant 9).
 
     `order_known`: for a return, whether its purchase was ever taken as an input (by the dedupe
@@ -182,7 +182,7 @@ class LineReturned(Struct, frozen=True, array_like=True, gc=False):
     amount: int
 
 
-class Clawback(Struct, frozen=True, omit_defaults=True):
+class Clawback(Struct, frozen=True, omit_defaults=True, gc=False):
     """Of award `award` (0-based index in the order's event), for line `line`: `points` were due
     back; `taken` of them were taken, `expired` had expired unspent, `let_go` the policy let go.
 

@@ -36,7 +36,7 @@ class PurchaseLine(Struct, frozen=True, forbid_unknown_fields=True, omit_default
     brand: Text | None = None
 
 
-class PurchaseData(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class PurchaseData(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """A completed purchase. `order_id` is unique over all stores of the program."""
 
     order_id: Id
@@ -51,14 +51,14 @@ class PurchaseData(Struct, frozen=True, forbid_unknown_fields=True, omit_default
     promo_codes: Annotated[tuple[Text, ...], Meta(max_length=20)] = ()
 
 
-class ReturnedLine(Struct, frozen=True, forbid_unknown_fields=True):
+class ReturnedLine(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """One line given back: `amount` is the money returned for it, minor units."""
 
     line_id: Text
     amount: AmountMinor
 
 
-class ReturnData(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class ReturnData(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """A return of some lines of an order, or of the whole order when `lines` is left out."""
 
     order_id: Id
@@ -68,14 +68,14 @@ class ReturnData(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     )
 
 
-class ReferralData(Struct, frozen=True, forbid_unknown_fields=True):
+class ReferralData(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """The subject (referee) was brought in by `referrer_id`."""
 
     referrer_id: MemberId
     code: Text
 
 
-class SurveyData(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class SurveyData(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """A completed survey; the answers go to the member's profile, not to the ledger."""
 
     survey_id: Id
@@ -83,7 +83,7 @@ class SurveyData(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     score: Annotated[int, Meta(ge=-1_000_000, le=1_000_000)] | None = None
 
 
-class ActivityData(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class ActivityData(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """A review, visit, subscription, app install …; counts once per activity and reference."""
 
     activity: Id
@@ -91,7 +91,7 @@ class ActivityData(Struct, frozen=True, forbid_unknown_fields=True, omit_default
     store_id: Id | None = None
 
 
-class Profile(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Profile(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """What the CRM tells of a member. Kept in an erasable table, never in the log.
 
     In an update a key left out is unchanged, `null` forgets it.
@@ -103,19 +103,21 @@ class Profile(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     consents: Annotated[tuple[Text, ...], Meta(max_length=20)] | UnsetType | None = UNSET
 
 
-class MemberData(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class MemberData(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """The profile of an enrolment or of an update."""
 
     profile: Profile = Profile()
 
 
-class ErasureData(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class ErasureData(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """Erasure asked for by the member; `reason` is for the audit and holds no personal data."""
 
     reason: Text | None = None
 
 
-class RewardEffectData(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class RewardEffectData(
+    Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False
+):
     """A reward that a decision on another account led to (made by the ledger, not by retailers).
 
     The event's `id` is `shard:position:n` of the decision that caused it.
@@ -128,7 +130,9 @@ class RewardEffectData(Struct, frozen=True, forbid_unknown_fields=True, omit_def
     program_version: Text
 
 
-class RevokeEffectData(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class RevokeEffectData(
+    Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False
+):
     """A reward on another account is taken back: the order behind it no longer qualifies."""
 
     kind: Literal["referral"]
@@ -136,7 +140,7 @@ class RevokeEffectData(Struct, frozen=True, forbid_unknown_fields=True, omit_def
     order_id: Id
 
 
-class ReserveData(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class ReserveData(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """Hold points for a redemption; `ttl_seconds` defaults to the program's reservation_ttl."""
 
     reservation_id: Id
@@ -144,7 +148,7 @@ class ReserveData(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
     ttl_seconds: Annotated[int, Meta(ge=1, le=86_400)] | None = None
 
 
-class ConfirmData(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class ConfirmData(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """Spend a reservation: all of it, or `points` (the rest is released)."""
 
     reservation_id: Id
@@ -152,13 +156,13 @@ class ConfirmData(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
     order_id: Id | None = None
 
 
-class CancelData(Struct, frozen=True, forbid_unknown_fields=True):
+class CancelData(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """Release a reservation: the same points go back to the same lots."""
 
     reservation_id: Id
 
 
-class Envelope(Struct, frozen=True, kw_only=True, tag_field="type"):
+class Envelope(Struct, frozen=True, kw_only=True, tag_field="type", gc=False):
     """CloudEvents 1.0 attributes. `subject` is the member; `time` is `occurred_at`."""
 
     specversion: Literal["1.0"]

@@ -41,7 +41,8 @@ APP_STOP_SECONDS = 20.0
 GC_THRESHOLDS = (100_000, 20, 100)
 """Allocations before Python looks for reference cycles. Deciding makes few cycles and many objects
 that live long (accounts): with Python's 700 the search took 30 to 40 % of the worker's time (5.5 of
-18 s for 100,000 purchases), with these 4 %, in the same 250 MB."""
+18 s for 100,000 purchases), with these 4 %, in the same 250 MB. What is no part of any cycle is
+not looked at (`gc=False`): docs/decisions/0011-a-fast-append.md."""
 
 log = structlog.get_logger(__name__)
 

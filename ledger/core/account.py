@@ -48,7 +48,7 @@ class Balances(Struct, frozen=True):
     debt: int
 
 
-class Account(Struct):
+class Account(Struct, gc=False):
     """One member's account.
 
     `months`: start of the local month → what counts for tiers in it (minor units spent, points

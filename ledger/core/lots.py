@@ -47,7 +47,7 @@ def draw_key(lot: Lot) -> DrawKey:
     return (NEVER if expires_at is None else expires_at, lot.activates_at, lot.number)
 
 
-class Holdings(Struct):
+class Holdings(Struct, gc=False):
     """The points of one account. `due`: (activates_at, number) of lots with pending points, `draw`:
     draw keys of lots with available points, both sorted. `available` does not know of the debt."""
 

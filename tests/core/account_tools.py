@@ -16,7 +16,7 @@ from ledger.core.program.timeline import Timeline
 from ledger.core.records import unpack
 from ledger.core.snapshot import decode, encode
 from schemas import inputs
-from schemas.decisions import AccountEvent, Facts, InputRefused, PostingAccount
+from schemas.decisions import AccountEvent, Cause, Facts, InputRefused, PostingAccount
 from schemas.fields import Instant
 
 MINIMAL = """
@@ -74,6 +74,7 @@ class Member:
         occurred_at = _instant(event.time)
         events = decide(fork, event, occurred_at, self.programs, facts or Facts())
         assert encode(self.account) == before, "deciding on a fork changed the account"
+        assert Cause(event.source, event.id) in [each.cause for each in events]
         self._keep(events, fork)
         return events
 

@@ -255,3 +255,114 @@ def test_of_several_purchases_before_a_late_referral_the_earliest_that_qualifies
     assert isinstance(event, ReferralAccepted)
     assert (event.referral, event.order_id) == ("qualified", "B")
     assert event.effects[0].occurred_at == at("2017-01-10")
+
+
+def test_a_grace_that_was_given_is_kept_when_the_lot_is_restored_again() -> None:
+    member = member_of("P10D")
+    member.survey("2017-01-02", "s")
+    member.reserve("2017-01-02", "v", 20)
+    member.confirm("2017-01-02", "v")
+    member.buy("2017-01-02", "X", 500, 500, redemption_id="v")
+    member.give_back("2017-01-15", "X", "r1", {"1": 500})
+    assert member.account.holdings.lots[1].expires_at == at("2017-01-25")
+    member.reserve("2017-01-16", "w", 10)
+    member.confirm("2017-01-16", "w")
+    assert 1 not in member.account.holdings.lots
+    (returned,) = member.give_back("2017-01-20", "X", "r2", {"2": 500})
+    assert isinstance(returned, PurchaseReturned)
+    assert returned.lot_expiries == (), "the lot has not expired: it lives until the 25th"
+    assert member.account.holdings.lots[1].expires_at == at("2017-01-25")
+
+
+def test_a_purchase_says_whether_its_redemption_is_known() -> None:
+    member = member_of()
+    (plain,) = member.buy("2017-01-02", "W", 100)
+    (unknown,) = member.buy("2017-01-02", "X", 100, redemption_id="v")
+    member.survey("2017-01-02", "never")
+    member.reserve("2017-01-02", "v", 20)
+    (reserved,) = member.buy("2017-01-02", "Y", 100, redemption_id="v")
+    member.confirm("2017-01-02", "v")
+    (confirmed,) = member.buy("2017-01-02", "Z", 100, redemption_id="v")
+    told = [e.redemption_unknown for e in (plain, unknown, reserved, confirmed)]  # type: ignore[union-attr]
+    assert told == [False, True, False, False]
+
+
+def test_a_confirmation_after_the_purchase_that_names_it_pays_for_that_purchase() -> None:
+    member = member_of()
+    member.survey("2017-01-02", "never")
+    member.reserve("2017-01-02", "v", 20)
+    member.buy("2017-01-02", "W", 1000)
+    member.buy("2017-01-02", "X", 1000, redemption_id="v")
+    member.buy("2017-01-02", "Y", 1000, redemption_id="vv")
+    member.confirm("2017-01-02", "v")
+    assert member.account.redemptions["v"].order_id == "X"
+    for order, restored in (("W", []), ("Y", []), ("X", [-20])):
+        member.give_back("2017-01-03", order, f"r-{order}")
+        assert [p.points for p in posted(member, "redeemed")] == restored
+
+
+def test_what_is_paid_late_can_be_restored_as_long_as_its_order_can_come_back() -> None:
+    member = member_of()
+    member.survey("2017-01-02", "never")
+    member.reserve("2017-01-02", "v", 20)
+    member.buy("2017-01-20", "X", 1000, redemption_id="v")
+    member.confirm("2017-01-05", "v")
+    assert member.account.redemptions["v"].returnable_until == at("2017-04-20")
+    member.survey("2017-01-21", "s")
+    member.reserve("2017-01-21", "w", 20)
+    member.confirm("2017-01-21", "w")
+    member.buy("2017-01-25", "Y", 1000, redemption_id="w")
+    assert member.account.redemptions["w"].returnable_until == at("2017-04-25")
+
+
+def test_a_referee_s_reward_that_expired_counts_as_taken_back_with_its_order() -> None:
+    member = member_of()
+    member.buy("2017-01-05", "X", 1000)
+    (accepted,) = member.referred("2017-01-04", "old")
+    assert isinstance(accepted, ReferralAccepted)
+    assert accepted.referral == "qualified"
+    member.tick("2017-02-10")
+    assert member.account.expired == 10 + 50
+    (returned,) = member.give_back("2017-02-10", "X", "r")
+    assert isinstance(returned, PurchaseReturned)
+    assert sorted((c.points, c.expired, c.taken) for c in returned.clawbacks) == [
+        (10, 10, 0), (50, 50, 0),
+    ]  # fmt: skip
+    assert member.points == (0, 0, 0)
+
+
+def test_a_late_purchase_pays_a_debt_at_its_own_moment() -> None:
+    member = member_of()
+    member.survey("2017-01-02", "never")
+    member.buy("2017-01-02", "X", 1000)
+    member.reserve("2017-01-03", "v", 30)
+    member.confirm("2017-01-03", "v")
+    member.give_back("2017-01-04", "X", "r")
+    member.survey("2017-01-20", "s")
+    member.reserve("2017-01-20", "w", 10)
+    member.confirm("2017-01-20", "w")
+    member.buy("2017-01-21", "Z", 100)
+    member.give_back("2017-01-22", "Z", "r2")
+    assert member.points == (0, 0, 0)
+    member.buy("2017-01-22", "W", 1000)
+    member.reserve("2017-01-23", "t", 10)
+    member.confirm("2017-01-23", "t")
+    member.give_back("2017-01-24", "W", "r3")
+    assert member.points == (-10, 0, 0)
+    member.buy("2017-01-10", "Y", 400)
+    assert member.points == (-6, 0, 0)
+    assert [p for p in posted(member, "available") if p.lot == 0] == [
+        Posting("available", 4, 0, at("2017-01-10"))
+    ]
+
+
+def test_a_referral_that_rewards_the_referee_alone_is_taken_back_alone() -> None:
+    text = "\n".join(line for line in PROGRAM.splitlines() if "referrer:" not in line)
+    member = Member(timeline(text.replace("GRACE", "P0D")))
+    member.referred("2017-01-01", "old")
+    (bought,) = member.buy("2017-01-02", "X", 1000)
+    assert (bought.effects, member.points) == ((), (60, 0, 0))
+    (returned,) = member.give_back("2017-01-03", "X", "r")
+    assert isinstance(returned, PurchaseReturned)
+    assert (returned.referral, returned.effects) == ("taken_back", ())
+    assert member.points == (0, 0, 0)

@@ -154,3 +154,18 @@ def test_other_measures(measure: str) -> None:
     assert member.account.tier == "gold"
     member.give_back("2017-03-03", "Y", "r")
     assert member.account.tier == "silver"
+
+
+def test_a_late_return_takes_away_what_the_next_period_had_from_it() -> None:
+    member = Member(timeline(program("calendar_month", "to: to_qualified")))
+    member.buy("2017-01-10", "X", 1000)
+    member.buy("2017-02-10", "Y", 1000)
+    member.buy("2017-04-10", "Z", 1)
+    assert changes(member) == [(at("2017-01-10"), "silver"), (at("2017-04-01"), "none")]
+    event = member.give_back("2017-02-15", "Y", "r")[-1]
+    # February had January's purchase still; March has nothing.
+    assert [(c.at, c.previous, c.to) for c in event.tier_changes] == [
+        (at("2017-03-01"), "silver", "none")
+    ]
+    assert changes(member) == [(at("2017-01-10"), "silver"), (at("2017-03-01"), "none")]
+    assert tier_in(member.account.tiers, at("2017-02-28")) == "silver"

@@ -1,5 +1,6 @@
 """Calendar arithmetic: the rules of the zones, and what holds for every moment."""
 
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.core.calendar import (
+    DAY_US,
     Period,
     add,
     end_of,
@@ -202,3 +204,30 @@ def test_adding_by_division_is_adding_by_the_database(moment: Instant, length: D
     plain = ZoneInfo("Etc/GMT")
     assert add(moment, length, UTC_ZONE) == add(moment, length, plain)
     assert subtract(moment, length, UTC_ZONE) == subtract(moment, length, plain)
+
+
+def test_the_machine_s_own_zone_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        day = parse_instant("2031-03-09T12:00:00Z")  # asked nowhere else: nothing is remembered
+        for zone, offset in (("UTC", 0), ("Asia/Tokyo", -9 * DAY_US // 24)):
+            start, end = period_bounds(day, "day", ZoneInfo(zone))
+            assert start == parse_instant("2031-03-09T00:00:00Z") + offset
+            assert end - start == DAY_US
+            assert format_instant(end_of(day, "month", ZoneInfo(zone)) - offset) == (
+                "2031-04-01T00:00:00Z"
+            )
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_a_day_that_began_twice_has_the_bounds_of_its_first_beginning() -> None:
+    """At 00:01 the clocks went back to 23:01: what is between lies in the new day all the same."""
+    johns = ZoneInfo("America/St_Johns")
+    start, end = at("2010-11-07T00:00:00-02:30"), at("2010-11-08T00:00:00-03:30")
+    for moment in (start, start + 60_000_000, at("2010-11-06T23:30:00-03:30"), end - 1):
+        assert period_key(moment, "day", johns) == "2010-11-07"
+        assert period_bounds(moment, "day", johns) == (start, end)
+    assert period_key(start - 1, "day", johns) == "2010-11-06"

@@ -12,7 +12,16 @@ RULE = "earn:\n- {id: base, award: {fixed: 5}}\n"
 
 @pytest.mark.parametrize(
     "text",
-    ["P100Y", "P99Y6M", "P36600D", "P5228W", "P1180M", "PT878400H", "P99Y11M25D", "P36599DT23H59M"],
+    [
+        "P100Y",
+        "P99Y6M",
+        "P36600D",
+        "P5228W",
+        "P1180M",
+        "PT878400H",
+        "P99Y11M25D",
+        "P36600DT23H59M59S",
+    ],
 )
 def test_durations_of_up_to_100_years_are_read(text: str) -> None:
     assert parse_duration(text)
@@ -103,6 +112,11 @@ def test_the_deepest_nesting_that_is_read() -> None:
     assert [p.code for p in problems_of(deep)] == ["bad_value"]
     deeper = HEAD + RULE + f"rounding: {'[' * inside}x{']' * inside}\n"
     assert [p.code for p in problems_of(deeper)] == ["too_deep"]
+    # What stands beside does not make it less deep.
+    beside = "x"
+    for _ in range(inside):
+        beside = f"[y, {beside}]"
+    assert [p.code for p in problems_of(HEAD + RULE + f"rounding: {beside}\n")] == ["too_deep"]
     # Blocks beside each other are not nested.
     beside = "".join(f"- {{id: r{n}, award: {{fixed: 1}}}}\n" for n in range(2 * DEPTH_MAX))
     assert problems_of(f"{HEAD}earn:\n{beside}") == ()

@@ -239,7 +239,9 @@ def test_mistakes_of_the_head_stand_at_their_keys() -> None:
         .replace("{after: P14D}", "{after: P1D, on: e, within: P1D}")
         .replace("{after: P12M}", "{after: P12M, after_inactivity: P1M}")
     )
-    assert [(p.code, p.path) for p in problems_of(head + RULE)] == [
+    found = problems_of(head + RULE)
+    assert all(" " in p.message for p in found)
+    assert [(p.code, p.path) for p in found] == [
         ("unknown_time_zone", "time_zone"),
         ("bad_moment", "effective_from"),
         ("activation_kinds", "activation"),

@@ -240,7 +240,7 @@ def test_the_settings_that_points_depend_on(shared: Services) -> None:
             shown = connection.execute("SELECT current_setting(%s)", (name,)).fetchone()
             assert shown == (value,), name
         shown = connection.execute("SHOW wal_compression").fetchone()
-        assert shown in [("lz4",), ("pglz",)]
+        assert shown in [("lz4",), ("off",)]  # never pglz: it costs an append twice its time
     wrong = shared.database_url.replace("points:", "points:x")
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(wrong)

@@ -5,6 +5,7 @@ not so, Kafka's end offsets would differ from the account and the campaign would
 """
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,9 @@ AWAY_MS = 180_000
 
 REQUEST_BYTES_MAX = 1 << 20
 """The largest record that the broker takes."""
+
+STOP_SECONDS = 20.0
+"""The producer waits for its records as long as Kafka is away: a campaign that failed must end."""
 
 AT_ONCE = 250
 """Records given to the producer before the loop gets its turn."""
@@ -46,8 +50,9 @@ class Pump:
         await self._producer.start()
 
     async def stop(self) -> None:
-        """Close."""
-        await self._producer.stop()
+        """Close; while Kafka is away, without waiting for what it did not take."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._producer.stop(), STOP_SECONDS)
 
     async def send(self, records: Sequence[Expected]) -> None:
         """Hand all records over; they are acknowledged later."""

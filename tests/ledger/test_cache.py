@@ -1,7 +1,6 @@
 """The cache alone: which accounts leave first, both bounds, never ahead of what is committed."""
 
 from collections.abc import Callable
-from uuid import UUID
 
 import pytest
 
@@ -20,7 +19,7 @@ from ledger.weight import (
 from tests.core.account_tools import MINIMAL, Member, timeline
 
 PLENTY = 1 << 40
-ID = UUID(int=1)
+ID = bytes(16)
 
 
 def cached(*members: str) -> dict[str, Cached]:

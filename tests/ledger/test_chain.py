@@ -54,7 +54,7 @@ def test_the_first_difference_is_named(
     change(log)
     with pytest.raises(ChainBroken) as broken:
         verify(SHARD, start(), log)
-    assert broken.value.position == position
+    assert (broken.value.shard, broken.value.position) == (SHARD, position)
 
 
 def test_each_shard_of_each_ledger_begins_elsewhere() -> None:

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from msgspec import Struct
 
-from ledger.accounts import account_id_of, load_accounts
+from ledger.accounts import account_key_of, load_accounts
 from ledger.cache import AccountCache, Cached
 from ledger.core.account import Account
 from ledger.core.decide import decide
@@ -142,7 +142,7 @@ def test_the_estimate_of_an_account_is_near_what_it_takes(
 
 def entry(member: str, programs: Timeline, purchases: int) -> Cached:
     """An account as the cache takes it."""
-    return Cached(shopper(member, programs, purchases), account_id_of("tests", member))
+    return Cached(shopper(member, programs, purchases), account_key_of("tests", member))
 
 
 def test_the_cache_is_bounded_by_bytes(programs: Timeline) -> None:

@@ -6,6 +6,7 @@ Its own PostgreSQL runs for the time of the run, or the one of TEST_SERVICES_DIR
 import argparse
 import os
 import random
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -17,7 +18,7 @@ from tests.mutation.mutants import Mutant, mutants
 from tests.mutation.report import NOTICED, keep, kept, report
 from tests.mutation.sampling import sample
 from tests.mutation.session import MutationSession
-from tests.mutation.targets import NOT_ASKED, ROOT, TESTS, files
+from tests.mutation.targets import MUTANT_SECONDS, NOT_ASKED, ROOT, TESTS, files
 
 
 def main() -> int:
@@ -35,11 +36,13 @@ def main() -> int:
         print("no mutants: --only takes paths such as ledger/core/lots.py", file=sys.stderr)
         return 1
     os.chdir(ROOT)
+    for stop in (signal.SIGINT, signal.SIGTERM):  # reports what it has; also in the background
+        signal.signal(stop, signal.default_int_handler)
     with tempfile.TemporaryDirectory() as folder:
         running = os.environ.setdefault("TEST_SERVICES_DIR", folder)
         embedded.start(Path(running))
         try:
-            session = MutationSession(chosen, options.jobs)
+            session = MutationSession(chosen, options.jobs, options.seconds)
             ignored = [f"--ignore-glob={pattern}" for pattern in NOT_ASKED]
             arguments = ["-q", "-m", "not long", "--assert=plain", "-p", "no:cacheprovider"]
             pytest.main([*arguments, *ignored, *(options.tests or TESTS)], plugins=[session])
@@ -77,6 +80,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--again", action="store_true", help="try the last run's survivors again")
     parser.add_argument("--list", action="store_true", help="only name the mutants drawn")
     parser.add_argument("--jobs", type=int, default=1, help="forks at a time (default: 1)")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=MUTANT_SECONDS,
+        help=f"CPU time of the tests that each is asked of (default: {MUTANT_SECONDS:.0f})",
+    )
     return parser.parse_args()
 
 

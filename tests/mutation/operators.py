@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import libcst as cst
 from mutmut.mutation.mutators import mutation_operators
 
-SKIPPED_CALLS = frozenset({"cast", "assert_never", "TypeVar"})
-"""Calls that do nothing when the program runs."""
+SKIPPED_CALLS = frozenset({"assert_never", "cast", "crash_point", "TypeVar"})
+"""Calls that do nothing when the program runs and no crash is ordered."""
 
 LOGGERS = frozenset({"log", "logger", "_log"})
 

@@ -29,6 +29,7 @@ class MutationSession:
 
     mutants: list[Mutant]
     jobs: int
+    seconds: float
     results: list[Result] = field(default_factory=list)
 
     def pytest_configure(self) -> None:
@@ -59,8 +60,15 @@ class MutationSession:
         tell(f"{told}; {len(self.mutants)} mutants to try")
         for failed in traced.failed:
             tell(f"not asked, since it fails without a mutant: {failed}")
+        trials = Trials(items, traced, functions, self.seconds)
+        try:
+            self._try(trials)
+        except KeyboardInterrupt:
+            tell("interrupted: what was tried until now is a fair sample all the same")
+        return True
+
+    def _try(self, trials: Trials) -> None:
         start = time.monotonic()
-        trials = Trials(items, traced, functions)
         for result in trials.run(self.mutants, self.jobs):
             self.results.append(result)
             if result.outcome == "survived" and not result.control:
@@ -69,7 +77,6 @@ class MutationSession:
                 survived = sum(r.outcome == "survived" and not r.control for r in self.results)
                 seconds = time.monotonic() - start
                 tell(f"{len(self.results)} tried in {seconds:.0f} s, {survived} survived")
-        return True
 
 
 def tell(line: str) -> None:

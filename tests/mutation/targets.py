@@ -25,7 +25,6 @@ APPEND = (
     "ledger/lookups.py",
     "ledger/numbering.py",
     "ledger/packed_arrays.py",
-    "ledger/persistence",
     "ledger/profiles.py",
     "ledger/reading.py",
     "ledger/received.py",

@@ -28,7 +28,6 @@ from tests.mutation.running import (
     first_failure,
     fork,
 )
-from tests.mutation.targets import MUTANT_SECONDS
 from tests.mutation.tracing import Traces
 
 CONTROL_EVERY = 40
@@ -61,15 +60,16 @@ class Result:
 
 @dataclass(slots=True)
 class Trials:
-    """Everything that trying a mutant takes."""
+    """Everything that trying a mutant takes. `seconds`: CPU time of the tests asked."""
 
     items: dict[str, pytest.Item]
     traces: Traces
     functions: dict[Key, list[FunctionType]]
+    seconds: float
     kills: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
     def asked(self, mutant: Mutant) -> tuple[list[pytest.Item], int]:
-        """The quickest tests within MUTANT_SECONDS, first those that killed others of its file; and
+        """The quickest tests within `seconds`, first those that killed others of its file; and
         how many reach its lines."""
         seconds = self.traces.seconds
         reaching = self.traces.reaching(mutant.file, mutant.lines)
@@ -77,7 +77,7 @@ class Trials:
         spent = 0.0
         for test in sorted(reaching, key=lambda test: (seconds[test], test)):
             spent += seconds[test]
-            if chosen and spent > MUTANT_SECONDS:
+            if chosen and spent > self.seconds:
                 break
             chosen.append(test)
         kills = self.kills[mutant.file]

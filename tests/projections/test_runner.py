@@ -8,12 +8,14 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
+from ledger.sharding import shard_of
+from projections import folding
 from projections import runner as runner_module
 from projections.errors import DatabaseLost
 from projections.runner import Runner
 from tests.projections.conftest import Shop
 from tests.projections.history import dump, folded_anew, write_history
-from tests.projections.log_writer import day, purchase
+from tests.projections.log_writer import SHARDS, day, purchase
 
 WAIT_SECONDS = 60.0
 
@@ -67,6 +69,21 @@ def test_it_notices_what_no_notification_told(shop: Shop) -> None:
     with running(shop):
         shop.log.take("anna", purchase("o1", day(1)))
         until(lambda: orders(shop) == 1)
+
+
+def test_every_shard_has_its_turn_before_news_gathers(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Longer than the test may take: a member whose shard came after the pause would not be seen.
+    monkeypatch.setattr(runner_module, "LINGER_SECONDS", 10 * WAIT_SECONDS)
+    for module in (runner_module, folding):
+        monkeypatch.setattr(module, "BATCH_SHARDS", 1)
+    members = [f"member-{n}" for n in range(8 * SHARDS)]
+    assert {shard_of(member, SHARDS) for member in members} == set(range(SHARDS))
+    for n, member in enumerate(members):
+        shop.log.take(member, purchase(f"o{n}", day(1)))
+    with running(shop):
+        until(lambda: orders(shop) == len(members))
 
 
 def test_it_goes_on_after_its_session_was_killed(shop: Shop) -> None:

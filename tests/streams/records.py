@@ -19,6 +19,7 @@ def record(
     partition: int = 0,
     key: bytes | None = b"m1",
     timestamp: int = TIMESTAMP_MS,
+    headers: tuple[tuple[str, bytes | None], ...] = (),
 ) -> Record:
     """One record."""
     made: Record = ConsumerRecord(
@@ -32,7 +33,7 @@ def record(
         None,
         -1 if key is None else len(key),
         -1 if value is None else len(value),
-        (),
+        headers,
     )
     return made
 

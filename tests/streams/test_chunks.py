@@ -66,3 +66,32 @@ def test_a_full_partition_is_left_out_until_it_has_room() -> None:
     assert room.asked() == set()
     room.put(tp(), 5, 5)  # a late chunk of a partition that was taken away
     assert room.waiting() == 0
+
+
+def test_a_record_weighs_its_key_its_value_and_its_headers() -> None:
+    bare = record(1, b"12345", key=b"abc")
+    assert chunks.record_bytes(bare) == 8
+    assert chunks.record_bytes(record(1, None, key=None)) == 0
+    full = record(1, b"12345", key=b"abc", headers=(("name", b"12"), ("x", None)))
+    assert chunks.record_bytes(full) == 8 + (4 + 2) + (1 + 0) + 2 * chunks.HEADER_BYTES
+
+
+def test_room_is_counted_down_to_nothing() -> None:
+    room = Room()
+    room.open([tp()])
+    for _ in range(4):
+        room.put(tp(), 3, chunks.QUEUED_BYTES_MAX // 4)
+    assert (room.asked(), room.waiting()) == (set(), 12)
+    room.took(tp(), 3, chunks.QUEUED_BYTES_MAX // 4)
+    assert (room.asked(), room.waiting()) == ({tp()}, 9)
+    room.put(tp(), 3, chunks.QUEUED_BYTES_MAX // 4)
+    assert room.asked() == set()
+    for _ in range(4):
+        room.took(tp(), 3, chunks.QUEUED_BYTES_MAX // 4)
+    assert (room.asked(), room.waiting()) == ({tp()}, 0)
+    room.put(tp(), chunks.QUEUED_RECORDS_MAX - 1, 0)
+    assert room.asked() == {tp()}
+    room.put(tp(), 1, 0)
+    assert room.asked() == set()
+    room.open([tp()])
+    assert (room.asked(), room.waiting()) == ({tp()}, 0), "opened anew, nothing waits"
