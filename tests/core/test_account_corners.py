@@ -1,9 +1,13 @@
 """What happens seldom: points that come back after they were gone, debts beside reservations,
 lots that end twice, purchases that are known by hearsay."""
 
+from zoneinfo import ZoneInfo
+
 import msgspec
 import pytest
 
+from ledger.core.calendar import add
+from ledger.core.program.duration import Duration
 from schemas.decisions import (
     AccountSettled,
     Posting,
@@ -366,3 +370,17 @@ def test_a_referral_that_rewards_the_referee_alone_is_taken_back_alone() -> None
     assert isinstance(returned, PurchaseReturned)
     assert (returned.referral, returned.effects) == ("taken_back", ())
     assert member.points == (0, 0, 0)
+
+
+def test_an_expiry_in_the_hour_of_a_change_by_half_an_hour_is_the_calendar_s() -> None:
+    """On 2017-10-01 the clocks of Lord Howe went from 02:00 to 02:30: no shift fits the hour."""
+    zone = ZoneInfo("Australia/Lord_Howe")
+    text = PROGRAM.replace("GRACE", "P0D").replace("UTC", zone.key)
+    member = Member(timeline(text.replace("expiry: {after: P1M}", "expiry: {after: P6M}")))
+    start = at("2017-04-01T02:00:00+11:00")
+    for minute in range(0, 60, 5):
+        when = start + minute * 60_000_000
+        (bought,) = member.buy(when, f"X{minute}", 100)
+        assert isinstance(bought, PurchaseRewarded)
+        (award,) = bought.awards
+        assert award.expires_at == add(when, Duration(months=6), zone)

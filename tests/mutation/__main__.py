@@ -74,7 +74,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument("--sample", type=int, help="how many mutants to draw (default: all)")
     parser.add_argument("--seed", type=int, default=1, help="of the draw (default: 1)")
-    parser.add_argument("--only", action="append", default=[], help="a path; can be repeated")
+    parser.add_argument(
+        "--only", action="append", default=[], help="core, append, or a path; repeatable"
+    )
     parser.add_argument("--tests", action="append", default=[], help="ask only these tests")
     parser.add_argument("--mutant", action="append", default=[], help="try this one; repeatable")
     parser.add_argument("--again", action="store_true", help="try the last run's survivors again")

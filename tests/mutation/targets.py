@@ -67,8 +67,13 @@ EXAMPLES_MAX = 20
 """Examples of a property for each mutant: `make test` draws more, and would kill more."""
 
 
+PARTS = {"core": CORE, "append": APPEND}
+"""Names that stand for paths in `--only`."""
+
+
 def files(only: tuple[str, ...]) -> list[str]:
-    """The files to mutate, as paths from the root; `only`: prefixes, none means all."""
+    """The files to mutate, as paths from the root; `only`: parts and prefixes, none means all."""
+    only = tuple(prefix for each in only for prefix in PARTS.get(each, (each,)))
     found: list[str] = []
     for target in (*CORE, *APPEND):
         path = ROOT / target
