@@ -49,7 +49,10 @@ async def claim(connection: Connection, feed: Feed) -> None:
         )
     if recorded.cluster_id is None and feed.cluster_id is not None:
         await connection.execute(_LEARN, (feed.cluster_id,))
-    elif feed.cluster_id not in (None, recorded.cluster_id):
+        row = await (await connection.execute(_FEED)).fetchone()
+        assert row is not None
+        recorded = Feed(*row)  # another worker may have been quicker, with another cluster
+    if feed.cluster_id not in (None, recorded.cluster_id):
         raise StartRefused(
             f"This ledger is fed by the Kafka cluster {recorded.cluster_id}, but"
             f" POINTS_KAFKA_BOOTSTRAP leads to {feed.cluster_id}: two installations must not share"

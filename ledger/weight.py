@@ -25,6 +25,9 @@ UNSPENT_BYTES = 60
 RECORD_BYTES = 250
 """Any other record: a limit's counter, a reservation, a reward, a redemption, a condition."""
 
+DRAW_BYTES = 300
+"""A lot as it was when a redemption drew on it, or a reservation holds of it."""
+
 WAITING_BYTES = 1_000
 """A return that waits for its purchase, with its lines."""
 
@@ -50,6 +53,10 @@ def weight_of(account: Account) -> int:
         + UNSPENT_BYTES * len(account.expired_unspent)
         + RECORD_BYTES * records
     )
+    if account.redemptions:
+        weight += DRAW_BYTES * sum(len(one.draws) for one in account.redemptions.values())
+    if account.reservations:
+        weight += DRAW_BYTES * sum(len(one.draws) for one in account.reservations.values())
     if account.waiting:
         weight += WAITING_BYTES * sum(map(len, account.waiting.values()))
     return weight

@@ -56,8 +56,8 @@ class TopicGuard:
         """Whether each of these brokers still tells of the same topics; False when one could not
         be asked, or does not tell of a topic now. Raises: WorkerStopped (topic_recreated,
         topic_partitions_differ, input_lost)."""
-        self._asked_at = time.monotonic()
         if not any(topic.topic_id for topic in self._expected.values()):
+            self._asked_at = time.monotonic()
             return True  # brokers that are too old
         names = sorted(self._expected)
         try:
@@ -70,7 +70,10 @@ class TopicGuard:
                         self._good[node] = answer
         except (KafkaError, OSError, TimeoutError) as error:
             log.info("topics_not_confirmed", error=repr(error))
+            self._gone_since = None  # a broker that cannot be asked has not said that one is gone
             return False
+        finally:
+            self._asked_at = time.monotonic()  # one that does not answer must not be all we ask
         self._gone_since = None
         return True
 

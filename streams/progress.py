@@ -21,6 +21,10 @@ from streams.metrics import Metrics
 EVERY_SECONDS = 5.0
 """How often both are told: lag tools look every few seconds."""
 
+TELL_SECONDS = 5.0
+"""Either may take so long. aiokafka looks for the group's coordinator without an end, and a worker
+that stops while Kafka is away must come to its end, with its sentence."""
+
 LOOK_EVERY = 6
 """Rounds without partitions until the topics are looked at: half a minute, as `streams.guard`."""
 
@@ -74,8 +78,8 @@ class Progress:
 
     async def tell(self, reads: Reads, positions: Mapping[TP, int]) -> None:
         """Tell both now. Raises nothing."""
-        await quietly("note_read", self._note_read(reads))
-        await quietly("group_commit", self._commit(positions))
+        await quietly("note_read", asyncio.wait_for(self._note_read(reads), TELL_SECONDS))
+        await quietly("group_commit", asyncio.wait_for(self._commit(positions), TELL_SECONDS))
 
     async def _note_read(self, reads: Reads) -> None:
         """Where nothing but the ends of transactions is left, retention may take those too: that is

@@ -70,7 +70,7 @@ def children_of(folder: Path) -> list[str]:
 
 def test_every_stage_measures_and_nothing_is_left(folder: Path) -> None:
     only = [argument for stage in STAGES for argument in ("--only", stage)]
-    with started(folder, *only, "--set", "demo", "--scale", "0.01", "--json") as process:
+    with started(folder, *only, "--set", "demo", "--scale", "0.02", "--json") as process:
         out, err = process.communicate(timeout=RUN_SECONDS)
     assert process.returncode == 0, err
     report = json.loads(out)

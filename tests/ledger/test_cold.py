@@ -20,6 +20,7 @@ from ledger.core.decide import decide
 from ledger.core.program.compiled import compile_program
 from ledger.core.program.form import Program
 from ledger.core.program.timeline import Timeline
+from ledger.core.records import Redemption
 from ledger.settings import Settings
 from ledger.sharding import shard_of
 from ledger.weight import weight_of
@@ -159,6 +160,15 @@ def test_the_cache_is_bounded_by_bytes(programs: Timeline) -> None:
     assert cache.weight <= cache.bytes_max
     assert len(cache) < 9
     assert cache.get(0, "m29") is not None
+
+
+def test_what_a_redemption_remembers_counts(programs: Timeline) -> None:
+    """The lots that it drew on have left the account's open lots, and stay with it for a return."""
+    account = shopper("m0", programs, 5)
+    before = weight_of(account)
+    lot = next(iter(account.holdings.lots.values()))
+    account.redemptions["r-1"] = Redemption(0, tuple((lot, 1) for _ in range(100)))
+    assert weight_of(account) > before + 100 * 200
 
 
 def test_the_weight_of_the_cache_is_that_of_what_is_in_it(programs: Timeline) -> None:

@@ -1,7 +1,8 @@
 """A log to fold, written by the ledger's own decisions and no worker: quick to make, in any order.
 
 Events are decided by the pure core and stored as the recorder stores them, except for the hash
-chain, which projections do not look at.
+chain, which projections do not look at. A ledger that opens compares the
+last row's with the head's.
 """
 
 from collections.abc import Sequence
@@ -85,6 +86,10 @@ segments:
   - {id: fresh-buyer, when: {category_bought: FRESH}}
   - {id: champions, when: {rfm: {recency: [4, 5], frequency: [4, 5], monetary: [4, 5]}}}
 """
+
+
+NO_HASH = b"\0" * 32
+"""Stands for the hash of every row."""
 
 
 def program(text: str = PROGRAM) -> Program:
@@ -232,12 +237,12 @@ class Log:
                         from_instant(event.occurred_at),
                         len(event.effects),
                         msgspec.json.encode(event),
-                        b"\0" * 32,
+                        NO_HASH,
                     )
                     for n, event in enumerate(events, 1)
                 ],
             )
             cursor.execute(
-                "UPDATE ledger.heads SET position = position + %s WHERE shard = %s",
-                [len(events), shard],
+                "UPDATE ledger.heads SET position = position + %s, hash = %s WHERE shard = %s",
+                [len(events), NO_HASH, shard],
             )
