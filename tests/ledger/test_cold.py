@@ -137,8 +137,9 @@ def test_the_estimate_of_an_account_is_near_what_it_takes(
         after, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    # Python's allocator takes a tenth more than is asked of it.
-    assert 0.9 < cache.weight / (after - before) < 1.45
+    # Python's allocator takes a tenth more than is asked of it; texts made before this test are
+    # shared with it and not counted: then less is seen.
+    assert 0.9 < cache.weight / (after - before) < 1.6
 
 
 def entry(member: str, programs: Timeline, purchases: int) -> Cached:
