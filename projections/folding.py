@@ -147,10 +147,12 @@ class Folder:
         shard, after = group[0].shard, group[0].position
         entries = batch(connection, shard, after, limit)
         if not entries:
-            # Nothing new (another runner was quicker), unless the head says otherwise.
-            if after < positions.head_of(connection, shard):
+            if after == positions.head_of(connection, shard):
+                return 0  # another runner was quicker
+            # The head may have moved since the first look; what it tells now must be in the log.
+            entries = batch(connection, shard, after, limit)
+            if not entries:
                 raise LogDamaged("log_gap", shard, after + 1, "this position is not in the log")
-            return 0
         models = [self.models[place.projection] for place in group]
         of_members = [entry for entry in entries if not entry.member_id.startswith(NO_MEMBER)]
         members = self._cache.prepare(connection, shard, after, of_members)

@@ -3,8 +3,10 @@
 import threading
 
 import pytest
+from psycopg import Connection
 
 from ledger.core.calendar import to_instant
+from ledger.sharding import shard_of
 from projections import folding, positions
 from projections.cache import MemberCache
 from projections.connection import connect
@@ -17,7 +19,7 @@ from projections.tables import truncate
 from schemas.decisions import RfmBoundsSet
 from tests.projections.conftest import Shop
 from tests.projections.history import catch_up, dump, empty, folded_anew, write_history
-from tests.projections.log_writer import PROGRAM, day, program, purchase
+from tests.projections.log_writer import PROGRAM, SHARDS, day, program, purchase
 
 LATER = PROGRAM.replace("2016-01-01", "2017-10-01").replace("at_least: 60}", "at_least: 30}")
 LATER = LATER.replace("grace: P1M", "grace: P2M")
@@ -165,6 +167,27 @@ def test_a_missing_end_of_the_log_stops_the_folding(shop: Shop) -> None:
     with pytest.raises(LogDamaged) as caught:
         catch_up(shop.session, folder)
     assert (caught.value.code, caught.value.shard) == ("log_gap", 3)
+
+
+def test_an_append_between_two_looks_is_no_missing_end(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another runner folded all there was, and while this one asks for the head more comes."""
+    write_history(shop.log, 9, inputs=40)
+    folder = catch_up(shop.session)
+    shard = shard_of("m1", SHARDS)
+    monkeypatch.setattr(positions, "behind", lambda *_: [shard])
+    head_of = positions.head_of
+
+    def appended_before(connection: Connection, asked: int) -> int:
+        monkeypatch.setattr(positions, "head_of", head_of)
+        shop.log.take("m1", purchase("meanwhile", day(400)))
+        return head_of(connection, asked)
+
+    monkeypatch.setattr(positions, "head_of", appended_before)
+    assert folder.cycle(shop.session) > 0
+    monkeypatch.undo()
+    assert dump(shop.session) == folded_anew(shop)
 
 
 def test_an_unknown_event_stops_the_folding(shop: Shop) -> None:
