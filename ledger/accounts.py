@@ -63,25 +63,20 @@ ORDER BY 1, 2
 
 
 @lru_cache(maxsize=16)
-def program_namespace(program_id: str) -> UUID:
-    """The namespace of a program's accounts."""
-    return uuid5(NAMESPACE, program_id)
+def _namespace_of(program_id: str) -> bytes:
+    """The 16 bytes of the namespace of a program's accounts."""
+    return uuid5(NAMESPACE, program_id).bytes
 
 
 def account_id_of(program_id: str, member_id: str) -> UUID:
     """The id of a member's account: UUIDv5 of (program, member_id)."""
-    return uuid5(program_namespace(program_id), member_id)
-
-
-@lru_cache(maxsize=16)
-def _namespace_bytes(program_id: str) -> bytes:
-    return program_namespace(program_id).bytes
+    return UUID(bytes=account_key_of(program_id, member_id))
 
 
 @lru_cache(IDS_KNOWN_MAX)
 def account_key_of(program_id: str, member_id: str) -> bytes:
-    """The 16 bytes of `account_id_of`, in a third of its time."""
-    named = sha1(_namespace_bytes(program_id) + member_id.encode(), usedforsecurity=False)
+    """The 16 bytes of `account_id_of`, in a third of the time that the standard library takes."""
+    named = sha1(_namespace_of(program_id) + member_id.encode(), usedforsecurity=False)
     number = int.from_bytes(named.digest()[:16], "big")
     return (number & _UUID_BITS | _UUID_5).to_bytes(16, "big")
 

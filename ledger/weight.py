@@ -26,7 +26,10 @@ RECORD_BYTES = 250
 """Any other record: a limit's counter, a reservation, a reward, a redemption, a condition."""
 
 DRAW_BYTES = 300
-"""A lot as it was when a redemption drew on it, or a reservation holds of it."""
+"""A lot as it was when a redemption drew on it."""
+
+HELD_BYTES = 100
+"""What a reservation holds of a lot: two numbers."""
 
 WAITING_BYTES = 1_000
 """A return that waits for its purchase, with its lines."""
@@ -56,7 +59,7 @@ def weight_of(account: Account) -> int:
     if account.redemptions:
         weight += DRAW_BYTES * sum(len(one.draws) for one in account.redemptions.values())
     if account.reservations:
-        weight += DRAW_BYTES * sum(len(one.draws) for one in account.reservations.values())
+        weight += HELD_BYTES * sum(len(one.draws) for one in account.reservations.values())
     if account.waiting:
         weight += WAITING_BYTES * sum(map(len, account.waiting.values()))
     return weight

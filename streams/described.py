@@ -56,18 +56,10 @@ class Described(NamedTuple):
         }
 
 
-class _Bytes16(AbstractType[bytes]):  # type: ignore[misc]
-    @classmethod
-    def encode(cls, value: bytes) -> bytes:
-        return value
+class _Raw(AbstractType[bytes]):  # type: ignore[misc]
+    """Bytes as they are: `SIZE` of them, or all that is left."""
 
-    @classmethod
-    def decode(cls, data: BytesIO) -> bytes:
-        return data.read(16)
-
-
-class _Rest(AbstractType[bytes]):  # type: ignore[misc]
-    """All that is left of an answer."""
+    SIZE: int | None = None
 
     @classmethod
     def encode(cls, value: bytes) -> bytes:
@@ -75,13 +67,17 @@ class _Rest(AbstractType[bytes]):  # type: ignore[misc]
 
     @classmethod
     def decode(cls, data: BytesIO) -> bytes:
-        return data.read()
+        return data.read(cls.SIZE)
+
+
+class _Bytes16(_Raw):
+    SIZE = 16
 
 
 class _Answer(Response):  # type: ignore[misc]
     API_KEY = _METADATA
     API_VERSION = _VERSION
-    SCHEMA = Schema(("throttle_ms", Int32), ("rest", _Rest))
+    SCHEMA = Schema(("throttle_ms", Int32), ("rest", _Raw))
 
 
 class _Question(RequestStruct):  # type: ignore[misc]

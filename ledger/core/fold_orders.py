@@ -5,27 +5,20 @@ from msgspec.structs import replace
 from ledger.core.account import Account
 from ledger.core.errors import InvariantBroken
 from ledger.core.fold_counts import count, expire_at, give_back, grant, use
-from ledger.core.records import FirstPurchase, Order, OrderAward, WaitingReturn, pack_purchase
+from ledger.core.records import (
+    FirstPurchase,
+    Order,
+    OrderAward,
+    WaitingReturn,
+    award_fields,
+    pack_purchase,
+)
 from schemas.decisions import Award, Clawback, PurchaseReturned, PurchaseRewarded, ReturnWaiting
 
 
 def order_awards(awards: tuple[Award, ...], first: int) -> tuple[OrderAward, ...]:
     """The records of those awards that have points; `first`: the index of the first."""
-    return tuple(
-        [
-            OrderAward(
-                index,
-                award.points,
-                award.lot,
-                award.lines,
-                award.counters,
-                award.counts_for_tier,
-                award.kind == "referee",
-            )
-            for index, award in enumerate(awards, first)
-            if award.points
-        ]
-    )
+    return tuple([OrderAward(*fields) for fields in award_fields(awards, first)])
 
 
 def fold_purchase(account: Account, event: PurchaseRewarded) -> int:

@@ -10,7 +10,7 @@ from struct import Struct as Layout
 from msgspec import Struct, msgpack
 
 from ledger.core.lots import Lot
-from schemas.decisions import Cause, LineShare, PurchaseRewarded
+from schemas.decisions import Award, Cause, LineShare, PurchaseRewarded
 from schemas.fields import Instant
 from schemas.inputs import ReturnData
 
@@ -27,6 +27,28 @@ class OrderAward(Struct, frozen=True, array_like=True, gc=False):
     counts_for_tier: bool
     referee: bool = False
     gone: int = 0
+
+
+_AwardFields = tuple[int, int, int, tuple[LineShare, ...], tuple[str, ...], bool, bool, int]
+
+
+def award_fields(awards: tuple[Award, ...], first: int) -> list[_AwardFields]:
+    """The fields of the `OrderAward`s of those awards that have points, which a purchase packs as
+    they are; `first`: the index of the first award."""
+    return [
+        (
+            index,
+            award.points,
+            award.lot,
+            award.lines,
+            award.counters,
+            award.counts_for_tier,
+            award.kind == "referee",
+            0,
+        )
+        for index, award in enumerate(awards, first)
+        if award.points
+    ]
 
 
 class Order(Struct, frozen=True, array_like=True, gc=False):
@@ -74,20 +96,6 @@ def pack_purchase(event: PurchaseRewarded, amounts: tuple[int, ...]) -> PackedOr
     """The record of a purchase just made; `amounts`: of its lines. The same bytes as `pack` makes
     of the record, which is not built for it: this happens with every purchase."""
     purchase = event.purchase
-    awards = [
-        (
-            index,
-            award.points,
-            award.lot,
-            award.lines,
-            award.counters,
-            award.counts_for_tier,
-            award.kind == "referee",
-            0,
-        )
-        for index, award in enumerate(event.awards)
-        if award.points
-    ]
     record = (
         purchase.order_id,
         event.occurred_at,
@@ -96,7 +104,7 @@ def pack_purchase(event: PurchaseRewarded, amounts: tuple[int, ...]) -> PackedOr
         [line.line_id for line in purchase.lines],
         amounts,
         len(event.awards),
-        awards,
+        award_fields(event.awards, 0),
         purchase.redemption_id,
         (),
         (),

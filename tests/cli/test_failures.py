@@ -216,6 +216,16 @@ def test_the_help_of_a_group_has_an_example(group: str) -> None:
     assert "Example: points " in shown
 
 
+def interrupt(process: subprocess.Popen[str], after: float) -> None:
+    """Ctrl-C after so many seconds; it ends at once, and says no more than that."""
+    assert process.stderr is not None
+    time.sleep(after)
+    process.send_signal(signal.SIGINT)
+    told = process.stderr.read()
+    assert process.wait() == 130
+    assert told == "interrupted\n"
+
+
 @pytest.mark.parametrize("after", [0.0, 0.1, 0.2, 0.4])
 def test_ctrl_c_while_it_starts(tmp_path: Path, after: float) -> None:
     """Through the console script's own way in: `cli.main` is imported, then `main` called."""
@@ -229,13 +239,8 @@ def test_ctrl_c_while_it_starts(tmp_path: Path, after: float) -> None:
         text=True,
     ) as process:
         assert process.stdout is not None
-        assert process.stderr is not None
         process.stdout.readline()
-        time.sleep(after)
-        process.send_signal(signal.SIGINT)
-        told = process.stderr.read()
-    assert process.returncode == 130
-    assert told == "interrupted\n"
+        interrupt(process, after)
 
 
 def test_ctrl_c_of_a_command(tmp_path: Path) -> None:
@@ -248,9 +253,4 @@ def test_ctrl_c_of_a_command(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        assert process.stderr is not None
-        time.sleep(2.0)
-        process.send_signal(signal.SIGINT)
-        told = process.stderr.read()
-    assert process.returncode == 130
-    assert told == "interrupted\n"
+        interrupt(process, 2.0)

@@ -32,30 +32,52 @@ Step = tuple[int, int, int, tuple[Any, ...]]
 """(who, hours since the step before, hours late, what)."""
 
 
+ACTIVATIONS = ("immediately", {"after": "P3D"}, {"after": "P10D"})
+EXPIRIES = ({"after": "P9D"}, {"after": "P1M"}, {"end_of": "month", "after": "P10D"}, "never")
+RETURNS: tuple[dict[str, Any], ...] = (
+    {"policy": "debt"},
+    {"policy": "debt", "debt_limit": 15},
+    {"policy": "within_balance"},
+    {"policy": "only_pending"},
+)
+SURVEYS = [
+    {"id": "s", "award": {"fixed": 20}, "activation": "immediately"},
+    {"id": "t", "award": {"fixed": 7}},
+]
+
+LEVELS = {"amount_spent": (3000, 8000), "points_earned": (30, 80), "purchases": (2, 5)}
+"""Where silver and gold begin, so low that a history reaches both; by what qualifies for them."""
+
+
+def tiers_of(measure: str, window: str, downgrade: dict[str, Any]) -> dict[str, Any]:
+    """Silver and gold."""
+    silver, gold = LEVELS[measure]
+    return {
+        "qualify_by": {measure: {"window": window}},
+        "levels": [{"id": "silver", "at_least": silver}, {"id": "gold", "at_least": gold}],
+        "downgrade": downgrade,
+    }
+
+
+def referral_of(qualifies: str) -> dict[str, Any]:
+    """`qualifies`: first_purchase | purchase."""
+    return {
+        "qualifies": {qualifies: {"at_least": 500, "within": "P20D"}},
+        "referrer": {"fixed": 10},
+        "referee": {"fixed": 5},
+    }
+
+
 @st.composite
 def programs(draw: st.DrawFn, periods: Sequence[str] = SHORT_PERIODS) -> dict[str, Any]:
     """A program of the demo's kinds, with short periods so that a history sees them end."""
     period = draw(st.sampled_from(periods))
-    measure = draw(st.sampled_from(["amount_spent", "points_earned", "purchases"]))
-    low, high = {"amount_spent": (3000, 8000), "points_earned": (30, 80), "purchases": (2, 5)}[
-        measure
-    ]
-    durations = st.sampled_from(["immediately", {"after": "P3D"}, {"after": "P10D"}])
-    expiries = st.sampled_from(
-        [{"after": "P9D"}, {"after": "P1M"}, {"end_of": "month", "after": "P10D"}, "never"]
-    )
+    measure = draw(st.sampled_from(list(LEVELS)))
+    durations = st.sampled_from(ACTIVATIONS)
+    expiries = st.sampled_from(EXPIRIES)
     downgrade: dict[str, Any] = draw(st.sampled_from([{}, {"grace": "P3D"}, {"grace": "P10D"}]))
     kind = draw(st.sampled_from(["first_purchase", "purchase"]))
-    returns: dict[str, Any] = draw(
-        st.sampled_from(
-            [
-                {"policy": "debt"},
-                {"policy": "debt", "debt_limit": 15},
-                {"policy": "within_balance"},
-                {"policy": "only_pending"},
-            ]
-        )
-    )
+    returns = draw(st.sampled_from(RETURNS))
     return {
         "program": "compared",
         "currency": "RUB",
@@ -94,20 +116,9 @@ def programs(draw: st.DrawFn, periods: Sequence[str] = SHORT_PERIODS) -> dict[st
             },
             {"id": "thanks", "award": {"fixed": 3}, "limits": [{"times": 2, "per": "month"}]},
         ],
-        "tiers": {
-            "qualify_by": {measure: {"window": period}},
-            "levels": [{"id": "silver", "at_least": low}, {"id": "gold", "at_least": high}],
-            "downgrade": downgrade,
-        },
-        "surveys": [
-            {"id": "s", "award": {"fixed": 20}, "activation": "immediately"},
-            {"id": "t", "award": {"fixed": 7}},
-        ],
-        "referral": {
-            "qualifies": {kind: {"at_least": 500, "within": "P20D"}},
-            "referrer": {"fixed": 10},
-            "referee": {"fixed": 5},
-        },
+        "tiers": tiers_of(measure, period, downgrade),
+        "surveys": SURVEYS,
+        "referral": referral_of(kind),
         "returns": {**returns, "window": "P1M"},
         "redemption": {
             "minimum": 2,

@@ -15,7 +15,19 @@ from ledger.core.program.load import load_program
 from ledger.core.program.timeline import Timeline
 from schemas.log_events import encode_event
 from tests.core.account_tools import Member, at
-from tests.core.histories import HOUR_US, MEMBERS, START, Town
+from tests.core.histories import (
+    ACTIVATIONS,
+    EXPIRIES,
+    HOUR_US,
+    LEVELS,
+    MEMBERS,
+    RETURNS,
+    START,
+    SURVEYS,
+    Town,
+    referral_of,
+    tiers_of,
+)
 from tests.core.program_texts import DEMO
 
 HISTORIES = 60
@@ -30,26 +42,14 @@ RECORDED = "9747d8005db42298c4513ced4c567febe6226dda19991001cb13bc06bcb1fc4e"
 def document(random: Random, effective_from: str = "2017-01-01T00:00:00Z") -> dict[str, Any]:
     """A program that uses every kind of award, limit, stacking and timing."""
     pick = random.choice
-    activations = ("immediately", {"after": "P3D"}, {"after": "P10D"})
-    expiries = ({"after": "P9D"}, {"after": "P1M"}, {"end_of": "month", "after": "P10D"}, "never")
-    measure = pick(("amount_spent", "points_earned", "purchases"))
-    low, high = {"amount_spent": (3000, 8000), "points_earned": (30, 80), "purchases": (2, 5)}[
-        measure
-    ]
+    measure = pick(tuple(LEVELS))
     window = pick(("calendar_month", "calendar_quarter", "calendar_year", "lifetime"))
     downgrade: dict[str, Any] = (
         {} if window == "lifetime" else {"to": pick(("to_qualified", "one_down"))}
     )
     if window != "lifetime" and random.random() < 0.5:
         downgrade["grace"] = pick(("P3D", "P10D"))
-    returns: dict[str, Any] = pick(
-        (
-            {"policy": "debt"},
-            {"policy": "debt", "debt_limit": 15},
-            {"policy": "within_balance"},
-            {"policy": "only_pending"},
-        )
-    )
+    returns = pick(RETURNS)
     return {
         "program": "recorded",
         "currency": "RUB",
@@ -57,8 +57,8 @@ def document(random: Random, effective_from: str = "2017-01-01T00:00:00Z") -> di
         "effective_from": effective_from,
         "point_value": 1,
         "rounding": pick(("floor", "half_even", "ceil")),
-        "activation": pick(activations),
-        "expiry": pick(expiries),
+        "activation": pick(ACTIVATIONS),
+        "expiry": pick(EXPIRIES),
         "earn": [
             {"id": "base", "award": {"rate": {"points": 1, "per_amount": 100}}},
             {
@@ -78,7 +78,7 @@ def document(random: Random, effective_from: str = "2017-01-01T00:00:00Z") -> di
                 "id": "gold-bonus",
                 "when": {"tier_at_least": "gold"},
                 "award": {"multiplier": {"of": "base", "by": "1.5"}},
-                "activation": pick(activations),
+                "activation": pick(ACTIVATIONS),
                 "stacking": {"best_of_group": "tiers"},
             },
             {
@@ -106,7 +106,7 @@ def document(random: Random, effective_from: str = "2017-01-01T00:00:00Z") -> di
                 "when": {"purchase_amount": {"at_least": 500}},
                 "award": {"fixed": 5},
                 "limits": [{"times": 1, "per": "iso_week"}],
-                "expiry": pick(expiries),
+                "expiry": pick(EXPIRIES),
             },
             {
                 "id": "loyal",
@@ -116,22 +116,9 @@ def document(random: Random, effective_from: str = "2017-01-01T00:00:00Z") -> di
             },
             {"id": "thanks", "award": {"fixed": 3}, "limits": [{"times": 2, "per": "month"}]},
         ],
-        "tiers": {
-            "qualify_by": {measure: {"window": window}},
-            "levels": [{"id": "silver", "at_least": low}, {"id": "gold", "at_least": high}],
-            "downgrade": downgrade,
-        },
-        "surveys": [
-            {"id": "s", "award": {"fixed": 20}, "activation": "immediately"},
-            {"id": "t", "award": {"fixed": 7}},
-        ],
-        "referral": {
-            "qualifies": {
-                pick(("first_purchase", "purchase")): {"at_least": 500, "within": "P20D"}
-            },
-            "referrer": {"fixed": 10},
-            "referee": {"fixed": 5},
-        },
+        "tiers": tiers_of(measure, window, downgrade),
+        "surveys": SURVEYS,
+        "referral": referral_of(pick(("first_purchase", "purchase"))),
         "returns": {**returns, "window": pick(("P10D", "P3M"))},
         "redemption": {
             "minimum": 2,

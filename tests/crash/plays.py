@@ -19,7 +19,7 @@ from ledger.core.program.load import load_program
 from ledger.crash import crash_point
 from ledger.errors import LedgerError
 from ledger.received import RecordRef, SourcePosition, TopicMove, received
-from ledger.settings import load_settings
+from ledger.settings import Settings, load_settings
 from projections.rebuild import rebuild
 from projections.runner import Runner
 from schemas.decode import decode_record
@@ -54,6 +54,11 @@ class Play(NamedTuple):
 
 def nothing(_: Stage) -> None:
     """Nothing to do."""
+
+
+def raised(error: LedgerError) -> None:
+    """What a part tells its worker when it cannot go on ends the play."""
+    raise error
 
 
 def with_ledger(stage: Stage, work: Callable[[Ledger], Awaitable[None]]) -> None:
@@ -92,15 +97,12 @@ def publish_effects(stage: Stage) -> None:
     """Publish what is pending of every shard, as a worker's publisher does."""
 
     async def work(ledger: Ledger) -> None:
-        def fail(error: LedgerError) -> None:
-            raise error
-
         publisher = EffectsPublisher(
             log=ledger,
             bootstrap=stage.bootstrap,
             shards=lambda: range(SHARDS),
             metrics=Metrics(),
-            on_fail=fail,
+            on_fail=raised,
         )
         await publisher._producer.start()
         await publisher.publish(range(SHARDS))
@@ -151,9 +153,6 @@ def settle(stage: Stage) -> None:
     """One round of the scheduler, half a year later."""
 
     async def work(ledger: Ledger) -> None:
-        def fail(error: LedgerError) -> None:
-            raise error
-
         scheduler = Scheduler(
             ledger=ledger,
             shards=SHARDS,
@@ -164,7 +163,7 @@ def settle(stage: Stage) -> None:
             oldest_unread=lambda _: None,
             heard=lambda _: instant(300),
             metrics=Metrics(),
-            on_fail=fail,
+            on_fail=raised,
         )
         await scheduler.round()
         assert await ledger.due_accounts(range(SHARDS), instant(300), 10) == []
@@ -193,16 +192,20 @@ def publish(stage: Stage) -> None:
 # --- a new ledger ---------------------------------------------------------------------------------
 
 
-def initialised(stage: Stage) -> None:
-    """`points init`, in a database that is empty at first."""
-    settings = load_settings(
+def settings_of_new(stage: Stage) -> Settings:
+    """Settings for a ledger on topics as they are in Kafka."""
+    return load_settings(
         {},
         database_url=stage.url,
         kafka_bootstrap=stage.bootstrap,
         shards=KAFKA_PARTITIONS,
         partitions=KAFKA_PARTITIONS,
     )
-    initialise(PROGRAM, settings)
+
+
+def initialised(stage: Stage) -> None:
+    """`points init`, in a database that is empty at first."""
+    initialise(PROGRAM, settings_of_new(stage))
 
 
 def emptied(stage: Stage) -> None:
@@ -214,12 +217,9 @@ def emptied(stage: Stage) -> None:
 
 def first_append(stage: Stage) -> None:
     """The new ledger can be used."""
-    settings = load_settings(
-        {}, database_url=stage.url, shards=KAFKA_PARTITIONS, partitions=KAFKA_PARTITIONS
-    )
 
     async def work() -> None:
-        ledger = await Ledger.open(settings)
+        ledger = await Ledger.open(settings_of_new(stage))
         outcomes = await ledger.handle(direct(*DIRECT))
         assert [outcome.kind for outcome in outcomes] == ["refused", "applied"]
         await check_log(ledger)

@@ -35,14 +35,20 @@ _TABLES = {
 }
 
 
-def state_of(url: str) -> State:
-    """The state; folds the read models as far as they are not, and folds them anew to compare."""
+def read_models_of(url: str) -> dict[str, str]:
+    """Folds the read models as far as they are not, and folds them anew to compare."""
     with connect(url) as session:
         catch_up(session)
         read = dump(session)
         empty(session)
         catch_up(session)
         assert dump(session) == read
+    return read
+
+
+def state_of(url: str) -> State:
+    """The state, with the read models folded to the end of the log."""
+    read = read_models_of(url)
     with psycopg.connect(url, autocommit=True) as owner:
         assert postings_sum(owner) == 0
         found: State = {

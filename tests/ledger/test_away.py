@@ -4,11 +4,9 @@ import asyncio
 import time
 
 from ledger.database import RECONNECT_SECONDS
-from ledger.settings import load_settings
-from tests.ledger.events import PARTITIONS, SHARDS, direct, purchase, survey
-from tests.ledger.opened import opened, run
-from tests.ledger.proxy import wire
-from tests.ledger.test_crash import until_answered
+from tests.ledger.events import direct, purchase, survey
+from tests.ledger.opened import run
+from tests.ledger.test_crash import opened_over_a_wire, until_answered
 
 AWAY_SECONDS = 8.0
 """With pauses that double from one second, as the pool has them, the next attempt would come after
@@ -20,20 +18,16 @@ NOTICED_SECONDS = 2 * RECONNECT_SECONDS + 1.0
 
 def test_its_return_is_noticed_soon_however_long_it_was_away(url: str) -> None:
     async def test() -> None:
-        async with wire(url) as (wired_url, wired):
-            settings = load_settings(
-                {}, database_url=wired_url, shards=SHARDS, partitions=PARTITIONS
-            )
-            async with opened(settings) as ledger:
-                await ledger.handle(direct(survey("m1")))
-                wired.leave()
-                inputs = direct(purchase("m1", "o1"))
-                waiting = asyncio.create_task(until_answered(ledger, inputs))
-                done, _ = await asyncio.wait({waiting}, timeout=AWAY_SECONDS)
-                assert not done
-                wired.come_back()
-                came_back_at = time.monotonic()
-                assert [outcome.kind for outcome in await waiting] == ["applied"]
-                assert time.monotonic() - came_back_at < NOTICED_SECONDS
+        async with opened_over_a_wire(url) as (ledger, wired):
+            await ledger.handle(direct(survey("m1")))
+            wired.leave()
+            inputs = direct(purchase("m1", "o1"))
+            waiting = asyncio.create_task(until_answered(ledger, inputs))
+            done, _ = await asyncio.wait({waiting}, timeout=AWAY_SECONDS)
+            assert not done
+            wired.come_back()
+            came_back_at = time.monotonic()
+            assert [outcome.kind for outcome in await waiting] == ["applied"]
+            assert time.monotonic() - came_back_at < NOTICED_SECONDS
 
     run(test())

@@ -9,7 +9,7 @@ from ledger.core.account import Account
 from ledger.core.records import Redemption
 from ledger.weight import (
     ACCOUNT_BYTES,
-    DRAW_BYTES,
+    HELD_BYTES,
     LOT_BYTES,
     MONTH_BYTES,
     ORDER_BYTES,
@@ -106,7 +106,7 @@ Change = Callable[[Member], object]
 
 WEIGHTS: list[tuple[Change, int]] = [
     (lambda m: m.account.used.update({"k": (1, 1), "l": (1, 1)}), 2 * RECORD_BYTES),
-    (lambda m: m.reserve("2017-01-02", "v", 5), RECORD_BYTES + DRAW_BYTES),
+    (lambda m: m.reserve("2017-01-02", "v", 5), RECORD_BYTES + HELD_BYTES),
     (lambda m: m.account.rewards.update(r=None), RECORD_BYTES),  # type: ignore[call-overload]
     (lambda m: m.account.redemptions.update(r=Redemption(0, ())), RECORD_BYTES),
     (lambda m: m.account.profile.update(a=True, b=False), 2 * RECORD_BYTES),

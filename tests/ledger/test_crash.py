@@ -1,6 +1,8 @@
 """The database goes away in the middle of an append: the same call again finds the truth."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import psycopg
 import pytest
@@ -22,7 +24,7 @@ from tests.ledger.events import (
     survey,
 )
 from tests.ledger.opened import opened, postings_sum, run
-from tests.ledger.proxy import Cut, wire
+from tests.ledger.proxy import Cut, Wire, wire
 
 
 async def until_answered(
@@ -36,26 +38,31 @@ async def until_answered(
             await asyncio.sleep(0.01)
 
 
+@asynccontextmanager
+async def opened_over_a_wire(url: str) -> AsyncIterator[tuple[Ledger, Wire]]:
+    """An open ledger, and the wire between it and its database."""
+    async with wire(url) as (wired_url, wired):
+        settings = load_settings({}, database_url=wired_url, shards=SHARDS, partitions=PARTITIONS)
+        async with opened(settings) as ledger:
+            yield ledger, wired
+
+
 @pytest.mark.parametrize(("cut", "kind"), [("before", "applied"), ("after", "duplicate")])
 def test_the_answer_to_commit_is_lost(
     url: str, owner: psycopg.Connection, cut: Cut, kind: str
 ) -> None:
     async def test() -> None:
-        async with wire(url) as (wired_url, wired):
-            settings = load_settings(
-                {}, database_url=wired_url, shards=SHARDS, partitions=PARTITIONS
-            )
-            async with opened(settings) as ledger:
-                await ledger.handle(direct(survey("m1")))
-                wired.cut = cut
-                inputs = direct(purchase("m1", "o1"))
-                with pytest.raises(DatabaseUnavailable):
-                    await ledger.handle(inputs)
-                assert wired.cuts == 1
-                assert [o.kind for o in await until_answered(ledger, inputs)] == [kind]
-                (next_one,) = await ledger.handle(direct(purchase("m1", "o2")))
-                assert next_one.position == 3
-                assert (await ledger.account("m1")).granted == 400
+        async with opened_over_a_wire(url) as (ledger, wired):
+            await ledger.handle(direct(survey("m1")))
+            wired.cut = cut
+            inputs = direct(purchase("m1", "o1"))
+            with pytest.raises(DatabaseUnavailable):
+                await ledger.handle(inputs)
+            assert wired.cuts == 1
+            assert [o.kind for o in await until_answered(ledger, inputs)] == [kind]
+            (next_one,) = await ledger.handle(direct(purchase("m1", "o2")))
+            assert next_one.position == 3
+            assert (await ledger.account("m1")).granted == 400
 
     run(test())
     assert postings_sum(owner) == 0
@@ -64,20 +71,16 @@ def test_the_answer_to_commit_is_lost(
 @pytest.mark.parametrize(("cut", "kind"), [("before", "applied"), ("after", "skipped")])
 def test_the_answer_to_commit_is_lost_for_records(url: str, cut: Cut, kind: str) -> None:
     async def test() -> None:
-        async with wire(url) as (wired_url, wired):
-            settings = load_settings(
-                {}, database_url=wired_url, shards=SHARDS, partitions=PARTITIONS
-            )
-            async with opened(settings) as ledger:
-                await ledger.handle(records([purchase("m1", "o0")]), stretch(0, 1))
-                wired.cut = cut
-                inputs = records([purchase("m1", "o1"), purchase("m2", "o2")], first=1)
-                with pytest.raises(DatabaseUnavailable):
-                    await ledger.handle(inputs, stretch(1, 3))
-                outcomes = await until_answered(ledger, inputs, stretch(1, 3))
-                assert [o.kind for o in outcomes] == [kind] * 2
-                assert (await ledger.stream_positions(GROUP))["purchases", 0].next_offset == 3
-                assert await ledger.outcome_counts() == {("purchases", "applied"): 3}
+        async with opened_over_a_wire(url) as (ledger, wired):
+            await ledger.handle(records([purchase("m1", "o0")]), stretch(0, 1))
+            wired.cut = cut
+            inputs = records([purchase("m1", "o1"), purchase("m2", "o2")], first=1)
+            with pytest.raises(DatabaseUnavailable):
+                await ledger.handle(inputs, stretch(1, 3))
+            outcomes = await until_answered(ledger, inputs, stretch(1, 3))
+            assert [o.kind for o in outcomes] == [kind] * 2
+            assert (await ledger.stream_positions(GROUP))["purchases", 0].next_offset == 3
+            assert await ledger.outcome_counts() == {("purchases", "applied"): 3}
 
     run(test())
 

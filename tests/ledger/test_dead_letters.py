@@ -80,35 +80,22 @@ def test_a_direct_input_can_be_retried_from_its_letter(
     run(test())
 
 
-def test_a_retried_return_waits_and_is_released(settings: Settings) -> None:
-    event = returned("m1", "o1", "r1")
-    record = RecordRef("purchases", 0, 0, b"m1", b"?")
+RECORD = RecordRef("purchases", 0, 0, b"m1", b"?")
+
+
+@pytest.mark.parametrize("record", [RECORD, None], ids=["of the record", "corrected by hand"])
+def test_a_retried_return_waits_and_is_counted_where_its_letter_was(
+    settings: Settings, record: RecordRef | None
+) -> None:
+    """Corrected by hand, it no longer comes with the record."""
+    item = received(returned("m1", "o1", "r1"), record)
 
     async def test() -> None:
         async with opened(settings) as ledger:
-            await ledger.handle([undecodable(record, "x", "$", "x")], stretch(0, 1))
+            await ledger.handle([undecodable(RECORD, "x", "$", "x")], stretch(0, 1))
             (letter,) = await ledger.dead_letters()
-            (outcome,) = await ledger.handle([received(event, record)], retry_of=letter.id)
+            (outcome,) = await ledger.handle([item], retry_of=letter.id)
             assert outcome.kind == "waiting"
-            assert await ledger.outcome_counts() == {("purchases", "waiting"): 1}
-            await ledger.handle(direct(purchase("m1", "o1")))
-            assert await ledger.outcome_counts() == {
-                ("purchases", "applied"): 1,
-                ("direct", "applied"): 1,
-            }
-
-    run(test())
-
-
-def test_a_retried_return_is_counted_where_its_letter_was(settings: Settings) -> None:
-    record = RecordRef("purchases", 0, 0, b"m1", b"?")
-
-    async def test() -> None:
-        async with opened(settings) as ledger:
-            await ledger.handle([undecodable(record, "x", "$", "x")], stretch(0, 1))
-            (letter,) = await ledger.dead_letters()
-            # Corrected by hand: it no longer comes with the record.
-            await ledger.handle(direct(returned("m1", "o1", "r1")), retry_of=letter.id)
             assert await ledger.outcome_counts() == {("purchases", "waiting"): 1}
             await ledger.handle(direct(purchase("m1", "o1")))
             assert await ledger.outcome_counts() == {

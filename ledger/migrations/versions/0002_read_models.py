@@ -3,9 +3,9 @@
 Revision ID: 0002
 """
 
-from pathlib import Path
-
 from alembic import op
+
+from ledger.migrations import run_sql_beside
 
 revision = "0002"
 down_revision = "0001"
@@ -15,8 +15,7 @@ depends_on = None
 
 def upgrade() -> None:
     """Run the SQL file beside this one; `points projections run` then folds the log."""
-    sql = Path(__file__).with_suffix(".sql").read_text(encoding="utf-8")
-    op.get_bind().exec_driver_sql(sql.replace("%", "%%"))
+    run_sql_beside(__file__)
 
 
 def downgrade() -> None:
