@@ -85,7 +85,7 @@ def wait_ready(layout: Layout, pid: int, port: int, controller_port: int) -> Non
     """Wait until the broker answers. Raises: start_failed, start_slow, port_in_use."""
     deadline = time.monotonic() + START_SECONDS
     is_ours = belongs(layout)
-    while not answers(port):
+    while not answers(pid, port):
         if not processes.is_live(pid, is_ours):
             for taken in (port, controller_port):
                 if not ports.is_free(taken):
@@ -108,15 +108,18 @@ def wait_ready(layout: Layout, pid: int, port: int, controller_port: int) -> Non
         time.sleep(POLL_SECONDS)
 
 
-def answers(port: int) -> bool:
-    """True if a Kafka broker answers a request: the port alone is open long before."""
+def answers(pid: int, port: int) -> bool:
+    """True if this broker answers a request: the port alone is open long before.
+
+    It must be the one that listens there: two starts at once may have chosen the same port.
+    """
     try:
         with socket.create_connection((ports.LOOPBACK, port), timeout=_ANSWER_SECONDS) as broker:
             broker.sendall(_API_VERSIONS)
             answer = broker.recv(8)  # size and correlation id, far below one segment
     except OSError:  # refused, or no answer in time: that is the question
         return False
-    return answer[4:8] == _CORRELATION_ID
+    return answer[4:8] == _CORRELATION_ID and processes.listens(pid, port)
 
 
 def stop(layout: Layout, hint: int | None, progress: Callable[[str], None]) -> None:

@@ -101,12 +101,14 @@ def wait_ready(layout: Layout, pid: int, port: int, database_url: str) -> None:
     deadline = time.monotonic() + START_SECONDS
     is_ours = belongs(layout)
     while True:
-        try:
-            _make_database(database_url)
-            return
-        except psycopg.OperationalError as error:
-            if "password authentication failed" in str(error):
-                raise EmbeddedServicesError("password_lost", str(error)) from error
+        # Another folder's server may have taken the port first, and must be left alone.
+        if processes.listens(pid, port):
+            try:
+                _make_database(database_url)
+                return
+            except psycopg.OperationalError as error:
+                if "password authentication failed" in str(error):
+                    raise EmbeddedServicesError("password_lost", str(error)) from error
         if not processes.is_live(pid, is_ours):
             if not ports.is_free(port):
                 raise EmbeddedServicesError(
@@ -128,8 +130,10 @@ def wait_ready(layout: Layout, pid: int, port: int, database_url: str) -> None:
         time.sleep(_CONNECT_POLL_SECONDS)
 
 
-def answers(database_url: str) -> bool:
-    """True if the server lets us in."""
+def answers(pid: int, port: int, database_url: str) -> bool:
+    """True if this server lets us in."""
+    if not processes.listens(pid, port):
+        return False
     try:
         with psycopg.connect(database_url, connect_timeout=_CONNECT_SECONDS):
             return True

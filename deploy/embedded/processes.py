@@ -20,7 +20,8 @@ from .files import POLL_SECONDS
 # Asked with the command line and the working folder, None if the system does not tell that.
 Belongs = Callable[[Sequence[str], str | None], bool]
 
-# Seconds for /bin/sh to fork the server and print its pid: it does nothing else.
+# Seconds for /bin/sh to fork the server and print its pid, it does nothing else; then as many for
+# its child to become the server.
 _LAUNCH_SECONDS = 20.0
 
 # Seconds a process has to vanish after SIGKILL; only a hung disk takes longer.
@@ -51,7 +52,20 @@ def launch(
             text=True,
             **user,
         )
-    return int(done.stdout)
+    pid = int(done.stdout)
+    # Until then the command line is the shell's, and none at all for a moment: not ours to see.
+    wait_until(lambda: _is_no_shell(pid), seconds=_LAUNCH_SECONDS)
+    return pid
+
+
+def _is_no_shell(pid: int) -> bool:
+    """True if a launched process has become the server, or has ended already."""
+    psutil = require("psutil")
+    try:
+        argv = psutil.Process(pid).cmdline()
+    except psutil.Error:  # gone, or of another user and not to be seen
+        return True
+    return bool(argv) and _DETACH not in argv
 
 
 def find(belongs: Belongs, hint: int | None = None) -> int | None:
@@ -80,6 +94,18 @@ def is_live(pid: int, belongs: Belongs) -> bool:
         return belongs(process.cmdline(), folder)
     except (psutil.Error, ValueError, OverflowError):
         return False
+
+
+def listens(pid: int, port: int) -> bool:
+    """True if `pid` is who listens on the port, or the system does not tell."""
+    psutil = require("psutil")
+    try:
+        connections = psutil.Process(pid).net_connections("tcp")
+    except psutil.AccessDenied:  # of another user
+        return True
+    except psutil.Error:
+        return False
+    return any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in connections)
 
 
 def names(pid: int, path: Path) -> bool:

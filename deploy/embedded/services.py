@@ -186,6 +186,25 @@ class _Folder:
                 f"The PostgreSQL data of this folder is gone from {self.postgres.data}: "
                 "put it back from a backup or choose a new folder with --data-dir.",
             )
+        while True:
+            self.start_missing(seen, postgres_port, kafka_port)
+            seen = self.status()
+            if seen.services is not None:
+                return seen.services
+            # One that ran and died while the other started is started too, one of ours is reported.
+            if (not seen.kafka.running and self.stop_kafka in self.undo) or (
+                not seen.postgres.running and self.stop_postgres in self.undo
+            ):
+                raise EmbeddedServicesError(
+                    "start_failed",
+                    "A service ended right after its start: "
+                    f"read {self.postgres.current_log()} and {self.kafka.log}, then start again.",
+                )
+
+    def start_missing(
+        self, seen: ServicesStatus, postgres_port: int | None, kafka_port: int | None
+    ) -> None:
+        """Start and wait for what does not answer; what was started is stopped if that fails."""
         try:
             # Kafka first: PostgreSQL starts while the Java machine warms up.
             if not seen.kafka.running or seen.kafka.port is None:
@@ -201,14 +220,6 @@ class _Folder:
                 for undo in self.undo:
                     undo()
             raise
-        services = self.status().services
-        if services is None:
-            raise EmbeddedServicesError(
-                "start_failed",
-                "A service ended right after its start: "
-                f"read {self.postgres.current_log()} and {self.kafka.log}, then start again.",
-            )
-        return services
 
     def launch_kafka(self, asked: int | None) -> None:
         java_binary = java.find_java()
@@ -411,10 +422,10 @@ class _Folder:
         postgres_pid = processes.find(postgres.belongs(self.postgres), s.postgres_pid)
         kafka_pid = processes.find(kafka.belongs(self.kafka), s.kafka_pid)
         postgres_answers = kafka_answers = False
-        if postgres_pid is not None and s.database_url is not None:
-            postgres_answers = postgres.answers(s.database_url)
+        if postgres_pid is not None and s.postgres_port is not None and s.database_url is not None:
+            postgres_answers = postgres.answers(postgres_pid, s.postgres_port, s.database_url)
         if kafka_pid is not None and s.kafka_port is not None:
-            kafka_answers = kafka.answers(s.kafka_port)
+            kafka_answers = kafka.answers(kafka_pid, s.kafka_port)
         services = None
         if postgres_pid and kafka_pid and postgres_answers and kafka_answers:
             assert s.database_url is not None

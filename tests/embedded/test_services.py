@@ -6,6 +6,7 @@ running.
 
 import asyncio
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg
@@ -22,7 +24,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from deploy import embedded
-from deploy.embedded import EmbeddedServicesError, Services, state
+from deploy.embedded import EmbeddedServicesError, Services, processes, state
 from deploy.embedded import ports as embedded_ports
 
 TOPIC = "test"
@@ -195,6 +197,71 @@ def test_foreign_processes_and_ports_are_left_alone(data_dir: Path) -> None:
             assert listener.fileno() >= 0
         finally:
             foreign.kill()
+
+
+def test_a_server_is_no_shell_any_more_once_launched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine the shell's child takes its time to become the server."""
+    slow = """{ sleep 0.5; exec "$@"; } </dev/null >&2 & echo $!"""
+    monkeypatch.setattr(processes, "_DETACH", slow)
+    pid = processes.launch(
+        ["sleep", "60"],
+        log=tmp_path / "log",
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"]},
+        user={},
+    )
+    try:
+        assert processes.is_live(pid, lambda argv, _: list(argv) == ["sleep", "60"])
+    finally:
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_a_server_that_ends_at_once_is_not_waited_for(tmp_path: Path) -> None:
+    began = time.monotonic()
+    pid = processes.launch(["true"], log=tmp_path / "log", cwd=tmp_path, env={}, user={})
+    assert time.monotonic() - began < processes._LAUNCH_SECONDS / 2
+    wait_until(lambda: is_gone(pid))
+
+
+def test_what_answers_at_our_ports_may_be_the_services_of_another_folder(
+    shared: Services, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two starts at once chose the same ports, both while they were free, and we came second."""
+    taken = state.read(shared.data_dir)
+    choose = embedded_ports.find_free_ports
+    unlucky = [taken.kafka_port, None, taken.postgres_port]  # the controller's is in between
+
+    def find_free_ports(count: int, **more: Any) -> list[int]:
+        port = unlucky.pop(0) if unlucky else None
+        return choose(count, **more) if port is None else [port]
+
+    monkeypatch.setattr(embedded_ports, "find_free_ports", find_free_ports)
+    # A copied folder has the same password, and would be let in.
+    password = (shared.data_dir / state.PASSWORD_FILE).read_text().strip()
+    monkeypatch.setattr(secrets, "token_urlsafe", lambda _: password)
+    ours = embedded.start(data_dir)
+    assert not unlucky
+    assert ours.kafka_bootstrap != shared.kafka_bootstrap
+    assert ours.database_url.rpartition(":")[2] != shared.database_url.rpartition(":")[2]
+    assert embedded.status(shared.data_dir).services == shared
+
+
+def test_a_service_that_dies_while_the_other_starts_is_started_too(data_dir: Path) -> None:
+    first = embedded.start(data_dir)
+    os.kill(first.kafka_pid, signal.SIGKILL)
+    wait_until(lambda: is_gone(first.kafka_pid))
+
+    def kill_the_other(line: str) -> None:
+        if "Starting Apache Kafka" in line:
+            os.kill(first.postgres_pid, signal.SIGKILL)
+            wait_until(lambda: is_gone(first.postgres_pid))
+
+    second = embedded.start(data_dir, progress=kill_the_other)
+    assert second.database_url == first.database_url
+    assert second.postgres_pid != first.postgres_pid
+    assert embedded.status(data_dir).services == second
 
 
 def test_second_start_is_idempotent_also_at_the_same_time(shared: Services) -> None:

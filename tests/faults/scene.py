@@ -123,11 +123,15 @@ class Scene:
 
     async def kill_kafka(self) -> None:
         """kill -9 of the broker."""
-        os.kill(self.services.kafka_pid, signal.SIGKILL)
+        _kill((await self._status()).kafka.pid)
 
     async def kill_postgres(self) -> None:
         """kill -9 of the server's first process; its sessions end by themselves."""
-        os.kill(self.services.postgres_pid, signal.SIGKILL)
+        _kill((await self._status()).postgres.pid)
+
+    async def _status(self) -> embedded.ServicesStatus:
+        """Asked anew: a fault before this one may have ended what was started last."""
+        return await asyncio.to_thread(embedded.status, self.folder / "services")
 
     async def restart_services(self) -> None:
         """Start what is not there, at the same addresses. `services_back_at` is when all is."""
@@ -158,3 +162,10 @@ class Scene:
                 elif time.monotonic() >= restart_at[process.name]:
                     del restart_at[process.name]
                     process.start()
+
+
+def _kill(pid: int | None) -> None:
+    """kill -9, unless it is gone already."""
+    if pid is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
