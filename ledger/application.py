@@ -12,10 +12,8 @@ did. In both cases the accounts touched leave the cache and the same call again 
 the stored offsets and in the dedupe rows.
 """
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 
 from ledger import append, lookups, stream_rows, system
 from ledger.batch import Batch, check_call
@@ -25,9 +23,9 @@ from ledger.core.program.timeline import Timeline
 from ledger.crash import crash_point
 from ledger.database import open_pool, translated
 from ledger.deciding import decide_all, log_failures
-from ledger.errors import LogWentBack
 from ledger.heads import Ends
 from ledger.identity import Identity, check_database
+from ledger.locking import ShardLocks, lock_checked
 from ledger.lookups import Connection
 from ledger.notify import Notifier, Pool
 from ledger.numbering import Rows, number
@@ -60,8 +58,7 @@ class Ledger(Questions):
         self._reader = Reader(identity.program_id, self.cache, self._programs)
         self._notifier = Notifier(pool)
         self._ends = Ends(identity.ledger_id)
-        # One lock per shard: a commit and what it does to the cache are one step for other tasks.
-        self._shard_locks = [asyncio.Lock() for _ in range(identity.shards)]
+        self._locks = ShardLocks(identity.shards)
         self._skew = settings.max_clock_skew_seconds * 1_000_000
 
     @classmethod
@@ -132,25 +129,12 @@ class Ledger(Questions):
                 programs = self.programs
                 with self.stats.deciding.timed():
                     decide_all(batch, set(shards), programs)
-                async with self._hold(shards):
+                async with self._locks.hold(shards):
                     await self._append(
                         connection, batch, programs, source, retry_of, internal_errors_max
                     )
         self.stats.count(len(inputs))
         return [outcome_of(work) for work in batch.works]
-
-    @asynccontextmanager
-    async def _hold(self, shards: Iterable[int]) -> AsyncIterator[None]:
-        """The locks of these shards within this process, taken in ascending order."""
-        held = []
-        try:
-            for shard in shards:
-                await self._shard_locks[shard].acquire()
-                held.append(shard)
-            yield
-        finally:
-            for shard in held:
-                self._shard_locks[shard].release()
 
     async def _append(
         self,
@@ -191,25 +175,9 @@ class Ledger(Questions):
     async def _lock(
         self, connection: Connection, source: SourcePosition | None, shards: Sequence[int]
     ) -> append.Locked:
-        programs_known = self._programs.position
-        locked = await append.lock(connection, source, shards)
-        if source is not None and len(locked.offsets) != len(source.moves):
-            stream_rows.check_rows(source, locked.topic_ids)
-            await connection.execute("ROLLBACK")
-            await stream_rows.begin_streams(connection, source)
-            crash_point("append.after_streams_begun")
-            locked = await append.lock(connection, source, shards)
-        if source is not None:
-            stream_rows.check_rows(source, locked.topic_ids)
-        # Else what is remembered here may hold what no longer happened.
-        for shard, head in locked.heads.items():
-            known = self.cache.seen(shard)
-            if known is not None and head.position < known:
-                raise LogWentBack(shard, known, head.position)
-        if locked.system < programs_known:
-            raise LogWentBack(SYSTEM_SHARD, programs_known, locked.system)
-        await self._ends.check(connection, locked.heads)
-        return locked
+        return await lock_checked(
+            connection, source, shards, self.cache, self._programs, self._ends
+        )
 
     async def _decide_again(
         self,

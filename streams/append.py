@@ -3,8 +3,8 @@
 Transient failures: the same batch again, in place, with growing and jittered pauses; for too long,
 and the worker stops (its supervisor restarts it, it resumes at the stored offset). Any other
 failure: the batch is halved until one record is left, and that becomes a dead letter. When more
-than a few records would fail for reasons of ours, none of them is stored and the worker stops: a
-bug must not dead-letter a day.
+than a few records of a batch would fail for reasons of ours, none of them is stored and the worker
+stops (of one that was halved, no more of them): a bug must not dead-letter a day.
 """
 
 import time
@@ -122,28 +122,35 @@ class LedgerAppender:
 
     async def append(self, batch: Sequence[Received], cursor: Cursor) -> None:
         """Store all of `batch`. Raises: WorkerStopped, OffsetGap, InternalErrors."""
+        # Once, for the whole: a half that holds all the bad records is judged by what the batch is.
+        allowed = self._internal.allowed(len(batch))
+        errors = await self._store(batch, cursor, allowed)
+        self._internal.seen(len(batch), errors)
+
+    async def _store(self, batch: Sequence[Received], cursor: Cursor, allowed: int) -> int:
+        """Store a batch or a part of it; how many became dead letters because of a bug, of the
+        `allowed` ones."""
         position = cursor.position(batch)
         try:
-            outcomes = await self._handle(batch, position)
+            outcomes = await self._handle(batch, position, allowed)
         except LedgerError as error:
             if not isinstance(error, AppendFailed):
                 raise
-            await self._halve(batch, cursor, error)
+            return await self._halve(batch, cursor, allowed, error)
         except Exception as error:
-            await self._halve(batch, cursor, error)
-        else:
-            cursor.appended(position)
-            self._metrics.outcomes(batch, outcomes)
-            shards = {o.shard for o in outcomes if o.shard is not None and o.kind == "applied"}
-            self._committed(shards)
-            self._internal.seen(len(batch), internal_errors(outcomes))
+            return await self._halve(batch, cursor, allowed, error)
+        cursor.appended(position)
+        self._metrics.outcomes(batch, outcomes)
+        self._committed({o.shard for o in outcomes if o.shard is not None and o.kind == "applied"})
+        return internal_errors(outcomes)
 
-    async def _halve(self, batch: Sequence[Received], cursor: Cursor, error: Exception) -> None:
+    async def _halve(
+        self, batch: Sequence[Received], cursor: Cursor, allowed: int, error: Exception
+    ) -> int:
         if len(batch) > 1:
             middle = len(batch) // 2
-            await self.append(batch[:middle], cursor)
-            await self.append(batch[middle:], cursor)
-            return
+            errors = await self._store(batch[:middle], cursor, allowed)
+            return errors + await self._store(batch[middle:], cursor, allowed - errors)
         (one,) = batch
         assert one.record is not None
         if one.undecodable is not None and one.undecodable.code == INTERNAL_ERROR:
@@ -160,9 +167,12 @@ class LedgerAppender:
             exc_info=error,
         )
         message = f"The ledger failed on this record ({type(error).__name__}): see its log."
-        await self.append([undecodable(one.record, INTERNAL_ERROR, "$", message)], cursor)
+        letter = undecodable(one.record, INTERNAL_ERROR, "$", message)
+        return await self._store([letter], cursor, allowed)
 
-    async def _handle(self, batch: Sequence[Received], position: SourcePosition) -> list[Outcome]:
+    async def _handle(
+        self, batch: Sequence[Received], position: SourcePosition, allowed: int
+    ) -> list[Outcome]:
         retrying = AsyncRetrying(
             retry=retry_if_exception(is_transient),
             wait=wait_random_exponential(RETRY_FIRST_SECONDS, RETRY_PAUSE_MAX_SECONDS),
@@ -175,7 +185,7 @@ class LedgerAppender:
                 self._door.handle,
                 batch,
                 position,
-                internal_errors_max=self._internal.allowed(len(batch)),
+                internal_errors_max=allowed,
             )
         except RetryError as error:
             cause = error.last_attempt.exception()

@@ -24,14 +24,16 @@ from streams.merge import Feed
 from streams.metrics import Metrics
 from streams.offsets import check_ids, check_last_records, check_range
 from streams.partition import Appender, PartitionTask
-from streams.topics import CONSUMED, check_partitions, describe
+from streams.present import all_present
+from streams.topics import CONSUMED, describe
 
 FINISH_SECONDS = 20.0
 """What the batch in flight may take when partitions are taken away: many times an append, and well
 inside the group's rebalance timeout."""
 
 SEEK_SECONDS = 60.0
-"""What finding the offsets may take, retries included."""
+"""What finding the offsets may take, retries included: twice what missing topics are waited for, so
+that their own sentence is what stops the worker."""
 
 BATCHES_AT_ONCE = 4
 """Batches between their start and their commit, over all partition numbers: enough to decide one
@@ -165,8 +167,9 @@ class StreamDelivery:
     async def _assign(self, consumer: ChunkConsumer) -> None:
         await self.revoked()
         epoch = self.epoch
-        described = await again(lambda: describe(self._bootstrap), SEEK_SECONDS)
-        check_partitions(described.partitions(), self._partition_count)
+        described = await all_present(
+            lambda: again(lambda: describe(self._bootstrap), SEEK_SECONDS), self._partition_count
+        )
         assignment = {tp for tp in consumer.assignment() if tp.topic in CONSUMED}
         topics = partitions_of(assignment)
         if any(names != set(CONSUMED) for names in topics.values()):

@@ -1,4 +1,4 @@
-"""One worker process from start to stop: puts the parts together and takes them apart in order.
+"""One worker process from start to stop: starts the parts and takes them apart in order.
 
 A stop (SIGTERM, SIGINT, idle, or an error) finishes the batches in flight, tells Kafka how far they
 went, and leaves the group; only then is the database closed. An error stops the worker with its
@@ -20,16 +20,14 @@ from ledger.errors import LedgerError, StartRefused, WorkerStopped
 from ledger.settings import Settings
 from schemas.fields import Instant
 from streams.app import PointsApp, make_app
-from streams.append import LedgerAppender
 from streams.checks import check_program, check_shards, check_topics
 from streams.delivery import FINISH_SECONDS, StreamDelivery
-from streams.effects import PAUSE_HISTORY_SECONDS, PAUSE_SECONDS, EffectsPublisher
+from streams.effects import EffectsPublisher
 from streams.http import Probes
-from streams.intake import Intake
 from streams.metrics import Metrics
+from streams.pipeline import make_pipeline
 from streams.progress import Progress, quietly
 from streams.scheduler import Scheduler
-from streams.strays import Strays
 from streams.watchdog import Watchdog
 
 LOOK_SECONDS = 0.1
@@ -112,8 +110,15 @@ class Worker:
     async def _consume(self, ledger: Ledger) -> None:
         settings = self._settings
         partitions, shards = settings.partitions, ledger.identity.shards
-        delivery = self._delivery(ledger)
-        effects = self.effects
+        delivery, effects = make_pipeline(
+            ledger,
+            settings,
+            self._bootstrap,
+            self.metrics,
+            history=self._options.history,
+            now=now,
+            on_fail=self._fail,
+        )
         app = make_app(settings, self._bootstrap, delivery)
         scheduler = Scheduler(
             ledger=ledger,
@@ -151,7 +156,7 @@ class Worker:
             await app.start()
             if not self._options.history:
                 scheduler.start()
-            await self._until_stopped(app, delivery, watchdog)
+            await self._until_stopped(app, delivery, effects, watchdog)
         except (KafkaError, OSError) as error:
             self._fail(_kafka_gone(error))
         finally:
@@ -173,42 +178,12 @@ class Worker:
             watchdog.stop()
             log.info("stopped")
 
-    def _delivery(self, ledger: Ledger) -> StreamDelivery:
-        settings, history = self._settings, self._options.history
-        self.effects = EffectsPublisher(
-            log=ledger,
-            bootstrap=self._bootstrap,
-            shards=lambda: [
-                shard
-                for partition in delivery.partitions
-                for shard in range(partition, ledger.identity.shards, settings.partitions)
-            ],
-            metrics=self.metrics,
-            on_fail=self._fail,
-            pause_seconds=PAUSE_HISTORY_SECONDS if history else PAUSE_SECONDS,
-        )
-        intake = Intake(
-            partitions=settings.partitions,
-            max_clock_skew=settings.max_clock_skew_seconds * 1_000_000,
-            history=history,
-            now=now,
-            strays=Strays(lambda topic, reason: self.metrics.misrouted.labels(topic, reason).inc()),
-        )
-        delivery = StreamDelivery(
-            group=settings.group,
-            bootstrap=self._bootstrap,
-            partitions=settings.partitions,
-            positions=ledger,
-            decode=intake.feed,
-            appender=LedgerAppender(ledger, self.metrics, self.effects.committed),
-            metrics=self.metrics,
-            max_idle_seconds=None if history else settings.max_task_idle_ms / 1_000,
-            on_fail=self._fail,
-        )
-        return delivery
-
     async def _until_stopped(
-        self, app: PointsApp, delivery: StreamDelivery, watchdog: Watchdog
+        self,
+        app: PointsApp,
+        delivery: StreamDelivery,
+        effects: EffectsPublisher,
+        watchdog: Watchdog,
     ) -> None:
         idle_since: float | None = None
         while not self._stop.is_set():
@@ -216,7 +191,7 @@ class Worker:
             if app.should_stop or app.crashed:
                 self._fail(_kafka_gone(app.crash_reason))
                 return
-            if app.rebalancing_since is not None or not delivery.idle() or not self.effects.idle():
+            if app.rebalancing_since is not None or not delivery.idle() or not effects.idle():
                 idle_since = None
             elif idle_since is None:
                 idle_since = time.monotonic()

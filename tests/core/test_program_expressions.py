@@ -7,13 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.core.program.expressions import (
-    EXPRESSION_LENGTH_MAX,
-    ExpressionError,
-    Subject,
-    compile_expression,
-)
+from ledger.core.program.expressions import ExpressionError, Subject, compile_expression
 from ledger.core.program.samples import try_expression
+from ledger.core.program.tokens import EXPRESSION_LENGTH_MAX
 from schemas.inputs import PurchaseData, PurchaseLine
 from tests.core.program_texts import calmly, purchase_of
 

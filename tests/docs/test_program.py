@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from cli.app import app
 from cli.program import read_program
-from ledger.core.program import expressions, form
+from ledger.core.program import form, tokens
 from ledger.core.program.duration import Duration
 from ledger.core.program.keys import every_key
 from ledger.core.program.load import ProgramErrors, load_program
@@ -240,12 +240,12 @@ def names_of(item: Item) -> set[str]:
 def test_what_expressions_may_say() -> None:
     section = SECTIONS["Expressions"]
     listed = items(section)
-    assert names_of(listed["purchase"]) == set(expressions.PURCHASE_FIELDS)
-    assert names_of(listed["account"]) == set(expressions.ACCOUNT_FIELDS)
-    assert names_of(listed["#"]) >= set(expressions.LINE_FIELDS)
+    assert names_of(listed["purchase"]) == set(tokens.PURCHASE_FIELDS)
+    assert names_of(listed["account"]) == set(tokens.ACCOUNT_FIELDS)
+    assert names_of(listed["#"]) >= set(tokens.LINE_FIELDS)
     functions = on_one_line(section).partition("Functions: ")[2].partition(". ")[0]
-    assert re.findall(r"`([^`]+)`", functions) == list(expressions.FUNCTIONS)
-    assert f"{expressions.EXPRESSION_LENGTH_MAX:,} characters" in section
+    assert re.findall(r"`([^`]+)`", functions) == list(tokens.FUNCTIONS)
+    assert f"{tokens.EXPRESSION_LENGTH_MAX:,} characters" in section
 
 
 # --- examples ---------------------------------------------------------------------------------

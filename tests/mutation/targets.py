@@ -22,6 +22,7 @@ APPEND = (
     "ledger/dedupe.py",
     "ledger/headers.py",
     "ledger/heads.py",
+    "ledger/locking.py",
     "ledger/lookups.py",
     "ledger/numbering.py",
     "ledger/packed_arrays.py",

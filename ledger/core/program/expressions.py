@@ -1,9 +1,9 @@
-"""Conditions written as expressions: what they may say, and how one is run (zen-engine).
+"""Conditions written as expressions: how one is compiled and run (zen-engine).
 
 An expression sees the purchase, its lines and a little of the account, yields true or false and has
-neither clock nor random numbers: what is not named here is refused when the program is checked.
-Numbers are exact decimals inside the engine; only the fields an expression names are handed to it.
-It must never be run on anything but the facts of one purchase.
+neither clock nor random numbers: what it may say stands in `ledger.core.program.tokens`. Numbers
+are exact decimals inside the engine; only the fields an expression names are handed to it. It must
+never be run on anything but the facts of one purchase.
 """
 
 import operator
@@ -14,37 +14,16 @@ from typing import Any
 import zen
 from msgspec import Struct
 
+from ledger.core.program.tokens import (
+    ExpressionError,
+    Token,
+    check_names,
+    check_nesting,
+    tokens_of,
+)
 from schemas.inputs import PurchaseData, PurchaseLine
 
-EXPRESSION_LENGTH_MAX = 2_000
-"""Longest expression, in characters: a screen of text; the parser is not fed more."""
-
-NESTING_MAX = 40
-"""Deepest brackets: the engine's parser descends by recursion."""
-
-# fmt: off
-PURCHASE_FIELDS = (
-    "amount", "lines", "store_id", "region", "channel", "payment_type", "partner_id",
-    "promo_codes", "currency",
-)
-ACCOUNT_FIELDS = ("tier", "balance", "purchases")
-LINE_FIELDS = ("sku", "category", "brand", "quantity", "amount")
-FUNCTIONS = (
-    "sum", "map", "filter", "some", "all", "none", "one", "count", "len", "abs", "floor", "ceil",
-    "round", "trunc", "min", "max", "contains", "startsWith", "endsWith", "upper", "lower", "trim",
-)
-# fmt: on
-"""Exact and depending on nothing but their arguments. Left out: clock, random, and inexact ones."""
-
-_WORDS = frozenset({"and", "or", "not", "in", "true", "false", "null"})
-
-_TOKEN = re.compile(
-    r"""\s*(?:(?P<number>\d+(?:\.\d+)?)(?![\w.])
-    |(?P<name>[A-Za-z_]\w*)
-    |(?P<text>"[^"\\]*"|'[^'\\]*')
-    |(?P<sign>\?\?|>=|<=|==|!=|[-+*/%<>()\[\],.#?:!]))""",
-    re.VERBOSE,
-)
+__all__ = ["AmountTest", "Expression", "ExpressionError", "Subject", "compile_expression"]
 
 _AMOUNT_TEST = re.compile(r"purchase\s*\.\s*amount\s*(>=|<=|==|>|<)\s*(\d{1,15})\s*")
 _COMPARE: dict[str, Callable[[int, int], bool]] = {
@@ -56,10 +35,6 @@ _COMPARE: dict[str, Callable[[int, int], bool]] = {
 }
 
 AmountTest = tuple[Callable[[int, int], bool], int]
-
-
-class ExpressionError(ValueError):
-    """The expression cannot be used, or failed on a purchase; the message is a sentence."""
 
 
 class Subject(Struct, frozen=True):
@@ -135,9 +110,9 @@ class Expression(Struct, frozen=True):
 
 def compile_expression(text: str) -> Expression:
     """Check and compile. Raises ExpressionError with a sentence that says what is wrong."""
-    tokens = _tokens(text)
-    _check_nesting(tokens)
-    fields = _check_names(tokens)
+    tokens = tokens_of(text)
+    check_nesting(tokens)
+    fields = check_names(tokens)
     try:
         program = zen.compile_expression(text)
     except RuntimeError as error:
@@ -153,80 +128,7 @@ def compile_expression(text: str) -> Expression:
     )
 
 
-class _Token(Struct, frozen=True):
-    kind: str
-    text: str
-    start: int
-    end: int
-
-
-def _tokens(text: str) -> list[_Token]:
-    if len(text) > EXPRESSION_LENGTH_MAX:
-        raise ExpressionError(f"it is longer than {EXPRESSION_LENGTH_MAX} characters")
-    tokens: list[_Token] = []
-    at, end = 0, len(text.rstrip())
-    while at < end:
-        found = _TOKEN.match(text, at)
-        if found is None:
-            rest = text[at:].lstrip()
-            raise ExpressionError(f"it cannot be read from {rest[:20]!r} on")
-        kind = str(found.lastgroup)
-        tokens.append(_Token(kind, found[kind], found.start(kind), found.end()))
-        at = found.end()
-    if not tokens:
-        raise ExpressionError("it is empty")
-    return tokens
-
-
-def _check_nesting(tokens: list[_Token]) -> None:
-    depth = 0
-    for token in tokens:
-        depth += (token.kind == "sign") * ((token.text in "([") - (token.text in ")]"))
-        if depth > NESTING_MAX:
-            raise ExpressionError(f"its brackets are nested more than {NESTING_MAX} deep")
-
-
-def _check_names(tokens: list[_Token]) -> dict[str, set[str]]:
-    """The fields named, by owner. Raises ExpressionError for a name that is not known."""
-    known = {"purchase": PURCHASE_FIELDS, "account": ACCOUNT_FIELDS, "#": LINE_FIELDS}
-    used: dict[str, set[str]] = {owner: set() for owner in known}
-    texts = [*(token.text if token.kind != "text" else "''" for token in tokens), ""]
-    for i, token in enumerate(tokens):
-        before, after = texts[i - 1] if i else "", texts[i + 1]
-        if token.kind == "name":
-            if before == ".":
-                owner = texts[i - 2]
-                if token.text not in known[owner]:
-                    raise ExpressionError(
-                        f"{owner}.{token.text} is unknown; {owner} has {', '.join(known[owner])}"
-                    )
-                used[owner].add(token.text)
-            elif after == "(" and token.text not in _WORDS:
-                if token.text not in FUNCTIONS:
-                    raise ExpressionError(
-                        f"the function {token.text}() cannot be used; there are "
-                        + ", ".join(FUNCTIONS)
-                    )
-            elif token.text in known:
-                if after != ".":
-                    raise ExpressionError(f"write {token.text}.something, not {token.text} alone")
-            elif token.text not in _WORDS:
-                raise ExpressionError(
-                    f"the name {token.text} is unknown; there are purchase, account and, for "
-                    "each element inside map, filter, some, all, none, one and count, #"
-                )
-        elif token.text == "." and before not in known:
-            raise ExpressionError("a dot may follow only purchase, account or #")
-        elif token.text == "[" and (before in (")", "]", "#") or _is_field(tokens, i - 1)):
-            raise ExpressionError("elements have no numbers here; use map, filter, some or all")
-    return used
-
-
-def _is_field(tokens: list[_Token], i: int) -> bool:
-    return i > 0 and tokens[i].kind == "name" and tokens[i - 1].text == "."
-
-
-def _parts(text: str, tokens: list[_Token], words: tuple[str, ...]) -> tuple[str, ...]:
+def _parts(text: str, tokens: list[Token], words: tuple[str, ...]) -> tuple[str, ...]:
     """What stands between these words outside all brackets; the whole when that is not certain
     because a choice or a negation may reach over a word."""
     parts: list[str] = []
@@ -244,7 +146,7 @@ def _parts(text: str, tokens: list[_Token], words: tuple[str, ...]) -> tuple[str
     return (*parts, text[start:])
 
 
-def _amount_tests(text: str, tokens: list[_Token]) -> tuple[AmountTest, ...]:
+def _amount_tests(text: str, tokens: list[Token]) -> tuple[AmountTest, ...]:
     """The parts like `purchase.amount >= 10000`, when the parts are joined by `and` alone."""
     joined = _parts(text, tokens, ("and",))
     if len(joined) != len(_parts(text, tokens, ("and", "or"))):

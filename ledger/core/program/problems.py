@@ -16,7 +16,8 @@ CODES = {
     "alias_refused": "a YAML anchor or alias",
     "award_kinds": "an award that is none of its kinds, or several",
     "bad_duration": "no ISO 8601 duration, or one longer than 100 years",
-    "bad_expression": "an expression that cannot be read, names something unknown, or fails",
+    "bad_expression": "an expression that cannot be read, names something unknown, compares two"
+    " lists, or fails",
     "bad_key": "a key that is no plain text",
     "bad_moment": "a date that does not exist, has no offset, or lies outside 1970 to 2999",
     "bad_number": "no exact number",

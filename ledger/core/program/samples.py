@@ -8,6 +8,7 @@ the largest.
 from decimal import Decimal
 
 from ledger.core.program.expressions import ExpressionError, Subject, compile_expression
+from ledger.core.program.list_equality import check_list_equality
 from schemas.fields import AMOUNT_MAX, LINES_MAX
 from schemas.inputs import PurchaseData, PurchaseLine
 
@@ -62,6 +63,7 @@ def try_expression(text: str) -> str | None:
     """A sentence that says why the expression cannot be used, or None when it can."""
     try:
         expression = compile_expression(text)
+        check_list_equality(text)
     except ExpressionError as error:
         return f"the expression cannot be used: {error}"
     # The parts as well: `and` and `or` do not run what no longer matters.
