@@ -35,9 +35,11 @@ SEEK_SECONDS = 60.0
 """What finding the offsets may take, retries included: twice what missing topics are waited for, so
 that their own sentence is what stops the worker."""
 
-BATCHES_AT_ONCE = 4
-"""Batches between their start and their commit, over all partition numbers: enough to decide one
-while others wait for PostgreSQL; more would only hold more in memory and more connections."""
+BATCHES_AT_ONCE = 8
+"""Batches between their start and their commit, over all partition numbers: one for each of the
+default number, so that none waits for its turn while others wait for PostgreSQL (with half as many,
+a purchase at 1,000/s waited a quarter longer); more would only hold more in memory and more
+connections."""
 
 log = structlog.get_logger(__name__)
 
