@@ -6,6 +6,7 @@ event that could not be decoded, one on another topic than its type's, one from 
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence, Set
+from datetime import date
 from typing import Any, TypeVar
 
 from ledger.accounts import AccountKey
@@ -14,7 +15,7 @@ from ledger.core.account import Account
 from ledger.core.calendar import format_instant
 from ledger.dedupe import WITH_PROFILE, content_of, key_of, purchase_key
 from ledger.errors import BatchRefused
-from ledger.lookups import InputKey
+from ledger.lookups import InputKey, MemberMoment
 from ledger.received import DIRECT, INPUTS_MAX, Problem, Received, SourcePosition, source_of
 from ledger.sharding import shard_of
 from ledger.work import NO_SHARD, Fork, KnownProfile, Work
@@ -42,8 +43,9 @@ UNKNOWN = "unknown"
 class Batch:
     """Everything that one call of handle() knows. `stored`: keys taken before; `bases`: accounts as
     committed; `based_on`: the head positions that both hold for; `fresh_keys`: members whose key
-    was made here, so that nothing stored is hashed under it; `failures`: what deciding raised for
-    reasons of ours, by the id() of the work."""
+    was made here, so that nothing stored is hashed under it; `birthdays`, `segments`: see
+    `member_facts`; `failures`: what deciding raised for reasons of ours, by the id() of the work.
+    """
 
     def __init__(
         self,
@@ -65,6 +67,8 @@ class Batch:
         self.member_keys: dict[str, bytes] = {}
         self.fresh_keys: set[str] = set()
         self.profiles: dict[str, KnownProfile] = {}
+        self.birthdays: dict[str, date | None] = {}
+        self.segments: dict[MemberMoment, frozenset[str]] = {}
         self.based_on: dict[int, int] = {}
         self.failures: dict[int, tuple[Work, Exception]] = {}
         self._shards = shards

@@ -25,6 +25,7 @@ from ledger.core.errors import Undecidable
 from ledger.core.fold import evolve
 from ledger.core.program.timeline import NoProgram, Timeline
 from ledger.dedupe import MEMBER_KEY_BYTES, WITH_PROFILE, content_of, purchase_key
+from ledger.member_facts import REWARDED, member_facts, note_birthday
 from ledger.received import INTERNAL_ERROR, Problem
 from ledger.recorder import pack_event, pack_owner
 from ledger.work import Fork, Work
@@ -140,6 +141,8 @@ def _decide_one(batch: Batch, work: Work, programs: Timeline) -> None:
     if work.key:
         batch.taken[work.shard, work.key] = work
     decision = events[work.decisive] if events else None
+    if batch.birthdays:
+        note_birthday(batch, work, decision)
     if isinstance(decision, InputRefused):
         work.problem = Problem(decision.code, "$.data", decision.message)
     elif isinstance(decision, MemberErased):
@@ -159,7 +162,8 @@ def _events(batch: Batch, work: Work, account: Account, programs: Timeline) -> l
         return decide_profile_again(account, known.profile, known.since, programs)
     event = work.item.event
     assert event is not None
-    events = decide(account, event, work.item.occurred_at, programs, _facts(batch, work, event))
+    facts = _facts(batch, work, event, programs)
+    events = decide(account, event, work.item.occurred_at, programs, facts)
     work.decisive = 1 if isinstance(events[0], AccountSettled) else 0
     refusal = events[work.decisive]
     if isinstance(event, WITH_PROFILE) and isinstance(refusal, InputRefused):
@@ -168,7 +172,7 @@ def _events(batch: Batch, work: Work, account: Account, programs: Timeline) -> l
     return events
 
 
-def _facts(batch: Batch, work: Work, event: InputEvent) -> Facts:
+def _facts(batch: Batch, work: Work, event: InputEvent, programs: Timeline) -> Facts:
     """What the decision may know beside the account."""
     if isinstance(event, PurchaseReturned):
         place = (work.shard, purchase_key(work.member_id, event.data.order_id))
@@ -182,6 +186,8 @@ def _facts(batch: Batch, work: Work, event: InputEvent) -> Facts:
             referrer_status=referrer.status,
             referrer_referred_by=own.referrer_id if own is not None else None,
         )
+    if programs.asks_outside and isinstance(event, REWARDED):
+        return member_facts(batch, work, programs)
     return NO_FACTS
 
 

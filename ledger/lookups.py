@@ -10,7 +10,7 @@ from msgspec import Struct
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from ledger.core.calendar import to_instant
+from ledger.core.calendar import from_instant, to_instant
 from ledger.packed_arrays import bytea_array
 from ledger.sharding import SYSTEM_SHARD
 from schemas.fields import Instant
@@ -18,6 +18,9 @@ from schemas.fields import Instant
 Connection = AsyncConnection[TupleRow]
 InputKey = tuple[int, bytes]
 """Shard and key of an input."""
+
+MemberMoment = tuple[str, Instant]
+"""A member, and when an input of theirs occurred."""
 
 CATCH_UP_MAX = 10_000
 """Positions read to learn which accounts changed (some MB at most); of more, all may have."""
@@ -37,6 +40,13 @@ _TOUCHED = (
 _STORED = (
     "SELECT shard, key, content, position FROM ledger.inputs WHERE shard = %s AND key = ANY(%s)"
 )
+_SEGMENTS_THERE = "SELECT to_regclass('read.segment_intervals') IS NOT NULL"
+_SEGMENTS = """
+SELECT asked.number, i.segment
+FROM unnest(%s::text[], %s::timestamptz[]) WITH ORDINALITY AS asked (member_id, at, number)
+JOIN read.segment_intervals i ON i.member_id = asked.member_id AND i.segment = ANY(%s)
+    AND i.entered_at <= asked.at AND (i.left_at IS NULL OR i.left_at > asked.at)
+"""
 _MEMBER_KEYS = "SELECT member_id, key FROM ledger.member_keys WHERE member_id = ANY(%s)"
 
 
@@ -124,3 +134,20 @@ async def member_keys(connection: Connection, members: Sequence[str]) -> dict[st
         return {}
     cursor = await connection.execute(_MEMBER_KEYS, (list(members),))
     return dict(await cursor.fetchall())
+
+
+async def segments_at(
+    connection: Connection, moments: Sequence[MemberMoment], segments: Sequence[str]
+) -> dict[MemberMoment, frozenset[str]]:
+    """In which of these segments each member is at the moment, as far as the read model knows. A
+    database without read models (they can be made anew) has nobody in a segment."""
+    found: dict[MemberMoment, set[str]] = {moment: set() for moment in moments}
+    asked = list(found)
+    there = await (await connection.execute(_SEGMENTS_THERE)).fetchone()
+    if there is not None and there[0]:
+        members = [member_id for member_id, _ in asked]
+        times = [from_instant(at) for _, at in asked]
+        cursor = await connection.execute(_SEGMENTS, (members, times, list(segments)))
+        for number, segment in await cursor.fetchall():
+            found[asked[number - 1]].add(segment)
+    return {moment: frozenset(names) for moment, names in found.items()}

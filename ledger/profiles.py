@@ -6,6 +6,7 @@ version that asks something new of profiles has them read again.
 """
 
 from collections.abc import Sequence
+from datetime import date
 
 import msgspec
 from psycopg.types.json import Jsonb
@@ -34,6 +35,10 @@ _MERGE_PROFILE = (
     " updated_at = greatest(p.updated_at, EXCLUDED.updated_at)"
 )
 _KNOWN = "SELECT member_id, profile, updated_at FROM ledger.profiles WHERE member_id = ANY(%s)"
+_BIRTHDAYS = (
+    "SELECT member_id, (profile ->> 'birthday')::date FROM ledger.profiles"
+    " WHERE member_id = ANY(%s) AND profile ->> 'birthday' IS NOT NULL"
+)
 _FULFILLING = """
 SELECT member_id FROM ledger.profiles
 WHERE member_id > %s AND (profile ->> 'region' = ANY(%s) OR profile -> 'tags' ?| %s)
@@ -78,6 +83,12 @@ async def known_profiles(connection: Connection, members: Sequence[str]) -> dict
         member_id: KnownProfile(msgspec.convert(profile, Profile), to_instant(updated_at))
         for member_id, profile, updated_at in await cursor.fetchall()
     }
+
+
+async def known_birthdays(connection: Connection, members: Sequence[str]) -> dict[str, date]:
+    """The birthdays of those members whose profile tells one."""
+    cursor = await connection.execute(_BIRTHDAYS, (list(members),))
+    return dict(await cursor.fetchall())
 
 
 async def members_fulfilling(

@@ -11,7 +11,9 @@ from ledger.accounts import account_key_of, load_accounts
 from ledger.append import Locked
 from ledger.batch import Batch
 from ledger.cache import AccountCache, Cached
+from ledger.core.program.timeline import Timeline
 from ledger.lookups import Connection
+from ledger.member_facts import read_member_facts
 from ledger.profiles import known_profiles
 from ledger.programs import Programs
 
@@ -58,6 +60,7 @@ class Reader:
             batch.profiles.pop(member_id, None)
         batch.profiles.update(await known_profiles(connection, tasks))
         await self._find_accounts(connection, batch, wanted)
+        await self._ask_about_members(connection, batch, wanted)  # last: see there
 
     async def _catch_up(self, connection: Connection, shard: int, position: int) -> None:
         """Evict the accounts that changed between what the cache has seen and `position`."""
@@ -68,6 +71,17 @@ class Reader:
             return
         touched = await lookups.touched_members(connection, shard, seen, position)
         self._cache.advance(shard, position, touched)
+
+    async def _ask_about_members(
+        self, connection: Connection, batch: Batch, shards: set[int]
+    ) -> None:
+        """What rules ask beyond the account, by the versions that deciding will go by: another task
+        may read a newer one while this one waits for the answers, and then they are asked anew."""
+        known: Timeline | None = None
+        while known is not self._programs.timeline:
+            known = self._programs.timeline
+            if known.asks_outside:
+                await read_member_facts(connection, batch, shards, known)
 
     async def _find_accounts(self, connection: Connection, batch: Batch, shards: set[int]) -> None:
         cold = []

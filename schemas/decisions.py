@@ -146,7 +146,9 @@ class Facts(Struct, frozen=True, omit_defaults=True, gc=False):
 
     `order_known`: for a return, whether its purchase was ever taken as an input (by the dedupe
     rows), whether or not the account's state still holds the order. `referrer_status`: open |
-    closed | erased | unknown (no such account).
+    closed | erased | unknown (no such account). `tags`, `segments`, `birthdays`: those that the
+    program's rules ask for and that held, None where they ask for none; `birthdays` are windows
+    around the member's birthday, `-7+14` for 7 days before to 14 days after.
     """
 
     tags: tuple[str, ...] | None = None
@@ -154,6 +156,7 @@ class Facts(Struct, frozen=True, omit_defaults=True, gc=False):
     referrer_status: str | None = None
     referrer_referred_by: str | None = None
     order_known: bool | None = None
+    birthdays: tuple[str, ...] | None = None
 
 
 class PurchaseRewarded(Decision, frozen=True, kw_only=True, tag="PurchaseRewarded"):

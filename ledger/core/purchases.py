@@ -29,6 +29,8 @@ def decide_purchase(context: Context, event: PurchaseCompleted) -> PurchaseRewar
     """The awards of a purchase. Raises Undecidable (expression_failed)."""
     account, program, at = context.account, context.program, context.at
     purchase, held, facts = event.data, account.holdings, context.facts
+    if program.asked is not None:
+        facts = program.asked.with_tags(facts, account.profile)
     tier = account.tier if not context.late_by else tier_in(account.tiers, at)
     if tier == NO_TIER:
         tier = NO_TIER  # The object itself: only that is left out as the event's default, and the

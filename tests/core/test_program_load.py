@@ -106,7 +106,6 @@ CASES: list[tuple[str, int, str]] = [
     ("reward_kinds", 3, RULE + "referral: {qualifies: {purchase: {}}, referee: {}}\n"),
     ("debt_limit_unused", 3, RULE + "returns: {policy: within_balance, debt_limit: 5}\n"),
     ("not_supported_yet", 2, "earn:\n- {id: a, award: {fixed: 1}, budget: b}\n"),
-    ("not_supported_yet", 2, "earn:\n- {id: a, award: {fixed: 1}, when: {birthday: {}}}\n"),
     ("not_supported_yet", 2, ("earn:\n- {id: a, award: {fixed: 1}, "
      "activation: {on: review, within: P7D}}\n")),
     ("not_supported_yet", 2, ("earn:\n- {id: a, award: {fixed: 1}, "

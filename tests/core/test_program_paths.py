@@ -160,10 +160,6 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
 
 UNSUPPORTED: list[tuple[str, list[str]]] = [
     (earn("budget: b"), ["earn[0].budget"]),
-    (earn("when: {birthday: {}}"), ["earn[0].when.birthday"]),
-    (earn("when: {tag: x}"), ["earn[0].when.tag"]),
-    (earn("when: {segment: a}") + "segments: [{id: a, when: {tag: x}}]",
-     ["earn[0].when.segment"]),
     (earn("activation: {on: review, within: P7D}"), ["earn[0].activation.on"]),
     (earn("expiry: {after_inactivity: P6M}"), ["earn[0].expiry.after_inactivity"]),
     (RULE + "surveys: [{id: s, award: {fixed: 1}, budget: b}]", ["surveys[0].budget"]),
@@ -201,6 +197,8 @@ FINE = [
     earn("when: {purchase_amount: {at_most: 5}}"),
     earn("when: {hours: {from: '08:00', to: '08:01'}}"),
     earn("when: {nth_purchase: {every: 6}}"),
+    earn("when: {birthday: {}, tag: x}"),
+    earn("when: {segment: a}") + "segments: [{id: a, when: {tag: x}}]",
     earn("limits: [{per: day, times: 1}, {per: month, points: 9}]"),
     *(override(f"{place}: x, award: {{multiplier: {{of: base, by: 3}}}}")
       for place in ("store", "region", "channel", "partner")),

@@ -74,12 +74,6 @@ REFUSED = {
     ("`activation`", "on"): "activation: {on: shipped, within: P14D}\n",
     ("`expiry`", "after_inactivity"): "expiry: {after_inactivity: P6M}\n",
     ("`earn[]`", "budget"): f"earn:\n{RULE}, budget: spring}}\n",
-    ("`when`", "birthday"): f"earn:\n{RULE}, when: {{birthday: {{days_after: 7}}}}}}\n",
-    ("`when`", "tag"): f"earn:\n{RULE}, when: {{tag: vip}}}}\n",
-    ("`when`", "segment"): (
-        f"earn:\n{RULE}, when: {{segment: s}}}}\n"
-        "segments: [{id: s, when: {frequency: {at_least: 1}}}]\n"
-    ),
     ("Windows", "rolling"): (
         "tiers: {qualify_by: {purchases: {rolling: P12M}}, levels: [{id: gold, at_least: 1}]}\n"
     ),

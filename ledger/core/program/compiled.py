@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from ledger.core.calendar import Period, to_instant
 from ledger.core.program import form as forms
+from ledger.core.program.asked import Asked, asked_by
 from ledger.core.program.canonical import version_of
 from ledger.core.program.conditions import NO_TIER
 from ledger.core.program.expressions import Expression
@@ -53,6 +54,8 @@ class Compiled(Struct, frozen=True, eq=False):
     contested: bool
     """Whether any rule stands in a group or is exclusive."""
     expressions: tuple[Expression, ...]
+    asked: Asked | None
+    """What the rules ask about a member beside the account; None: nothing."""
     stretch: Callable[[Instant], Stretch]
 
     def may_fail(self, amount: int) -> bool:
@@ -106,6 +109,7 @@ def compile_program(program: forms.Program, version: str | None = None) -> Compi
         surveys={survey.id: survey for survey in program.surveys},
         contested=any(rule.group is not None or rule.exclusive for rule in rules),
         expressions=tuple(rule.expression for rule in rules if rule.expression is not None),
+        asked=asked_by(program.earn),
         stretch=Stretches(frame).at,
     )
 

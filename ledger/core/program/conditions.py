@@ -12,6 +12,7 @@ from msgspec import Struct
 from ledger.core.calendar import local
 from ledger.core.errors import Undecidable
 from ledger.core.program import form
+from ledger.core.program.asked import tests_of_member
 from ledger.core.program.expressions import (
     AmountTest,
     Expression,
@@ -19,6 +20,7 @@ from ledger.core.program.expressions import (
     Subject,
     compile_expression,
 )
+from schemas.decisions import Facts
 from schemas.fields import Instant
 from schemas.inputs import PurchaseData, PurchaseLine
 
@@ -30,7 +32,8 @@ WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 class Scene(Struct):
     """What a condition may look at. `amount`: the sum of the lines, minor units; `balance` and
-    `purchases_before`: of the account, before the purchase itself counts."""
+    `purchases_before`: of the account, before the purchase itself counts; `facts`: what is known
+    of the member."""
 
     purchase: PurchaseData
     amount: int
@@ -38,6 +41,7 @@ class Scene(Struct):
     tier: str
     balance: int
     purchases_before: int
+    facts: Facts
 
 
 Condition = Callable[[Scene], bool]
@@ -93,6 +97,7 @@ def compile_when(
         if when.nth_purchase is not None:
             found.append(_nth(when.nth_purchase))
         found.extend(_of_purchase(when))
+        found.extend(map(_member_test, tests_of_member(when)))
         if when.weekday is not None or when.hours is not None:
             found.append(_local_time(when.weekday, when.hours, zone))
     if expression is not None:
@@ -153,6 +158,10 @@ def _of_purchase(when: form.When | form.Override) -> list[Condition]:
         if codes is not None:
             found.append(lambda scene: not codes.isdisjoint(scene.purchase.promo_codes))
     return found
+
+
+def _member_test(test: Callable[[Facts], bool]) -> Condition:
+    return lambda scene: test(scene.facts)
 
 
 def compile_override(override: form.Override) -> tuple[Condition, ...]:

@@ -22,13 +22,17 @@ class NoProgram(LookupError):
 class Timeline:
     """Program versions by the moment from which they are in force."""
 
-    __slots__ = ("_last_start", "_programs", "_starts")
+    __slots__ = ("_last_start", "_programs", "_starts", "asks_outside")
 
     def __init__(self, versions: Sequence[tuple[Instant, Compiled]] = ()) -> None:
         """`versions`: (effective_from, program) in the order in which they were published."""
         latest = dict(versions)
         self._starts = sorted(latest)
         self._programs = [latest[start] for start in self._starts]
+        # Whether any rule of any version asks about birthdays or segments.
+        self.asks_outside = any(
+            program.asked is not None and program.asked.outside for program in self._programs
+        )
         # Nearly every question is about the last version: it needs no search.
         self._last_start = self._starts[-1] if self._starts else INSTANT_MAX + 1
 

@@ -13,10 +13,6 @@ def check_supported(program: form.Program, judge: Judge) -> None:
     for i, rule in enumerate(program.earn):
         at = ("earn", i)
         _timing(rule.activation, rule.expiry, judge, *at)
-        if isinstance(rule.when, form.When):
-            for key in ("birthday", "tag", "segment"):
-                if getattr(rule.when, key) is not None:
-                    judge.unsupported(f"the condition {key}", *at, "when", key)
         if rule.budget is not None:
             judge.unsupported("a budget", *at, "budget")
     for i, survey in enumerate(program.surveys):

@@ -48,7 +48,15 @@ def evaluate(
     amounts = [line.amount for line in lines]
     total = sum(amounts)
     every_line: Sequence[int] = range(len(lines))
-    scene = Scene(purchase, total, at, standing.tier, standing.balance, standing.purchases_before)
+    scene = Scene(
+        purchase,
+        total,
+        at,
+        standing.tier,
+        standing.balance,
+        standing.purchases_before,
+        standing.facts,
+    )
     stretch = program.stretch(at)
     awards: dict[int, Award] = {}
     places: dict[int, Sequence[int]] = {}  # of the lines that each award matched
