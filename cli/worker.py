@@ -31,7 +31,7 @@ def worker(
         Path | None, typer.Option(help="Folder of the embedded services to use.")
     ] = None,
 ) -> None:
-    """Consume purchases, returns, referrals, surveys and members until stopped (Ctrl-C, SIGTERM).
+    """Consume all input topics until stopped (Ctrl-C, SIGTERM).
 
     Several workers share the partitions. Prints where its health and metrics are.
 

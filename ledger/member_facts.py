@@ -19,9 +19,15 @@ from ledger.core.program.timeline import NoProgram, Timeline
 from ledger.lookups import Connection
 from ledger.work import Work
 from schemas.decisions import AccountEvent, Facts, MemberErased, MemberProfiled
-from schemas.inputs import InputEvent, MemberEnrolled, MemberUpdated, PurchaseCompleted
+from schemas.inputs import (
+    ActivityCompleted,
+    InputEvent,
+    MemberEnrolled,
+    MemberUpdated,
+    PurchaseCompleted,
+)
 
-REWARDED: tuple[type[InputEvent], ...] = (PurchaseCompleted,)
+REWARDED: tuple[type[InputEvent], ...] = (PurchaseCompleted, ActivityCompleted)
 """Inputs that earn rules judge."""
 
 NO_FACTS = Facts()

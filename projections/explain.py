@@ -12,10 +12,12 @@ from projections.history import WITH_AWARDS, changes_of, purchase_amount, return
 from schemas.decisions import (
     AccountEvent,
     AccountSettled,
+    ActivityRewarded,
     AnonymousPurchaseRecorded,
     Award,
     Cap,
     Clawback,
+    Facts,
     InputRefused,
     MemberErased,
     MemberProfiled,
@@ -84,6 +86,13 @@ def _headline(event: AccountEvent, currency: str) -> str:
             return f"brought in by {event.referrer_id}{_if_any(event.awards)}"
         case SurveyRewarded():
             return f"completed survey {event.survey_id}: {_granted(event.awards)}"
+        case ActivityRewarded():
+            done = event.activity
+            where = "" if done.store_id is None else f" in store {done.store_id}"
+            return (
+                f"{done.activity} of {done.reference}{where}, tier {event.tier}: "
+                f"{_granted(event.awards)}"
+            )
         case RewardReceived():
             return f"brought in {event.referee_id}, who bought: {_granted(event.awards)}"
         case RewardTakenBack():
@@ -110,6 +119,8 @@ def _details(event: AccountEvent, currency: str) -> Iterator[str]:
     if isinstance(event, WITH_AWARDS):
         yield from (_award(award, currency) for award in event.awards)
         yield from _lots(event.awards)
+    if isinstance(event, PurchaseRewarded | ActivityRewarded) and event.facts is not None:
+        yield from _known(event.facts)
     match event:
         case PurchaseRewarded() | ReferralAccepted() if event.referral is not None:
             yield f"referral {event.referral}"
@@ -132,6 +143,17 @@ def _award(award: Award, currency: str) -> str:
         return f"{award.rule} ({award.kind}){of}: {_count(award.points)}"
     caps = "; ".join(_cap(cap) for cap in award.capped)
     return f"{award.rule} ({award.kind}){of}: {_count(award.points)} of {award.value}, {caps}"
+
+
+def _known(facts: Facts) -> Iterator[str]:
+    """What was known of the member, of that which rules ask for."""
+    for what, held in (
+        ("tags", facts.tags),
+        ("segments", facts.segments),
+        ("birthday windows", facts.birthdays),
+    ):
+        if held is not None:
+            yield f"{what} that rules ask for: {', '.join(held) or 'none held'}"
 
 
 def _cap(cap: Cap) -> str:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from schemas.decisions import (
     NO_LOT,
     AccountEvent,
+    ActivityRewarded,
     MemberErased,
     MemberProfiled,
     PostingAccount,
@@ -73,7 +74,13 @@ def changes_of(event: AccountEvent) -> dict[Instant, Change]:
     return found
 
 
-WITH_AWARDS = (PurchaseRewarded, ReferralAccepted, SurveyRewarded, RewardReceived)
+WITH_AWARDS = (
+    PurchaseRewarded,
+    ReferralAccepted,
+    SurveyRewarded,
+    ActivityRewarded,
+    RewardReceived,
+)
 """The events that grant points, by awards."""
 
 RULES_SHARED = 4_096

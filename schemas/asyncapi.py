@@ -8,7 +8,7 @@ from typing import Any
 
 from schemas.inputs import TOPIC_OF_TYPE
 from schemas.json_schema import INPUT_STRUCTS, input_components
-from schemas.texts import INTERNAL_PREFIXES, NOT_ACCEPTED_YET, TITLES
+from schemas.texts import INTERNAL_PREFIXES, TITLES
 
 VERSION = "1.0.0"
 """Version of the contracts: the last number for texts, the middle one for optional fields; a
@@ -42,7 +42,7 @@ _CHANNEL_TEXTS = {
     "purchases": "Purchases and returns, from tills and shops.",
     "referrals": "Referrals, from the app or the CRM.",
     "surveys": "Completed surveys, from the survey tool.",
-    "activities": "Reviews, visits and the like. Part of the contract, not consumed yet.",
+    "activities": "Reviews, visits and the like, from the web shop, the app, the gate.",
     "members": "Profiles, from the CRM.",
     "effects": "Rewards on other accounts. Written and read by the ledger; not for producers.",
 }
@@ -106,9 +106,7 @@ def _channel(topic: str) -> dict[str, Any]:
 def _operations(topics: list[str]) -> dict[str, Any]:
     operations: dict[str, Any] = {}
     for topic in topics:
-        names = [name for name in _types_of(topic) if name not in NOT_ACCEPTED_YET]
-        if not names:
-            continue
+        names = _types_of(topic)
         operations[f"read-{topic}"] = _operation("receive", topic, names) | {
             "bindings": {
                 "kafka": {

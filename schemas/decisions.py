@@ -10,7 +10,7 @@ from enum import StrEnum
 from msgspec import Raw, Struct
 
 from schemas.fields import Instant
-from schemas.inputs import PurchaseData, ReturnData
+from schemas.inputs import ActivityData, PurchaseData, ReturnData
 
 NO_LOT = 0
 """The lot number of a posting that belongs to no lot: the account's debt, or the outside world."""
@@ -243,12 +243,25 @@ class ReferralAccepted(Decision, frozen=True, kw_only=True, tag="ReferralAccepte
 
 
 class SurveyRewarded(Decision, frozen=True, kw_only=True, tag="SurveyRewarded"):
-    """A survey was completed and rewarded."""
+    """A survey was completed and rewarded. `month`: as in PurchaseRewarded; None: its points do
+    not count for tiers."""
 
     survey_id: str
     completion_id: str
     score: int | None = None
     awards: tuple[Award, ...] = ()
+    month: Instant | None = None
+
+
+class ActivityRewarded(Decision, frozen=True, kw_only=True, tag="ActivityRewarded"):
+    """An activity was judged. `tier`: the one it was judged with. `month`: as in PurchaseRewarded;
+    None: no points of it count for tiers."""
+
+    activity: ActivityData
+    tier: str = "none"
+    awards: tuple[Award, ...] = ()
+    month: Instant | None = None
+    facts: Facts | None = None
 
 
 class RewardReceived(Decision, frozen=True, kw_only=True, tag="RewardReceived"):
@@ -359,6 +372,7 @@ AccountEvent = (
     | InputRefused
     | ReferralAccepted
     | SurveyRewarded
+    | ActivityRewarded
     | RewardReceived
     | RewardTakenBack
     | PointsReserved

@@ -50,8 +50,6 @@ class Code(StrEnum):
     """A purchase without a member says that points were spent on it."""
     INTERNAL_TYPE = "internal_type"
     """The type is written by the ledger only (`points publish` refuses it)."""
-    NOT_ACCEPTED_YET = "not_accepted_yet"
-    """The type is part of the contract but not consumed by this version (`points publish`)."""
 
 
 class Malformed(ValueError):

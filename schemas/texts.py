@@ -24,9 +24,6 @@ TITLES: dict[str, str] = {
 INTERNAL_PREFIXES = ("effect.", "command.")
 """Types that the ledger writes, or that enter by its interfaces: never published by others."""
 
-NOT_ACCEPTED_YET = frozenset({"activity.completed.v1"})
-"""Types of the contract that this version does not consume yet."""
-
 FIELDS: dict[str, str] = {
     # the envelope
     "type": "What happened: the CloudEvents type.",

@@ -14,7 +14,7 @@ from msgspec import Struct
 from schemas.decode import VALUE_BYTES_MAX, decode_record
 from schemas.errors import Code, Malformed
 from schemas.routing import key_of, topic_of, type_of
-from schemas.texts import INTERNAL_PREFIXES, NOT_ACCEPTED_YET
+from schemas.texts import INTERNAL_PREFIXES
 
 _UTF8_BOM = b"\xef\xbb\xbf"
 
@@ -55,12 +55,6 @@ def check_line(number: int, text: bytes) -> GoodLine:
     if topic is None or name.startswith(INTERNAL_PREFIXES):
         raise Malformed(
             Code.INTERNAL_TYPE, "$.type", f"{name} is the ledger's own type; leave it out."
-        )
-    if name in NOT_ACCEPTED_YET:
-        raise Malformed(
-            Code.NOT_ACCEPTED_YET,
-            "$.type",
-            f"{name} is part of the contract, but this version does not read it; keep it.",
         )
     _refuse_duplicate_keys(text)
     return GoodLine(number, name, topic, key_of(event), text)

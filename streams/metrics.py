@@ -39,6 +39,12 @@ class Metrics:
             ("source", "code"),
             registry=self.registry,
         )
+        self._refusals = Counter(
+            "points_refusals",
+            "Inputs refused for a business reason, by source and code.",
+            ("source", "code"),
+            registry=self.registry,
+        )
         self.misrouted = Counter(
             "points_misrouted",
             "Records without key, with another key than their subject's, or on another partition: "
@@ -119,10 +125,11 @@ class Metrics:
         )
         for (source, kind), count in tally.items():
             self._inputs.labels(source, kind).inc(count)
-            if kind == "dead_lettered":
+            if kind in ("dead_lettered", "refused"):
+                counter = self._dead if kind == "dead_lettered" else self._refusals
                 for received, outcome in zip(batch, outcomes, strict=True):
                     if outcome.kind == kind and source_of(received) == source:
-                        self._dead.labels(source, outcome.code or "").inc()
+                        counter.labels(source, outcome.code or "").inc()
 
     def watch(
         self,

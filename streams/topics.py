@@ -15,9 +15,11 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 from ledger.errors import StartRefused
 from streams.described import Described, Topic, ask, parse
 
-CONSUMED: tuple[str, ...] = ("members", "referrals", "surveys", "purchases", "effects")
-"""What the worker consumes, in the order in which equal instants are decided (between `surveys`
-and `purchases` come `activities`, after `effects` the `commands`, once they are read)."""
+CONSUMED: tuple[str, ...] = (
+    *("members", "referrals", "surveys", "activities", "purchases", "effects"),
+)
+"""What the worker consumes, in the order in which equal instants are decided (after `effects` come
+the `commands`, once they are read)."""
 
 EFFECTS = "effects"
 """Written by the effects publisher, read by the worker."""

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from ledger.core import inputs_check
 from ledger.core.account import ANONYMOUS, Account
+from ledger.core.activities import decide_activity
 from ledger.core.context import Context, Refused, input_type
 from ledger.core.errors import Undecidable
 from ledger.core.fold import evolve
@@ -44,6 +45,7 @@ _HANDLERS: dict[type, Callable[[Context, Any], AccountEvent]] = {
     inputs.PurchaseReturned: decide_return,
     inputs.ReferralRegistered: decide_referral,
     inputs.SurveyCompleted: decide_survey,
+    inputs.ActivityCompleted: decide_activity,
     inputs.MemberEnrolled: decide_profile,
     inputs.MemberUpdated: decide_profile,
     inputs.MemberErased: decide_erasure,
@@ -68,13 +70,7 @@ def decide(
     for this purchase. Raises Undecidable, before anything was applied; InvariantBroken when the
     account is in an impossible state (the fork is then of no use).
     """
-    handler = _HANDLERS.get(type(event))
-    if handler is None:
-        raise Undecidable(
-            "not_supported_yet",
-            "type",
-            f"{input_type(event)} is known, but no rule of this ledger rewards it yet",
-        )
+    handler = _HANDLERS[type(event)]
     try:
         program = programs.at(occurred_at)
     except NoProgram as none:

@@ -15,6 +15,7 @@ from ledger.core.keep import forget
 from schemas.decisions import (
     AccountEvent,
     AccountSettled,
+    ActivityRewarded,
     MemberErased,
     MemberProfiled,
     PointsReserved,
@@ -109,6 +110,7 @@ _BEFORE: dict[type, _Before] = {
     PurchaseReturned: fold_orders.before_return,
     ReferralAccepted: fold_others.open_referral,
     SurveyRewarded: fold_others.open_survey,
+    ActivityRewarded: fold_others.open_activity,
     RewardReceived: fold_others.open_reward,
     ReservationConfirmed: fold_others.before_confirming,
     ReservationCancelled: fold_others.before_cancelling,
@@ -122,6 +124,7 @@ _AFTER: dict[type, _After] = {
     ReturnWaiting: fold_orders.fold_waiting,
     ReferralAccepted: fold_others.fold_referral,
     SurveyRewarded: fold_others.fold_survey,
+    ActivityRewarded: fold_others.fold_activity,
     RewardTakenBack: fold_others.fold_reward_taken,
     PointsReserved: fold_others.fold_reserved,
     ReservationConfirmed: fold_others.fold_confirmed,

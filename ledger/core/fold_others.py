@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from ledger.core.account import Account
 from ledger.core.errors import InvariantBroken
-from ledger.core.fold_counts import expire_at, grant, use
+from ledger.core.fold_counts import count, expire_at, grant, use
 from ledger.core.fold_orders import order_awards
 from ledger.core.records import (
     Redemption,
@@ -16,6 +16,7 @@ from ledger.core.records import (
 )
 from schemas.decisions import (
     AccountSettled,
+    ActivityRewarded,
     MemberErased,
     MemberProfiled,
     PointsReserved,
@@ -50,7 +51,7 @@ def fold_settled(account: Account, event: AccountSettled) -> None:
                 del account.waiting[order_id]
 
 
-# --- surveys, referrals, rewards --------------------------------------------------------------
+# --- surveys, activities, referrals, rewards --------------------------------------------------
 
 
 def open_survey(account: Account, event: SurveyRewarded) -> int:
@@ -62,6 +63,24 @@ def fold_survey(account: Account, event: SurveyRewarded) -> None:
     """A survey is rewarded once."""
     account.surveys |= {event.survey_id}
     use(account, event.awards, event.occurred_at)
+    _count_points(account, event)
+
+
+def open_activity(account: Account, event: ActivityRewarded) -> int:
+    """Grant the awards."""
+    return grant(account, event.awards, event.postings, "")
+
+
+def fold_activity(account: Account, event: ActivityRewarded) -> None:
+    """Use up the limits and count for tiers."""
+    use(account, event.awards, event.occurred_at)
+    _count_points(account, event)
+
+
+def _count_points(account: Account, event: SurveyRewarded | ActivityRewarded) -> None:
+    if event.month is not None:
+        points = sum(award.points for award in event.awards if award.counts_for_tier)
+        count(account, event.month, 0, points, 0)
 
 
 def open_referral(account: Account, event: ReferralAccepted) -> int:

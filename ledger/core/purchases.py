@@ -11,9 +11,9 @@ from ledger.core.context import Context
 from ledger.core.grants import NewLot, grant_postings, new_lots
 from ledger.core.postings import Draft
 from ledger.core.referrals import NO_VERDICT, judge
-from ledger.core.rules import Standing, evaluate
-from ledger.core.rules.tiers import NO_TIER
-from ledger.core.tiers import Extra, requalify, tier_in
+from ledger.core.rules import evaluate
+from ledger.core.standing import standing_of
+from ledger.core.tiers import Extra, requalify
 from schemas.decisions import (
     AnonymousPurchaseRecorded,
     Facts,
@@ -28,14 +28,8 @@ NO_FACTS = Facts()
 def decide_purchase(context: Context, event: PurchaseCompleted) -> PurchaseRewarded:
     """The awards of a purchase. Raises Undecidable (expression_failed)."""
     account, program, at = context.account, context.program, context.at
-    purchase, held, facts = event.data, account.holdings, context.facts
-    if program.asked is not None:
-        facts = program.asked.with_tags(facts, account.profile)
-    tier = account.tier if not context.late_by else tier_in(account.tiers, at)
-    if tier == NO_TIER:
-        tier = NO_TIER  # The object itself: only that is left out as the event's default, and the
-        # same decision must be the same bytes, whether its account was loaded or in memory.
-    standing = Standing(tier, held.available - held.debt, account.purchases, account.used, facts)
+    purchase, held, standing = event.data, account.holdings, standing_of(context)
+    facts = standing.facts
     first_lot = held.next_lot
     awards = evaluate(program, purchase, at, standing, first_lot)
     amount = sum([line.amount for line in purchase.lines])
@@ -71,7 +65,7 @@ def decide_purchase(context: Context, event: PurchaseCompleted) -> PurchaseRewar
         purchase=purchase,
         month=month,
         returnable_until=stretch.returnable_until(at),
-        tier=tier,
+        tier=standing.tier,
         awards=awards + verdict.awards,
         referral=verdict.referral,
         redemption_unknown=not known,

@@ -4,6 +4,7 @@ from ledger.core.context import Context, Refused
 from ledger.core.postings import Draft
 from ledger.core.referrals import within
 from ledger.core.rules import grant
+from ledger.core.tiers import points_counted
 from schemas.decisions import SurveyRewarded
 from schemas.inputs import SurveyCompleted
 
@@ -35,11 +36,14 @@ def decide_survey(context: Context, event: SurveyCompleted) -> SurveyRewarded:
     draft = Draft(account.holdings)
     draft.grant(awards, "")
     draft.catch_up(first_lot, context.now)
+    month, tier_changes = points_counted(account, context.programs, context.at, awards)
     return SurveyRewarded(
         **context.head(),
         postings=tuple(draft.postings),
+        tier_changes=tier_changes,
         survey_id=data.survey_id,
         completion_id=data.completion_id,
         score=data.score,
         awards=awards,
+        month=month,
     )

@@ -5,6 +5,7 @@ before and, until the grace ends, the tier held when the period before ended. A 
 fact: nothing here changes what was recorded, except what a late input changes from its moment on.
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -14,7 +15,7 @@ from ledger.core.program.compiled import Compiled
 from ledger.core.program.timeline import Timeline
 from ledger.core.program.window import Window
 from ledger.core.rules.tiers import NO_TIER, better, tier_level, tier_rank
-from schemas.decisions import TierChange
+from schemas.decisions import Award, TierChange
 from schemas.fields import Instant
 
 if TYPE_CHECKING:
@@ -147,6 +148,18 @@ def requalify(
     if min(extra.counted) < 0:
         return _rewritten(account.tiers, at, _lowered(account, programs, at, extra))
     return _rewritten(account.tiers, at, _raised(account, program, at, extra))
+
+
+def points_counted(
+    account: "Account", programs: Timeline, at: Instant, awards: Iterable[Award]
+) -> tuple[Instant | None, tuple[TierChange, ...]]:
+    """What the awards of anything but a purchase count for tiers: the month in which they count,
+    None when they do not, and the tier changes."""
+    points = sum([award.points for award in awards if award.counts_for_tier])
+    if not points:
+        return None, ()
+    month = programs.at(at).stretch(at).month
+    return month, requalify(account, programs, at, Extra(month, (0, points, 0)))
 
 
 def _raised(account: "Account", program: Compiled, at: Instant, extra: Extra) -> Tiers:

@@ -141,6 +141,18 @@ class Member:
         data = inputs.SurveyData(survey_id, f"c{self._ids}")
         return self.send(inputs.SurveyCompleted(**self._head(when), data=data))
 
+    def activity(
+        self,
+        when: Instant | str,
+        activity: str,
+        reference: str = "r1",
+        store: str | None = None,
+        facts: Facts | None = None,
+    ) -> list[AccountEvent]:
+        """A completed activity."""
+        data = inputs.ActivityData(activity, reference, store)
+        return self.send(inputs.ActivityCompleted(**self._head(when), data=data), facts)
+
     def referred(
         self, when: Instant | str, referrer_id: str, facts: Facts | None = None
     ) -> list[AccountEvent]:

@@ -146,15 +146,6 @@ def test_what_is_undecidable_names_its_field() -> None:
             )
         )
     assert (foreign.value.code, foreign.value.path) == ("other_currency", "data.currency")
-    with pytest.raises(Undecidable) as unknown:
-        member.send(
-            inputs.ActivityCompleted(
-                specversion="1.0", id="1", source="t", time=moment("2017-01-02"), subject="m1",
-                data=inputs.ActivityData("review", "r1"),
-            )
-        )  # fmt: skip
-    assert (unknown.value.code, unknown.value.path) == ("not_supported_yet", "type")
-    assert "activity.completed.v1" in str(unknown.value)
 
 
 def test_an_erasure_forfeits_every_kind_of_points_and_tells_why() -> None:

@@ -183,21 +183,6 @@ def test_what_cannot_be_decided_leaves_the_account_as_it_was() -> None:
     assert fork == member.account
 
 
-def test_an_activity_is_not_supported_yet() -> None:
-    member = Member(timeline(MINIMAL))
-    event = inputs.ActivityCompleted(
-        specversion="1.0",
-        id="1",
-        source="t",
-        time=moment("2017-01-02"),
-        subject="m1",
-        data=inputs.ActivityData("review", "r1"),
-    )
-    with pytest.raises(Undecidable) as caught:
-        member.send(event)
-    assert caught.value.code == "not_supported_yet"
-
-
 def test_an_anonymous_purchase_is_recorded_and_moves_nothing() -> None:
     member = Member(timeline(MINIMAL), ANONYMOUS)
     data = inputs.PurchaseData("X", "s", "store", "RUB", (inputs.PurchaseLine("1", "sku", 100),))

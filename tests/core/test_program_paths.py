@@ -24,6 +24,11 @@ def award(text: str) -> str:
     )
 
 
+def on_review(more: str = "limits: []", award: str = "fixed: 5") -> str:
+    """`base`, and a rule `a` on the activity `review` with this award and this beside it."""
+    return f"{RULE}- {{id: a, on: {{activity: review}}, award: {{{award}}}, {more}}}\n"
+
+
 def override(text: str) -> str:
     """A rule that multiplies `base`, with this override."""
     multiplier = "multiplier: {of: base, by: 2}"
@@ -118,6 +123,28 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
     ("unknown_segment", earn("when: {segment: [x, y]}"),
      ["earn[0].when.segment", "earn[0].when.segment"]),
     ("limit_kinds", earn("limits: [{per: day, times: 1}, {per: day}]"), ["earn[0].limits[1]"]),
+    *(("purchase_only", on_review(f"when: {{{key}: {value}}}"), [f"earn[1].when.{key}"])
+      for key, value in (
+          ("purchase_amount", "{at_least: 1}"), ("region", "x"), ("channel", "x"),
+          ("payment_type", "x"), ("partner", "x"), ("nth_purchase", "{is: 1}"),
+          ("promo_code", "x"), ("expression", "'purchase.amount > 1'"))),
+    ("purchase_only", on_review("when: 'purchase.amount > 1'"), ["earn[1].when"]),
+    ("purchase_only", on_review("lines: {sku: x}"), ["earn[1].lines"]),
+    ("purchase_only", on_review("overrides: [{store: s, award: {fixed: 2}}]"),
+     ["earn[1].overrides"]),
+    ("purchase_only", on_review("limits: [{per: day, times: 1}, {per: order, times: 1}]"),
+     ["earn[1].limits[1].per"]),
+    ("purchase_only", on_review(award="rate: {points: 1, per_amount: 1}"),
+     ["earn[1].award.rate"]),
+    ("purchase_only", on_review(award="table: [{at_least: 0, points: 1}]"),
+     ["earn[1].award.table"]),
+    ("multiplier_of_other", on_review(award="multiplier: {of: base, by: 2}"),
+     ["earn[1].award.multiplier.of"]),
+    ("multiplier_of_other", on_review()
+     + "- {id: b, on: {activity: visit}, award: {multiplier: {of: a, by: 2}}}\n",
+     ["earn[2].award.multiplier.of"]),
+    ("multiplier_of_other", on_review() + "- {id: b, award: {multiplier: {of: a, by: 2}}}\n",
+     ["earn[2].award.multiplier.of"]),
     ("override_nowhere", override("award: {multiplier: {of: base, by: 3}}"),
      ["earn[2].overrides[0]"]),
     ("override_kind", override("store: s, award: {fixed: 3}"), ["earn[2].overrides[0].award"]),
@@ -163,8 +190,6 @@ UNSUPPORTED: list[tuple[str, list[str]]] = [
     (earn("activation: {on: review, within: P7D}"), ["earn[0].activation.on"]),
     (earn("expiry: {after_inactivity: P6M}"), ["earn[0].expiry.after_inactivity"]),
     (RULE + "surveys: [{id: s, award: {fixed: 1}, budget: b}]", ["surveys[0].budget"]),
-    (RULE + "surveys: [{id: s, award: {fixed: 1}, counts_for_tier: true}]",
-     ["surveys[0].counts_for_tier"]),
     (RULE + "surveys: [{id: s, award: {fixed: 1}, activation: {on: e, within: P1D}, "
      "expiry: {after_inactivity: P6M}}]",
      ["surveys[0].activation.on", "surveys[0].expiry.after_inactivity"]),
@@ -198,6 +223,12 @@ FINE = [
     earn("when: {hours: {from: '08:00', to: '08:01'}}"),
     earn("when: {nth_purchase: {every: 6}}"),
     earn("when: {birthday: {}, tag: x}"),
+    on_review("when: {store: x, weekday: [mon], hours: {from: '08:00', to: '10:00'}, tag: x, "
+              "birthday: {}, tier: none, tier_at_least: none, balance: {at_least: 1}}, "
+              "limits: [{per: day, points: 5}], stacking: {best_of_group: g}, rounding: ceil"),
+    on_review() + "- {id: b, on: {activity: [visit, review]}, "
+    "award: {multiplier: {of: a, by: 2}}}\n",
+    on_review() + "surveys: [{id: s, award: {fixed: 1}, counts_for_tier: true}]\n",
     earn("when: {segment: a}") + "segments: [{id: a, when: {tag: x}}]",
     earn("limits: [{per: day, times: 1}, {per: month, points: 9}]"),
     *(override(f"{place}: x, award: {{multiplier: {{of: base, by: 3}}}}")

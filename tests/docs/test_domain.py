@@ -23,7 +23,6 @@ OF_KEYS = {
         "a total budget",
         "profile, budget",
     ),
-    "counts_for_tier": ("nor surveys, which a survey may say otherwise",),
     "maximum_share": ("maximum share of the basket",),
     "excluded_categories": ("excluded categories",),
     "per_day": ("per-day cap",),
@@ -41,7 +40,7 @@ OF_KEYS = {
 }
 """A key that a program may not use yet → what the page says of it, each with the mark."""
 
-OF_TOPICS = {"activities": ("`activities`", "an activity's reference")}
+OF_TOPICS: dict[str, tuple[str, ...]] = {}
 
 OF_POSTINGS = {
     "adjusted": (

@@ -32,6 +32,7 @@ BLOCKS: dict[str, type[msgspec.Struct]] = {
     "`activation`": form.ActivateAfter,
     "`expiry`": form.ExpireBy,
     "`earn[]`": form.EarnRule,
+    "`on`": form.OnActivity,
     "`award`": form.Award,
     "`award.rate`": form.Rate,
     "`award.table[]`": form.Step,
@@ -80,9 +81,6 @@ REFUSED = {
     ("`tiers.levels[]`", "welcome"): (
         "tiers: {qualify_by: {purchases: {window: lifetime}},"
         " levels: [{id: gold, at_least: 1, welcome: 5}]}\n"
-    ),
-    ("`surveys[]`", "counts_for_tier"): (
-        "surveys: [{id: s, award: {fixed: 1}, counts_for_tier: true}]\n"
     ),
     ("`surveys[]`", "budget"): "surveys: [{id: s, award: {fixed: 1}, budget: spring}]\n",
     ("`referral`", "per_referrer"): (

@@ -114,7 +114,10 @@ def test_asyncapi_channels_are_the_topics() -> None:
         kafka = channel["bindings"]["kafka"]
         assert kafka["partitions"] == Settings.model_fields["partitions"].default
     assert "murmur2_random" in DOCUMENT["info"]["description"]
-    assert "read-activities" not in DOCUMENT["operations"]
+    assert set(DOCUMENT["operations"]) == {
+        *(f"read-{topic}" for topic in TOPIC_OF_TYPE.values()),
+        "write-effects",
+    }
 
 
 def test_asyncapi_payloads_are_draft_07_and_take_their_examples() -> None:

@@ -11,6 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from tests.services import PARTITIONS
 from tests.streams.workers import (
     Stage,
+    activity,
     enrolment,
     make_stage,
     purchase,
@@ -36,6 +37,8 @@ def test_all_kinds_of_input_are_taken_and_the_stop_is_graceful(
     events = [enrolment(member) for member in members]
     events += [referral(f"m{n}", f"m{n - 1}") for n in range(1, MEMBERS, 2)]
     events += [survey(member, f"s-{member}") for member in members]
+    events += [activity(member, "review", "book") for member in members]
+    events += [activity(member, "unheard-of", "x") for member in members[:3]]
     events += [purchase(m, f"o-{m}-{n}") for n in range(5) for m in members]
     published = send(stage.bootstrap, events)
     rewards = MEMBERS // 2
@@ -45,12 +48,15 @@ def test_all_kinds_of_input_are_taken_and_the_stop_is_graceful(
             ("members", "applied"): MEMBERS,
             ("referrals", "applied"): rewards,
             ("surveys", "applied"): MEMBERS,
+            ("activities", "applied"): MEMBERS,
+            ("activities", "refused"): 3,
             ("purchases", "applied"): MEMBERS * 5,
             ("effects", "applied"): rewards,
         }
         assert worker.ready()
         assert worker.get("/livez")[0] == 200
         assert worker.metric("points_inputs_total") == published + rewards
+        assert worker.metric("points_refusals_total") == 3
         assert worker.metric("points_partitions_assigned") == PARTITIONS
         assert worker.metric("points_misrouted_total") == 0
         assert worker.metric("points_effects_published_total") == rewards

@@ -264,6 +264,13 @@ def survey(member: str, completion: str, at: str = "2023-04-01T12:00:00Z") -> Ev
     return ("surveys", member, event("survey.completed.v1", member, completion, at, data))
 
 
+def activity(member: str, name: str, reference: str, at: str = "2023-04-01T12:00:00Z") -> Event:
+    """A completed activity."""
+    data = {"activity": name, "reference": reference}
+    value = event("activity.completed.v1", member, f"{name}-{member}-{reference}", at, data)
+    return ("activities", member, value)
+
+
 def referral(referee: str, referrer: str, at: str = "2023-03-01T12:00:00Z") -> Event:
     """A referral."""
     data = {"referrer_id": referrer, "code": "CODE"}

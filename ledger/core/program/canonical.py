@@ -20,7 +20,7 @@ from ledger.core.program.duration import Duration, Ratio, parse_duration, parse_
 _ASKS_NOTHING: tuple[Any, ...] = (form.When(), form.Lines(), form.Validity())
 """Parts that say the same as their absence."""
 
-_ONE_OR_MORE: tuple[Any, ...] = (form.Texts, form.Texts | None)
+_ONE_OR_MORE: tuple[Any, ...] = (form.Texts, form.Texts | None, form.Ids)
 """Types of the keys that take one text or a list: one text is written as a list of one."""
 
 

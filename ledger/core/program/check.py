@@ -1,7 +1,7 @@
 """Checks over several keys of a program: what the types alone cannot say.
 
 Each refusal has a stable code and stands at the key that a person would change. Earn rules are in
-`check_rules`, what the engine does not do yet in `unsupported`.
+`check_rules` and `check_activities`, what the engine does not do yet in `unsupported`.
 """
 
 import zoneinfo
@@ -11,6 +11,7 @@ from itertools import pairwise
 
 from ledger.core.calendar import to_instant
 from ledger.core.program import form
+from ledger.core.program.check_activities import check_activities
 from ledger.core.program.check_rules import check_bounds, check_rules, check_tier_names
 from ledger.core.program.conditions import NO_TIER
 from ledger.core.program.duration import Duration
@@ -32,6 +33,7 @@ def check(program: form.Program, judge: Judge) -> None:
     _check_timing(program.activation, program.expiry, judge)
     _check_unique([rule.id for rule in program.earn], "earn", judge)
     check_rules(program, judge)
+    check_activities(program, judge)
     for i, rule in enumerate(program.earn):
         _check_validity(rule.valid, judge, "earn", i, "valid")
         _check_timing(rule.activation, rule.expiry, judge, "earn", i)

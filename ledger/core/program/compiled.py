@@ -51,8 +51,10 @@ class Compiled(Struct, frozen=True, eq=False):
     levels: tuple[tuple[int, str], ...]
     measure: Measure | None
     surveys: Mapping[str, forms.Survey]
+    activities: frozenset[str]
+    """Those that some rule rewards."""
     contested: bool
-    """Whether any rule stands in a group or is exclusive."""
+    """Whether any rule on purchases stands in a group or is exclusive."""
     expressions: tuple[Expression, ...]
     asked: Asked | None
     """What the rules ask about a member beside the account; None: nothing."""
@@ -107,7 +109,10 @@ def compile_program(program: forms.Program, version: str | None = None) -> Compi
         levels=tuple((level.at_least, level.id) for level in levels),
         measure=measure,
         surveys={survey.id: survey for survey in program.surveys},
-        contested=any(rule.group is not None or rule.exclusive for rule in rules),
+        activities=frozenset[str]().union(*(rule.activities or () for rule in rules)),
+        contested=any(
+            rule.group is not None or rule.exclusive for rule in rules if rule.activities is None
+        ),
         expressions=tuple(rule.expression for rule in rules if rule.expression is not None),
         asked=asked_by(program.earn),
         stretch=Stretches(frame).at,

@@ -22,7 +22,7 @@ from ledger.core.program.expressions import (
 )
 from schemas.decisions import Facts
 from schemas.fields import Instant
-from schemas.inputs import PurchaseData, PurchaseLine
+from schemas.inputs import ActivityData, PurchaseData, PurchaseLine
 
 NO_TIER = "none"
 """The tier of an account that has none; a rule may ask for it by this name."""
@@ -33,7 +33,7 @@ WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 class Scene(Struct):
     """What a condition may look at. `amount`: the sum of the lines, minor units; `balance` and
     `purchases_before`: of the account, before the purchase itself counts; `facts`: what is known
-    of the member."""
+    of the member. Of an activity `activity` is set, and `purchase` is NO_PURCHASE."""
 
     purchase: PurchaseData
     amount: int
@@ -42,7 +42,11 @@ class Scene(Struct):
     balance: int
     purchases_before: int
     facts: Facts
+    activity: ActivityData | None = None
 
+
+NO_PURCHASE = PurchaseData("", "", "", "", ())
+"""Stands where nothing was bought."""
 
 Condition = Callable[[Scene], bool]
 TierCondition = Callable[[str], bool]
@@ -83,6 +87,8 @@ def compile_when(
     when: form.When | str | None,
     zone: ZoneInfo,
     expression: Expression | None,
+    *,
+    of_activity: bool = False,
 ) -> tuple[Condition, ...]:
     """The conditions of one `when` but for those on the tier; `expression`: its own.
 
@@ -96,7 +102,7 @@ def compile_when(
             found.append(_balance_within(when.balance))
         if when.nth_purchase is not None:
             found.append(_nth(when.nth_purchase))
-        found.extend(_of_purchase(when))
+        found.extend(_of_activity(when) if of_activity else _of_purchase(when))
         found.extend(map(_member_test, tests_of_member(when)))
         if when.weekday is not None or when.hours is not None:
             found.append(_local_time(when.weekday, when.hours, zone))
@@ -158,6 +164,14 @@ def _of_purchase(when: form.When | form.Override) -> list[Condition]:
         if codes is not None:
             found.append(lambda scene: not codes.isdisjoint(scene.purchase.promo_codes))
     return found
+
+
+def _of_activity(when: form.When) -> list[Condition]:
+    """Conditions on what the activity says of itself."""
+    stores = texts(when.store)
+    if stores is None:
+        return []
+    return [lambda scene: scene.activity is not None and scene.activity.store_id in stores]
 
 
 def _member_test(test: Callable[[Facts], bool]) -> Condition:

@@ -20,6 +20,7 @@ Moment = Annotated[datetime, Meta(tz=True)]
 Count = Annotated[int, Meta(ge=1, le=10**9)]
 Score = Annotated[int, Meta(ge=1, le=5)]
 Texts = Annotated[tuple[Text, ...], Meta(min_length=1, max_length=1_000)] | Text
+Ids = Annotated[tuple[Id, ...], Meta(min_length=1, max_length=1_000)] | Id
 Rounding = Literal["floor", "half_even", "ceil"]
 
 
@@ -201,9 +202,16 @@ class Override(Strict, frozen=True):
     partner: Texts | None = None
 
 
+class OnActivity(Strict, frozen=True):
+    """What the rule rewards instead of purchases: one of these activities."""
+
+    activity: Ids
+
+
 class EarnRule(Strict, frozen=True):
     """One earn rule. `when` is typed conditions, or an expression as a text.
 
+    With `on` it is a rule on activities; then it has nothing that looks at a purchase.
     `lines` limits it to some lines, `limits` cap its awards per period, `stacking` sets it against
     other rules. `activation`, `expiry` and `rounding` are the program's unless given here.
     """
@@ -221,6 +229,7 @@ class EarnRule(Strict, frozen=True):
     budget: Id | None = None
     overrides: Annotated[tuple[Override, ...], Meta(max_length=100)] = ()
     rounding: Rounding | None = None
+    on: OnActivity | None = None
 
 
 class Survey(Strict, frozen=True):

@@ -20,6 +20,7 @@ from ledger.core.program.conditions import (
     compile_tiers,
     compile_when,
     expression_of,
+    texts,
 )
 from ledger.core.program.expressions import Expression
 from ledger.core.program.rounding import rounded
@@ -51,7 +52,8 @@ class Rule(Struct, frozen=True):
     """One earn rule. `start`, `end`: its validity, [start, end). `tiers`: what must hold of the
     tier; `conditions`: of the purchase, the account and the moment. `match` None: every line.
     `timing`: an index into the program's timings. `group`: of best_of_group, or None.
-    `expression`: the one among its conditions."""
+    `expression`: the one among its conditions. `activities`: on which it is a rule; None: on
+    purchases."""
 
     id: str
     numbers: Numbers
@@ -67,6 +69,7 @@ class Rule(Struct, frozen=True):
     timing: int
     counts_for_tier: bool
     expression: Expression | None
+    activities: frozenset[str] | None
 
 
 def compile_rule(
@@ -82,6 +85,7 @@ def compile_rule(
     stacking = rule.stacking
     rounding = rule.rounding or program.rounding
     expression = expression_of(rule.when)
+    activities = None if rule.on is None else texts(rule.on.activity)
     return Rule(
         id=rule.id,
         numbers=_numbers(rule.award, places, rounding),
@@ -89,7 +93,9 @@ def compile_rule(
         # One past the last moment, so that a rule without an end holds at every moment.
         end=INSTANT_MAX + 1 if valid.end is None else to_instant(valid.end),
         tiers=compile_tiers(rule.when, ranks),
-        conditions=compile_when(rule.id, rule.when, zone, expression),
+        conditions=compile_when(
+            rule.id, rule.when, zone, expression, of_activity=activities is not None
+        ),
         match=compile_lines(rule.lines),
         variants=tuple(
             Variant(compile_override(override), _numbers(override.award, places, rounding))
@@ -101,6 +107,7 @@ def compile_rule(
         timing=timing,
         counts_for_tier=rule.counts_for_tier,
         expression=expression,
+        activities=activities,
     )
 
 

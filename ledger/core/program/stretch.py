@@ -43,7 +43,7 @@ class Stretch:
     """One stretch, [start, end). `month`: where its month starts."""
 
     __slots__ = (
-        *("_by_tier", "_counters", "_frame", "_returns", "_shifts", "_valid"),
+        *("_by_tier", "_counters", "_frame", "_of_activities", "_returns", "_shifts", "_valid"),
         *("end", "month", "start"),
     )
 
@@ -56,16 +56,18 @@ class Stretch:
         self.end = min([end, day_end, *(moment for moment in changes if moment > at)])
         self.month = period_bounds(at, "month", zone)[0]
         self._frame = frame
-        self._valid = [
+        valid = [
             (place, rule) for place, rule in enumerate(frame.rules) if rule.start <= at < rule.end
         ]
+        self._valid = [(place, rule) for place, rule in valid if rule.activities is None]
+        self._of_activities = [(p, rule) for p, rule in valid if rule.activities is not None]
         self._by_tier: dict[str, tuple[tuple[int, Rule], ...]] = {}
         self._shifts: dict[int, Shift | None] = {}
         self._counters: dict[int, tuple[str | None, ...]] = {}
         self._returns = self._shift_of_returns()
 
     def rules(self, tier: str) -> Sequence[tuple[int, Rule]]:
-        """The rules, with their numbers, that are valid here and take this tier."""
+        """The rules on purchases, with their numbers, that are valid here and take this tier."""
         found = self._by_tier.get(tier)
         if found is None:
             found = self._by_tier[tier] = tuple(
@@ -74,6 +76,17 @@ class Stretch:
                 if all(condition(tier) for condition in rule.tiers)
             )
         return found
+
+    def activity_rules(self, activity: str, tier: str) -> Sequence[tuple[int, Rule]]:
+        """The rules on this activity, with their numbers, that are valid here and take this tier.
+        Not remembered: activities are fewer than purchases, and of more kinds."""
+        return [
+            (place, rule)
+            for place, rule in self._of_activities
+            if rule.activities is not None
+            and activity in rule.activities
+            and all(condition(tier) for condition in rule.tiers)
+        ]
 
     def counters(self, place: int) -> tuple[str | None, ...]:
         """The counters that the limits of rule number `place` look at, `RULE/PERIOD/KEY`; None for

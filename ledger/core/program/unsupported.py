@@ -19,8 +19,6 @@ def check_supported(program: form.Program, judge: Judge) -> None:
         _timing(survey.activation, survey.expiry, judge, "surveys", i)
         if survey.budget is not None:
             judge.unsupported("a budget", "surveys", i, "budget")
-        if survey.counts_for_tier:
-            judge.unsupported("a survey that counts for tiers", "surveys", i, "counts_for_tier")
     if program.tiers is not None:
         _tiers(program.tiers, judge)
     if program.referral is not None:
