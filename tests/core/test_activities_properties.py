@@ -51,7 +51,7 @@ def rules(draw: st.DrawFn) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for n in range(draw(st.integers(1, 5))):
         award: dict[str, Any] = {"fixed": draw(st.integers(1, 30))}
-        if found and draw(st.booleans()):
+        if draw(st.booleans()) and found:
             of = draw(st.sampled_from(found))["id"]
             award = {"multiplier": {"of": of, "by": draw(st.sampled_from(["1", "1.5", "3"]))}}
         found.append(

@@ -222,7 +222,7 @@ def test_purchases_are_numbered_as_they_arrive() -> None:
 
 # --- overrides --------------------------------------------------------------------------------
 
-PLACES = [
+PLACES: list[tuple[str, dict[str, Any]]] = [
     ("store: s1", {}),
     ("region: [north, south]", {"region": "north"}),
     ("channel: store", {}),
@@ -231,7 +231,7 @@ PLACES = [
 
 
 @pytest.mark.parametrize(("place", "told"), PLACES)
-def test_an_override_for_each_kind_of_place(place: str, told: dict[str, str]) -> None:
+def test_an_override_for_each_kind_of_place(place: str, told: dict[str, Any]) -> None:
     elsewhere = "{store: s9, award: {fixed: 1000}}"
     rule = (
         f"  - {{id: r, award: {{fixed: 10}}, overrides: [{elsewhere},"

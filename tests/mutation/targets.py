@@ -24,6 +24,7 @@ APPEND = (
     "ledger/heads.py",
     "ledger/locking.py",
     "ledger/lookups.py",
+    "ledger/member_facts.py",
     "ledger/numbering.py",
     "ledger/packed_arrays.py",
     "ledger/profiles.py",
