@@ -37,6 +37,7 @@ PUBLISHABLE = [
     "purchase.returned.v1",
     "referral.registered.v1",
     "survey.completed.v1",
+    "activity.completed.v1",
     "member.enrolled.v1",
     "member.updated.v1",
     "member.erased.v1",
@@ -196,7 +197,8 @@ def test_publish_produces_what_it_checked(kafka: str, tmp_path: Path, monkeypatc
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
     assert report["produced"] == report["valid"] == report["lines"] == len(PUBLISHABLE)
-    assert report["by_topic"] == {"purchases": 2, "referrals": 1, "surveys": 1, "members": 3}
+    assert report["by_topic"] == {"purchases": 2, "referrals": 1, "surveys": 1, "activities": 1,
+                                  "members": 3}  # fmt: skip
     for found in asyncio.run(consume(kafka, "purchases", 2)):
         event = decode_record(found.value, found.headers)
         assert found.key.decode() == key_of(event)
