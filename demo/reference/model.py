@@ -44,7 +44,7 @@ _KEYS = {
     "redemption.confirm.v1": ("redemption_id",),
     "redemption.cancel.v1": ("redemption_id",),
 }
-_WITHOUT_POINTS = {"member.enrolled.v1", "member.updated.v1", "activity.completed.v1"}
+_WITHOUT_POINTS = {"member.enrolled.v1", "member.updated.v1"}
 
 
 class RefusedError(Exception):
@@ -189,6 +189,9 @@ class ReferenceProgram:
                 self._referral(member, at, data)
             case "survey.completed.v1":
                 self._survey(member, at, data)
+            case "activity.completed.v1":
+                # The programs that this model reads have no rule on activities.
+                raise RefusedError("unknown_activity")
             case "redemption.reserve.v1":
                 self._reserve(member, at, data)
             case "redemption.confirm.v1" | "redemption.cancel.v1":

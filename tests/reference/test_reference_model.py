@@ -409,6 +409,14 @@ def survey(till: Till, member: str, time: str, completion_id: str) -> str:
 SURVEY = [{"id": "s", "award": {"fixed": 200}, "activation": "immediately"}]
 
 
+def test_an_activity_is_refused_for_no_rule_is_on_one() -> None:
+    till = Till(program())
+    review = {"activity": "review", "reference": "r1"}
+    assert till.send("activity.completed.v1", "m", "2017-02-01T12:00:00Z", **review) == (
+        "refused(unknown_activity)"
+    )
+
+
 def test_one_reward_per_survey() -> None:
     till = Till(program(surveys=SURVEY))
     assert survey(till, "m", "2017-02-01T12:00:00Z", "c1") == "applied"
