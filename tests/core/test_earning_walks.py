@@ -220,6 +220,20 @@ def test_purchases_are_numbered_as_they_arrive() -> None:
     assert [award.rule for event in late for award in event.awards] == ["first", "r", "r"]
 
 
+@pytest.mark.parametrize(("bounds", "holds"), [("at_most: -15", True), ("at_most: -16", False)])
+def test_a_member_in_debt_has_a_balance_below_zero(bounds: str, holds: bool) -> None:
+    rules = (
+        "  - {id: base, award: {rate: {points: 1, per_amount: 100}}}\n"
+        f"  - {{id: r, award: {{fixed: 10}}, when: {{balance: {{{bounds}}}}}}}\n"
+    )
+    member = member_of(rules, "returns: {policy: debt}\n")
+    member.buy("2017-01-02", "A", 1_500)
+    member.reserve("2017-01-02", "v", 15)
+    member.confirm("2017-01-02", "v")
+    member.give_back("2017-01-03", "A", "b")
+    assert walk(member, ["2017-01-04"], 1) == [10 if holds else 0]
+
+
 # --- overrides --------------------------------------------------------------------------------
 
 PLACES: list[tuple[str, dict[str, Any]]] = [
