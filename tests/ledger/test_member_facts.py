@@ -236,13 +236,22 @@ def test_nothing_is_asked_for_programs_that_do_not_ask_and_nothing_twice(
             assert [outcome.kind for outcome in outcomes] == ["duplicate"]
             await ledger.handle(direct(purchase("m2", "early", at=0.7), updated("m1", "u", at=10)))
             assert asked == ["birthdays of m1", "segments of m1"]
+            mixed = direct(
+                purchase("m1", "o1", at=10),
+                purchase("m1", "early", at=0.8),
+                purchase("m3", "o3", at=10),
+            )
+            (again, *_) = await ledger.handle(mixed)
+            assert again.kind == "duplicate"
+            assert asked[2:] == ["birthdays of m3", "segments of m3"]
+            asked.clear()
             await ledger.publish_program(replace(program, effective_from=day(20)))
             await ledger.handle(direct(purchase("m1", "after", at=21)))
-            assert asked == ["birthdays of m1", "segments of m1"]
+            assert asked == []
 
     run(test())
     facts = {order: event.facts for order, event in bought(owner).items()}
-    assert facts.pop("o1") == Facts(segments=(), birthdays=())
+    assert facts.pop("o1") == facts.pop("o3") == Facts(segments=(), birthdays=())
     assert set(facts.values()) == {None}
 
 
