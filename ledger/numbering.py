@@ -23,6 +23,7 @@ from ledger.received import RecordRef
 from ledger.recorder import ShardLog, pack_dead_letter, pack_input
 from ledger.work import Fork, Work
 from schemas.decisions import (
+    AccountClosed,
     AccountSettled,
     InputRefused,
     MemberErased,
@@ -134,7 +135,7 @@ def _releases(rows: Rows, work: Work) -> None:
         if type(event) is PurchaseRewarded:
             continue  # it answers its input and ends nothing
         ended: list[tuple[str, str]] = []
-        if isinstance(event, AccountSettled | MemberErased):
+        if isinstance(event, AccountSettled | MemberErased | AccountClosed):
             ended = [(return_id, "refused") for return_id in event.refused_returns]
         elif index > work.decisive:
             if isinstance(event, PurchaseReturned):

@@ -45,6 +45,7 @@ def weight_of(account: Account) -> int:
         + len(account.surveys)
         + len(account.profile)
         + len(account.tiers)
+        + len(account.merged_from)
     )
     orders = account.orders
     weight = (

@@ -119,6 +119,7 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field=
     """What every account event carries. `program`: the version in force at `occurred_at`.
 
     `late_by`: microseconds by which the input was older than what the account was settled to.
+    `addressed`: the member whom the input named, where that account was merged into this one.
     """
 
     occurred_at: Instant
@@ -128,17 +129,21 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field=
     tier_changes: tuple[TierChange, ...] = ()
     late_by: int = 0
     effects: tuple[Effect, ...] = ()
+    addressed: str = ""
 
 
 class AccountSettled(Decision, frozen=True, kw_only=True, tag="AccountSettled"):
     """The account was brought up to `occurred_at`: what fell due, in the order it fell due.
 
-    `refused_returns`: ids of waiting returns whose deadline passed. `lot_expiries`: new expiries of
-    lots to which a lapsed reservation gave back points (restore_grace)."""
+    `refused_returns`: ids of waiting returns whose deadline passed (`MEMBER/ID` of a return that
+    named a member merged into this one). `lot_expiries`: new expiries of lots to which a lapsed
+    reservation gave back points (restore_grace). `forfeited`: the notice of a closed account ended,
+    what was left is revoked."""
 
     lapsed: tuple[str, ...] = ()
     refused_returns: tuple[str, ...] = ()
     lot_expiries: tuple[tuple[int, Instant | None], ...] = ()
+    forfeited: bool = False
 
 
 class Facts(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -146,9 +151,11 @@ class Facts(Struct, frozen=True, omit_defaults=True, gc=False):
 
     `order_known`: for a return, whether its purchase was ever taken as an input (by the dedupe
     rows), whether or not the account's state still holds the order. `referrer_status`: open |
-    closed | erased | unknown (no such account). `tags`, `segments`, `birthdays`: those that the
-    program's rules ask for and that held, None where they ask for none; `birthdays` are windows
-    around the member's birthday, `-7+14` for 7 days before to 14 days after.
+    frozen | closed | merged | erased | unknown (no such account). `tags`, `segments`, `birthdays`:
+    those that the program's rules ask for and that held, None where they ask for none; `birthdays`
+    are windows around the member's birthday, `-7+14` for 7 days before to 14 days after.
+    `other_status`: the status of the second account of a transfer or merge; `other_merged`: how
+    many were merged into that one.
     """
 
     tags: tuple[str, ...] | None = None
@@ -157,6 +164,8 @@ class Facts(Struct, frozen=True, omit_defaults=True, gc=False):
     referrer_referred_by: str | None = None
     order_known: bool | None = None
     birthdays: tuple[str, ...] | None = None
+    other_status: str | None = None
+    other_merged: int = 0
 
 
 class PurchaseRewarded(Decision, frozen=True, kw_only=True, tag="PurchaseRewarded"):
@@ -327,6 +336,94 @@ class MemberErased(Decision, frozen=True, kw_only=True, tag="MemberErased"):
     refused_returns: tuple[str, ...] = ()
 
 
+class AccountFrozen(Decision, frozen=True, kw_only=True, tag="AccountFrozen"):
+    """From now on the account earns and cannot spend."""
+
+    actor: str
+    reason: str
+
+
+class AccountUnfrozen(Decision, frozen=True, kw_only=True, tag="AccountUnfrozen"):
+    """The account can spend again."""
+
+    actor: str
+    reason: str
+
+
+class AccountClosed(Decision, frozen=True, kw_only=True, tag="AccountClosed"):
+    """The account takes no inputs from now on. At `forfeits_at` what is left is revoked; None: it
+    was at once, by the postings here. `refused_returns`: returns that were still waiting."""
+
+    actor: str
+    reason: str
+    forfeits_at: Instant | None = None
+    refused_returns: tuple[str, ...] = ()
+
+
+class MovedLot(Struct, frozen=True, array_like=True, gc=False):
+    """A lot that goes from one account to another, with the moments that it had there. `granted`:
+    most that it can hold; what it does hold is in the postings."""
+
+    lot: int
+    granted: int
+    granted_at: Instant
+    activates_at: Instant
+    expires_at: Instant | None
+    source: str = ""
+
+
+class PointsSent(Decision, frozen=True, kw_only=True, tag="PointsSent"):
+    """`points` were given to member `to`, whose account has a `PointsReceived` of the same input.
+    `lots`: what was drawn from which lot. `counters`: the limits that it counts against."""
+
+    to: str
+    points: int
+    lots: tuple[MovedLot, ...]
+    counters: tuple[str, ...] = ()
+    facts: Facts | None = None
+
+
+class PointsReceived(Decision, frozen=True, kw_only=True, tag="PointsReceived"):
+    """`points` came from member `sender`, in new lots that activate and expire as theirs did."""
+
+    sender: str
+    points: int
+    lots: tuple[MovedLot, ...]
+
+
+class AccountMerged(Decision, frozen=True, kw_only=True, tag="AccountMerged"):
+    """The account ended: all it held is in the account of `into`, which has an `AccountAbsorbed` of
+    the same input. Later inputs are forwarded."""
+
+    into: str
+    actor: str
+    reason: str
+    facts: Facts | None = None
+
+
+class AccountAbsorbed(Decision, frozen=True, kw_only=True, tag="AccountAbsorbed"):
+    """The account of `merged` went over into this one. `lots`: its lots, under the numbers that
+    they have here; `next_lot`: the number after them. `kept`: what it remembered beside its points
+    (`ledger.core.merging.Kept`). `cancelled`: reservations whose id was taken here, released;
+    `lot_expiries`: new expiries of lots to which they gave back."""
+
+    merged: str
+    actor: str
+    reason: str
+    next_lot: int
+    kept: Raw
+    lots: tuple[MovedLot, ...] = ()
+    cancelled: tuple[str, ...] = ()
+    lot_expiries: tuple[tuple[int, Instant | None], ...] = ()
+
+
+class InputForwarded(Decision, frozen=True, kw_only=True, tag="InputForwarded"):
+    """The account was merged: the input was decided on the account of `to`, in the same append."""
+
+    to: str
+    input_type: str
+
+
 class AnonymousPurchaseRecorded(
     Decision, frozen=True, kw_only=True, tag="AnonymousPurchaseRecorded"
 ):
@@ -380,6 +477,14 @@ AccountEvent = (
     | ReservationCancelled
     | MemberProfiled
     | MemberErased
+    | AccountFrozen
+    | AccountUnfrozen
+    | AccountClosed
+    | PointsSent
+    | PointsReceived
+    | AccountMerged
+    | AccountAbsorbed
+    | InputForwarded
     | AnonymousPurchaseRecorded
 )
 SystemEvent = LedgerCreated | ProgramPublished | RfmBoundsSet

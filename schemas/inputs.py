@@ -162,6 +162,28 @@ class CancelData(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     reservation_id: Id
 
 
+class StandingData(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """Who changes what an account may do, and why; for the audit, no personal data."""
+
+    actor: Id
+    reason: Text
+
+
+class TransferData(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """The subject gives `points` to another member."""
+
+    to: MemberId
+    points: PointsCount
+
+
+class MergeData(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """The subject's account ends, all it holds goes to the account of `into`."""
+
+    into: MemberId
+    actor: Id
+    reason: Text
+
+
 class Envelope(Struct, frozen=True, kw_only=True, tag_field="type", gc=False):
     """CloudEvents 1.0 attributes. `subject` is the member; `time` is `occurred_at`."""
 
@@ -257,6 +279,36 @@ class ReservationCancel(MemberEnvelope, frozen=True, kw_only=True, tag="command.
     data: CancelData
 
 
+class AccountFreeze(MemberEnvelope, frozen=True, kw_only=True, tag="command.freeze.v1"):
+    """A command; its idempotency key is (`source`, `id`)."""
+
+    data: StandingData
+
+
+class AccountUnfreeze(MemberEnvelope, frozen=True, kw_only=True, tag="command.unfreeze.v1"):
+    """A command; its idempotency key is (`source`, `id`)."""
+
+    data: StandingData
+
+
+class AccountClose(MemberEnvelope, frozen=True, kw_only=True, tag="command.close.v1"):
+    """A command; its idempotency key is (`source`, `id`)."""
+
+    data: StandingData
+
+
+class PointsTransfer(MemberEnvelope, frozen=True, kw_only=True, tag="command.transfer.v1"):
+    """A command on two accounts; the subject gives. Its idempotency key is (`source`, `id`)."""
+
+    data: TransferData
+
+
+class AccountMerge(MemberEnvelope, frozen=True, kw_only=True, tag="command.merge.v1"):
+    """A command on two accounts; the subject's ends. Its idempotency key is (`source`, `id`)."""
+
+    data: MergeData
+
+
 InputEvent = (
     PurchaseCompleted
     | PurchaseReturned
@@ -271,6 +323,11 @@ InputEvent = (
     | PointsReserve
     | ReservationConfirm
     | ReservationCancel
+    | AccountFreeze
+    | AccountUnfreeze
+    | AccountClose
+    | PointsTransfer
+    | AccountMerge
 )
 
 TOPIC_OF_TYPE: dict[str, str] = {

@@ -18,6 +18,11 @@ TITLES: dict[str, str] = {
     "command.reserve.v1": "Hold points for a redemption",
     "command.confirm.v1": "Spend a reservation",
     "command.cancel.v1": "Release a reservation",
+    "command.freeze.v1": "An account may no longer spend",
+    "command.unfreeze.v1": "An account may spend again",
+    "command.close.v1": "An account ends",
+    "command.transfer.v1": "Give points to another member",
+    "command.merge.v1": "An account goes over into another",
 }
 """One title per CloudEvents `type`."""
 
@@ -102,5 +107,12 @@ FIELDS: dict[str, str] = {
     "ConfirmData.points": "How many of its points to spend; left out: all.",
     "ConfirmData.order_id": "The purchase that the points pay for.",
     "CancelData.reservation_id": "The reservation to release.",
+    "StandingData.actor": "Who decided it: the id of an employee or a system.",
+    "StandingData.reason": "Why, for the audit; no personal data.",
+    "TransferData.to": "The member who gets the points.",
+    "TransferData.points": "How many points to give.",
+    "MergeData.into": "The member whose account stays.",
+    "MergeData.actor": "Who decided it: the id of an employee or a system.",
+    "MergeData.reason": "Why, for the audit; no personal data.",
 }
 """A sentence per field, by `Struct.field`, or by `field` alone for the envelope."""

@@ -56,6 +56,8 @@ class Account(Struct, gc=False):
     `tiers`: (from, tier), rising. `used`: limit counters; `used_at`: a moment in each one's window.
     `orders`: by id, oldest first (see `order`, `keep`).
     `expired_unspent`: lot → points that expired and were not yet set against a clawback.
+    `status`: open | frozen | closed | merged | erased. `forfeits_at`: when the notice of a closed
+    account ends. `merged_from`: whose accounts went over into this one, directly or not.
     """
 
     member_id: str
@@ -79,6 +81,9 @@ class Account(Struct, gc=False):
     first_purchase: FirstPurchase | None = None
     purchases: int = 0
     profile: dict[str, bool] = {}
+    forfeits_at: Instant | None = None
+    merged_into: str | None = None
+    merged_from: tuple[str, ...] = ()
 
     @classmethod
     def new(cls, member_id: str) -> "Account":
@@ -109,6 +114,9 @@ class Account(Struct, gc=False):
             self.first_purchase,
             self.purchases,
             self.profile.copy(),
+            self.forfeits_at,
+            self.merged_into,
+            self.merged_from,
         )
 
     def become(self, other: "Account") -> None:

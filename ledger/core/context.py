@@ -30,7 +30,7 @@ class Refused(Exception):
 
 class Context(msgspec.Struct, frozen=True, eq=False):
     """`at`: the input's occurred_at, `now`: the later of it and what the account is settled to,
-    `late_by`: microseconds between the two."""
+    `late_by`: microseconds between the two. `addressed`: see `Decision`."""
 
     account: Account
     at: Instant
@@ -40,6 +40,7 @@ class Context(msgspec.Struct, frozen=True, eq=False):
     facts: Facts
     now: Instant
     late_by: int
+    addressed: str = ""
 
     @classmethod
     def of(
@@ -50,10 +51,11 @@ class Context(msgspec.Struct, frozen=True, eq=False):
         programs: Timeline,
         cause: Cause | None,
         facts: Facts,
+        addressed: str = "",
     ) -> "Context":
         """The context of an input that occurred at `at`; `account` is settled up to then."""
         now = max(at, account.settled_to)
-        return cls(account, at, program, programs, cause, facts, now, now - at)
+        return cls(account, at, program, programs, cause, facts, now, now - at, addressed)
 
     @property
     def returnable_until(self) -> Instant:
@@ -67,6 +69,7 @@ class Context(msgspec.Struct, frozen=True, eq=False):
             "program": self.program.version,
             "cause": self.cause,
             "late_by": self.late_by,
+            "addressed": self.addressed,
         }
 
     def refused(self, kind: str, refusal: Refused, data: msgspec.Struct) -> InputRefused:

@@ -15,7 +15,15 @@ from ledger.core.activities import decide_activity
 from ledger.core.context import Context, Refused, input_type
 from ledger.core.errors import Undecidable
 from ledger.core.fold import evolve
+from ledger.core.lifecycle import (
+    check_forwarded,
+    check_standing,
+    decide_close,
+    decide_freeze,
+    decide_unfreeze,
+)
 from ledger.core.members import decide_erasure, decide_profile, decide_recomputed
+from ledger.core.merging import decide_merge
 from ledger.core.program.compiled import Compiled
 from ledger.core.program.timeline import NoProgram, Timeline
 from ledger.core.purchases import decide_anonymous, decide_purchase
@@ -26,6 +34,7 @@ from ledger.core.rewards import decide_revocation, decide_reward
 from ledger.core.settle import settle
 from ledger.core.spending import decide_cancel, decide_confirm, decide_reserve
 from ledger.core.surveys import decide_survey
+from ledger.core.transfers import decide_transfer
 from schemas import inputs
 from schemas.decisions import (
     AccountEvent,
@@ -54,6 +63,11 @@ _HANDLERS: dict[type, Callable[[Context, Any], AccountEvent]] = {
     inputs.PointsReserve: decide_reserve,
     inputs.ReservationConfirm: decide_confirm,
     inputs.ReservationCancel: decide_cancel,
+    inputs.AccountFreeze: decide_freeze,
+    inputs.AccountUnfreeze: decide_unfreeze,
+    inputs.AccountClose: decide_close,
+    inputs.PointsTransfer: decide_transfer,
+    inputs.AccountMerge: decide_merge,
 }
 
 
@@ -63,8 +77,10 @@ def decide(
     occurred_at: Instant,
     programs: Timeline,
     facts: Facts = NO_FACTS,
+    addressed: str = "",
 ) -> list[AccountEvent]:
     """Decide on `event`; `account` is a fork and afterwards has every returned event applied.
+    `addressed`: the member whom the event names, where that account was merged into this one.
 
     At most one AccountSettled, then the decision, then one event for each return that had waited
     for this purchase. Raises Undecidable, before anything was applied; InvariantBroken when the
@@ -92,11 +108,13 @@ def decide(
             before = account.fork()
         evolve(account, settled)
         events.append(settled)
-    context = Context.of(account, occurred_at, program, programs, cause, facts)
+    context = Context.of(account, occurred_at, program, programs, cause, facts, addressed)
     waiting: Sequence[WaitingReturn] = ()
     try:
-        if account.status == "erased":
-            raise Refused("account_erased", "the member was erased: the account takes no inputs")
+        if account.status != "open":
+            check_standing(account, event)
+        if addressed:
+            check_forwarded(account, event)
         decision = handler(context, event)
         if isinstance(event, inputs.PurchaseCompleted):
             waiting = account.waiting.get(event.data.order_id, ())

@@ -8,17 +8,24 @@ recount is made now and then.
 from collections.abc import Callable
 from typing import Any
 
-from ledger.core import fold_orders, fold_others
+from ledger.core import fold_orders, fold_others, fold_pairs, fold_standing
 from ledger.core.account import Account, check_invariants
 from ledger.core.errors import InvariantBroken
 from ledger.core.keep import forget
 from schemas.decisions import (
+    AccountAbsorbed,
+    AccountClosed,
     AccountEvent,
+    AccountFrozen,
+    AccountMerged,
     AccountSettled,
     ActivityRewarded,
+    AccountUnfrozen,
     MemberErased,
     MemberProfiled,
+    PointsReceived,
     PointsReserved,
+    PointsSent,
     PurchaseReturned,
     PurchaseRewarded,
     ReferralAccepted,
@@ -114,6 +121,8 @@ _BEFORE: dict[type, _Before] = {
     RewardReceived: fold_others.open_reward,
     ReservationConfirmed: fold_others.before_confirming,
     ReservationCancelled: fold_others.before_cancelling,
+    PointsReceived: fold_pairs.before_receiving,
+    AccountAbsorbed: fold_pairs.before_absorbing,
 }
 """What comes before the postings: what they need, and the grants. Each says how many of the first
 postings it has applied itself."""
@@ -131,4 +140,9 @@ _AFTER: dict[type, _After] = {
     ReservationCancelled: fold_others.fold_cancelled,
     MemberProfiled: fold_others.fold_profile,
     MemberErased: fold_others.fold_erased,
+    AccountFrozen: fold_standing.fold_frozen,
+    AccountUnfrozen: fold_standing.fold_unfrozen,
+    AccountClosed: fold_standing.fold_closed,
+    PointsSent: fold_pairs.fold_sent,
+    AccountMerged: fold_pairs.fold_merged,
 }

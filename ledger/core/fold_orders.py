@@ -171,5 +171,7 @@ def _restored(account: Account, redemption_id: str, points: int, event: Purchase
 def fold_waiting(account: Account, event: ReturnWaiting) -> None:
     """Remember a return until its purchase comes."""
     order_id = event.returned.order_id
-    waiting = WaitingReturn(event.returned, event.occurred_at, event.deadline, event.cause)
+    waiting = WaitingReturn(
+        event.returned, event.occurred_at, event.deadline, event.cause, event.addressed
+    )
     account.waiting[order_id] = (*account.waiting.get(order_id, ()), waiting)

@@ -6,6 +6,7 @@ from ledger.core.account import Account
 from ledger.core.errors import InvariantBroken
 from ledger.core.fold_counts import count, expire_at, grant, use
 from ledger.core.fold_orders import order_awards
+from ledger.core.fold_standing import forget_all
 from ledger.core.records import (
     Redemption,
     Referral,
@@ -44,11 +45,13 @@ def fold_settled(account: Account, event: AccountSettled) -> None:
     if event.refused_returns:
         refused = set(event.refused_returns)
         for order_id, waiting in list(account.waiting.items()):
-            left = tuple(w for w in waiting if w.returned.return_id not in refused)
+            left = tuple(w for w in waiting if w.name not in refused)
             if left:
                 account.waiting[order_id] = left
             else:
                 del account.waiting[order_id]
+    if event.forfeited:
+        forget_all(account)
 
 
 # --- surveys, activities, referrals, rewards --------------------------------------------------
@@ -193,14 +196,5 @@ def fold_erased(account: Account, _event: MemberErased) -> None:
     """Nothing is held, waits or is open any more."""
     account.status = "erased"
     account.profile = {}
-    account.reservations = {}
-    account.waiting = {}
-    # No input is taken any more, so nothing that only a later one could ask for is kept.
-    account.orders = {}
-    account.rewards = {}
-    account.redemptions = {}
-    account.expired_unspent = {}
-    account.used = {}
-    account.used_at = {}
-    if account.referral is not None and account.referral.status == "open":
-        account.referral = replace(account.referral, status="closed")
+    account.merged_into = None
+    forget_all(account)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from ledger.core.errors import InvariantBroken
-from schemas.decisions import NO_LOT, Award
+from schemas.decisions import NO_LOT, Award, MovedLot
 from schemas.fields import Instant
 
 NEVER: Instant = 2**62
@@ -102,6 +102,24 @@ class Holdings(Struct, gc=False):
             )
         else:
             raise InvariantBroken(3, f"lot {number} was granted to {account}")
+
+    def receive(self, moved: MovedLot) -> None:
+        """Open a lot that comes from another account, still with nothing in it: no grant, so the
+        points ever granted stay. Raises InvariantBroken (3)."""
+        number = moved.lot
+        if number < self.next_lot or moved.granted <= 0:
+            raise InvariantBroken(
+                3, f"lot {number} of {moved.granted} points came where {self.next_lot} is next"
+            )
+        self.next_lot = number + 1
+        self.lots[number] = Lot(
+            number,
+            moved.granted,
+            moved.granted_at,
+            moved.activates_at,
+            moved.expires_at,
+            moved.source,
+        )
 
     def reopen(self, lot: Lot) -> None:
         """Put back a lot that was spent to nothing, still with nothing in it."""

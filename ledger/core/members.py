@@ -87,7 +87,7 @@ def decide_recomputed(
     moment from which the profile is as it is. Nothing settles: the past has not changed."""
     outcomes = {c: _holds(c, profile, {}) for c in _asked_from(programs, at)}
     same = all(account.profile.get(c, False) == holds for c, holds in outcomes.items())
-    if account.status == "erased" or same:
+    if account.status in ("erased", "merged") or same:
         return None
     return MemberProfiled(
         occurred_at=at,
@@ -126,7 +126,5 @@ def decide_erasure(context: Context, event: ErasureInput) -> MemberErased:
         **context.head(),
         postings=tuple(draft.postings),
         reason=event.data.reason,
-        refused_returns=tuple(
-            one.returned.return_id for waiting in account.waiting.values() for one in waiting
-        ),
+        refused_returns=tuple(one.name for waiting in account.waiting.values() for one in waiting),
     )

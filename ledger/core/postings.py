@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from ledger.core.calendar import add
 from ledger.core.grants import grant_postings, granted_to, new_lots
-from ledger.core.lots import Holdings
+from ledger.core.lots import Holdings, Lot
 from ledger.core.program.compiled import Compiled
 from schemas.decisions import NO_LOT, Award, Posting
 from schemas.fields import Instant
@@ -142,6 +142,33 @@ class Draft:
         if taken:
             self.move("available", "revoked", taken, number, max(at, lot.activates_at))
         return taken
+
+    def forfeit(self, at: Instant) -> None:
+        """Take whatever there is, reserved points and the debt included: the account ends empty."""
+        for number, lot in list(self.held.lots.items()):
+            for name, points, since in (
+                ("pending", lot.pending, lot.granted_at),
+                ("available", lot.available, lot.activates_at),
+                ("reserved", lot.reserved, lot.activates_at),
+            ):
+                if points:
+                    self.move(name, "revoked", points, number, max(at, since))
+        if self.held.debt:
+            self.move("revoked", "available", self.held.debt, NO_LOT, at)
+
+    def send(self, points: int, at: Instant) -> list[tuple[Lot, int]]:
+        """Give `points`, which are available, away in draw order; from which lots, as they were,
+        how many."""
+        held = self.held
+        sent = []
+        while points:
+            number = held.draw[0][2]
+            lot = held.lots[number]
+            part = min(points, lot.available)
+            self.move("available", "transferred", part, number, max(at, lot.activates_at))
+            sent.append((lot, part))
+            points -= part
+        return sent
 
     def owe(self, points: int, at: Instant) -> None:
         """Take points that are not there: the account goes into debt."""

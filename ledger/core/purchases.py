@@ -62,6 +62,7 @@ def decide_purchase(context: Context, event: PurchaseCompleted) -> PurchaseRewar
         postings=tuple(postings),
         tier_changes=requalify(account, context.programs, at, Extra(month, (amount, points, 1))),
         effects=verdict.effects,
+        addressed=context.addressed,
         purchase=purchase,
         month=month,
         returnable_until=stretch.returnable_until(at),

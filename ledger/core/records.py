@@ -149,22 +149,32 @@ class Reward(Struct, frozen=True, array_like=True, gc=False):
 
 
 class WaitingReturn(Struct, frozen=True, array_like=True, gc=False):
-    """A return whose purchase has not arrived."""
+    """A return whose purchase has not arrived. `addressed`: the member whom it named, where that
+    account was merged into this one."""
 
     returned: ReturnData
     at: Instant
     deadline: Instant
     cause: Cause | None
+    addressed: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its id as events tell it: with the member that it named, if that one was merged."""
+        return_id = self.returned.return_id
+        return f"{self.addressed}/{return_id}" if self.addressed else return_id
 
 
 class Referral(Struct, frozen=True, array_like=True, gc=False):
     """Who brought the member in. `status`: open | qualified | closed | taken_back; `order_id`: the
-    purchase that qualified."""
+    purchase that qualified. `referee_id`: who was brought in, where that account was merged into
+    this one."""
 
     referrer_id: str
     at: Instant
     status: str
     order_id: str | None = None
+    referee_id: str | None = None
 
 
 class FirstPurchase(Struct, frozen=True, array_like=True, gc=False):

@@ -99,7 +99,7 @@ def _judge(
     if form.referrer is not None and form.referrer.fixed:
         data = RewardEffectData(
             kind="referral",
-            referee_id=context.account.member_id,
+            referee_id=_referee(context),
             order_id=order_id,
             points=form.referrer.fixed,
             program_version=program.version,
@@ -112,6 +112,13 @@ def _effect(target: str, kind: str, at: Instant, data: Struct) -> Effect:
     return Effect(target, kind, at, Raw(msgspec.json.encode(data)))
 
 
+def _referee(context: Context) -> str:
+    """Who was brought in: the member, or one whose account was merged into this one."""
+    referral = context.account.referral
+    named = None if referral is None else referral.referee_id
+    return named or context.account.member_id
+
+
 def taking_back(context: Context, order_id: str, at: Instant, program: Compiled) -> list[Effect]:
     """The effects that take back the referrer's reward for `order_id`; `program`: the version
     that granted it."""
@@ -119,7 +126,9 @@ def taking_back(context: Context, order_id: str, at: Instant, program: Compiled)
     if referral is None or form is None or form.referrer is None or not form.referrer.fixed:
         return []
     data = RevokeEffectData(
-        kind="referral", referee_id=context.account.member_id, order_id=order_id
+        kind="referral",
+        referee_id=_referee(context),
+        order_id=order_id,
     )
     return [_effect(referral.referrer_id, "effect.revoke.v1", at, data)]
 
@@ -171,7 +180,7 @@ def _check(context: Context, referrer_id: str) -> None:
         raise Refused("no_referral", "the program in force has no referral")
     if not within(form.valid, context.at):
         raise Refused("outside_window", "referrals are not taken at this moment")
-    if referrer_id == account.member_id:
+    if referrer_id == account.member_id or referrer_id in account.merged_from:
         raise Refused("self_referral", "a member cannot refer themselves")
     if account.referral is not None:
         raise Refused("already_referred", "a referral is registered once per member")

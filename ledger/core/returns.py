@@ -58,7 +58,8 @@ def release(account: Account, waiting: WaitingReturn, programs: Timeline) -> Acc
     order = account.order(waiting.returned.order_id)
     assert order is not None, "its purchase was folded just now"
     at = max(waiting.at, order.at)
-    context = Context.of(account, at, programs.at(at), programs, waiting.cause, Facts())
+    program = programs.at(at)
+    context = Context.of(account, at, program, programs, waiting.cause, Facts(), waiting.addressed)
     try:
         return _returned(context, waiting.returned, order)
     except Refused as refusal:

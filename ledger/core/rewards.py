@@ -25,6 +25,8 @@ def decide_reward(context: Context, event: RewardGranted) -> RewardReceived:
         )
     if account.referral is not None and account.referral.referrer_id == data.referee_id:
         raise Refused("referral_cycle", f"{data.referee_id} had referred this member")
+    if data.referee_id == account.member_id or data.referee_id in account.merged_from:
+        raise Refused("self_referral", f"{data.referee_id} and the referrer were merged")
     form = context.program.form.referral
     reward = None if form is None else form.referrer
     first_lot = account.holdings.next_lot

@@ -1,8 +1,9 @@
 """Settling: bringing an account up to a moment, in the order in which things fell due.
 
 At one instant: a program version takes effect, lots activate (then debt is paid), reservations
-lapse, waiting returns are refused, tiers requalify, lots expire. Settling in one step or in many
-gives the same balances (invariant 11), so it does not matter whether a scheduler ever ran.
+lapse, waiting returns are refused, tiers requalify, lots expire, a closed account forfeits.
+Settling in one step or in many gives the same balances (invariant 11), so it does not matter
+whether a scheduler ever ran.
 """
 
 from ledger.core.account import Account
@@ -50,6 +51,8 @@ def _next_held(account: Account) -> Instant:
         due = min(due, *(each.lapses_at for each in account.reservations.values()))
     if account.waiting:
         due = min(due, *(one.deadline for each in account.waiting.values() for one in each))
+    if account.forfeits_at is not None:
+        due = min(due, account.forfeits_at)
     return due
 
 
@@ -62,6 +65,8 @@ class Settling:
         "boundary",
         "changes",
         "draft",
+        "forfeited",
+        "forfeits_at",
         "lapsed",
         "programs",
         "refused",
@@ -86,11 +91,11 @@ class Settling:
         self.waiting: list[tuple[Instant, str]] = []
         if account.waiting:
             self.waiting = sorted(
-                (one.deadline, one.returned.return_id)
-                for waiting in account.waiting.values()
-                for one in waiting
+                (one.deadline, one.name) for waiting in account.waiting.values() for one in waiting
             )
         self.boundary = boundary
+        self.forfeits_at = NEVER if account.forfeits_at is None else account.forfeits_at
+        self.forfeited = False
 
     @property
     def tier(self) -> str:
@@ -111,7 +116,7 @@ class Settling:
             moment = min(moment, self.reservations[0][0])
         if self.waiting:
             moment = min(moment, self.waiting[0][0])
-        return moment
+        return min(moment, self.forfeits_at)
 
     def step(self, moment: Instant) -> None:
         """Do everything that falls due at `moment`, in the order of one instant."""
@@ -135,6 +140,10 @@ class Settling:
             self._requalify(moment)
         if held.draw and held.draw[0][0] <= moment:
             draft.expire_due(moment)
+        if self.forfeits_at <= moment:
+            draft.forfeit(moment)
+            self.forfeits_at, self.forfeited = NEVER, True
+            self.reservations.clear()
 
     def _requalify(self, moment: Instant) -> None:
         before = self.tier
@@ -147,7 +156,9 @@ class Settling:
     def event(self, until: Instant) -> AccountSettled | None:
         """The event of what was done; None when it came to nothing."""
         draft = self.draft
-        if draft is None or not (draft.postings or self.changes or self.lapsed or self.refused):
+        if draft is None or not (
+            draft.postings or self.changes or self.lapsed or self.refused or self.forfeited
+        ):
             return None
         return AccountSettled(
             occurred_at=until,
@@ -157,4 +168,5 @@ class Settling:
             lapsed=tuple(self.lapsed),
             refused_returns=tuple(self.refused),
             lot_expiries=draft.lot_expiries,
+            forfeited=self.forfeited,
         )

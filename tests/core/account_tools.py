@@ -10,6 +10,7 @@ from ledger.core.account import Account, check_invariants
 from ledger.core.calendar import from_instant, parse_instant, to_instant
 from ledger.core.decide import decide, decide_tick, outcome_of, refusal_of
 from ledger.core.fold import evolve
+from ledger.core.pairs import decide_pair
 from ledger.core.program.compiled import compile_program
 from ledger.core.program.load import load_program
 from ledger.core.program.timeline import Timeline
@@ -99,7 +100,48 @@ class Member:
         assert decode(encode(fork)) == fork
         self.events += events
 
-    def _head(self, when: Instant | str) -> dict[str, Any]:
+    def with_other(
+        self, other: "Member", event: inputs.PointsTransfer | inputs.AccountMerge
+    ) -> str | None:
+        """Decide on an input of two accounts; the code of the refusal, if it was refused."""
+        forks = self.account.fork(), other.account.fork()
+        before = encode(self.account), encode(other.account)
+        own, others = decide_pair(
+            forks[0],
+            other.account,
+            lambda: forks[1],
+            event,
+            _instant(event.time),
+            self.programs,
+        )
+        assert (encode(self.account), encode(other.account)) == before
+        self._keep(own, forks[0])
+        if other is not self:
+            other._keep(list(others), forks[1])
+        moved = [
+            posting.points
+            for each in (*own, *others)
+            for posting in each.postings
+            if posting.account == "transferred"
+        ]
+        assert sum(moved) == 0, "what one gave is what the other got"
+        refusal = refusal_of(own)
+        return None if refusal is None else refusal.code
+
+    def standing(self, when: Instant | str, kind: type[Any]) -> list[AccountEvent]:
+        """Freeze, unfreeze or close the account."""
+        data = inputs.StandingData("anna", "as asked")
+        return self.send(kind(**self.head(when), data=data))
+
+    def forwarded(self, event: inputs.InputEvent) -> list[AccountEvent]:
+        """Decide on an input that names a member whose account was merged into this one."""
+        fork = self.account.fork()
+        subject = event.subject or ""
+        events = decide(fork, event, _instant(event.time), self.programs, Facts(), subject)
+        self._keep(events, fork)
+        return events
+
+    def head(self, when: Instant | str) -> dict[str, Any]:
         self._ids += 1
         return {
             "specversion": "1.0",
@@ -119,7 +161,7 @@ class Member:
             for n, (amount, category) in enumerate(zip(amounts, categories, strict=True), 1)
         )
         data = inputs.PurchaseData(order_id, "s1", "store", "RUB", lines, **more)
-        return self.send(inputs.PurchaseCompleted(**self._head(when), data=data))
+        return self.send(inputs.PurchaseCompleted(**self.head(when), data=data))
 
     def give_back(
         self,
@@ -134,12 +176,12 @@ class Member:
         if lines is not None:
             named = tuple(inputs.ReturnedLine(line, amount) for line, amount in lines.items())
         data = inputs.ReturnData(order_id, return_id, named)
-        return self.send(inputs.PurchaseReturned(**self._head(when), data=data), facts)
+        return self.send(inputs.PurchaseReturned(**self.head(when), data=data), facts)
 
     def survey(self, when: Instant | str, survey_id: str) -> list[AccountEvent]:
         """A completed survey."""
         data = inputs.SurveyData(survey_id, f"c{self._ids}")
-        return self.send(inputs.SurveyCompleted(**self._head(when), data=data))
+        return self.send(inputs.SurveyCompleted(**self.head(when), data=data))
 
     def activity(
         self,
@@ -158,37 +200,37 @@ class Member:
     ) -> list[AccountEvent]:
         """The member was brought in by `referrer_id`."""
         data = inputs.ReferralData(referrer_id, "code")
-        return self.send(inputs.ReferralRegistered(**self._head(when), data=data), facts)
+        return self.send(inputs.ReferralRegistered(**self.head(when), data=data), facts)
 
     def effect(self, when: Instant | str, kind: str, data: bytes) -> list[AccountEvent]:
         """An effect of another account's decision."""
         if kind == "effect.reward.v1":
             reward = msgspec.json.decode(data, type=inputs.RewardEffectData)
-            return self.send(inputs.RewardGranted(**self._head(when), data=reward))
+            return self.send(inputs.RewardGranted(**self.head(when), data=reward))
         revoke = msgspec.json.decode(data, type=inputs.RevokeEffectData)
-        return self.send(inputs.RewardRevoked(**self._head(when), data=revoke))
+        return self.send(inputs.RewardRevoked(**self.head(when), data=revoke))
 
     def reserve(
         self, when: Instant | str, name: str, points: int, ttl: int | None = None
     ) -> list[AccountEvent]:
         """Hold points."""
         data = inputs.ReserveData(name, points, ttl)
-        return self.send(inputs.PointsReserve(**self._head(when), data=data))
+        return self.send(inputs.PointsReserve(**self.head(when), data=data))
 
     def confirm(
         self, when: Instant | str, name: str, points: int | None = None, order: str | None = None
     ) -> list[AccountEvent]:
         """Spend a reservation."""
         data = inputs.ConfirmData(name, points, order)
-        return self.send(inputs.ReservationConfirm(**self._head(when), data=data))
+        return self.send(inputs.ReservationConfirm(**self.head(when), data=data))
 
     def cancel(self, when: Instant | str, name: str) -> list[AccountEvent]:
         """Give a reservation back."""
-        return self.send(inputs.ReservationCancel(**self._head(when), data=inputs.CancelData(name)))
+        return self.send(inputs.ReservationCancel(**self.head(when), data=inputs.CancelData(name)))
 
     def erase(self, when: Instant | str) -> list[AccountEvent]:
         """Erase the member."""
-        return self.send(inputs.MemberErased(**self._head(when)))
+        return self.send(inputs.MemberErased(**self.head(when)))
 
     def profile(
         self, when: Instant | str, *, enrolled: bool = False, **profile: Any
@@ -196,7 +238,7 @@ class Member:
         """Enrol the member or update the profile."""
         kind = inputs.MemberEnrolled if enrolled else inputs.MemberUpdated
         data = inputs.MemberData(inputs.Profile(**profile))
-        return self.send(kind(**self._head(when), data=data))
+        return self.send(kind(**self.head(when), data=data))
 
     @property
     def points(self) -> tuple[int, int, int]:
@@ -215,3 +257,15 @@ def refused(events: list[AccountEvent]) -> str:
     refusal = refusal_of(events)
     assert isinstance(refusal, InputRefused)
     return refusal.code
+
+
+def transfer(giver: Member, receiver: Member, when: Instant | str, points: int) -> str | None:
+    """Give points; the code of the refusal, if it was refused."""
+    data = inputs.TransferData(receiver.id, points)
+    return giver.with_other(receiver, inputs.PointsTransfer(**giver.head(when), data=data))
+
+
+def merge(ends: Member, stays: Member, when: Instant | str) -> str | None:
+    """One account goes over into another; the code of the refusal, if it was refused."""
+    data = inputs.MergeData(stays.id, "anna", "one person")
+    return ends.with_other(stays, inputs.AccountMerge(**ends.head(when), data=data))

@@ -390,6 +390,25 @@ class Segment(Strict, frozen=True):
     when: SegmentWhen
 
 
+# --- accounts --------------------------------------------------------------------------------
+
+
+class Closing(Strict, frozen=True):
+    """Between the closing of an account and the end of its points lies `notice`."""
+
+    notice: Duration
+
+
+class Transfers(Strict, frozen=True):
+    """Members may give points to each other: at least `minimum` and `at_most` so many at once, and
+    within a local day or month no more than `per_day` and `per_month`, all in points."""
+
+    minimum: Points = 0
+    at_most: Count | None = None
+    per_day: Count | None = None
+    per_month: Count | None = None
+
+
 class Program(Strict, frozen=True):
     """The whole program. `point_value`: minor units that one point is worth when spent."""
 
@@ -408,3 +427,5 @@ class Program(Strict, frozen=True):
     returns: Returns = Returns()
     redemption: Redemption = Redemption()
     segments: Annotated[tuple[Segment, ...], Meta(max_length=200)] = ()
+    closing: Closing | None = None
+    transfers: Transfers | None = None
