@@ -23,6 +23,7 @@ from ledger.core.program.timeline import Timeline
 from ledger.crash import crash_point
 from ledger.database import open_pool, translated
 from ledger.deciding import decide_all, log_failures
+from ledger.errors import AppendFailed
 from ledger.heads import Ends
 from ledger.identity import Identity, check_database
 from ledger.locking import ShardLocks, lock_checked
@@ -31,7 +32,7 @@ from ledger.notify import Notifier, Pool
 from ledger.numbering import Rows, number
 from ledger.programs import Programs
 from ledger.questions import Questions
-from ledger.reading import Reader
+from ledger.reading import MoreShards, Reader
 from ledger.received import (
     Outcome,
     Received,
@@ -43,6 +44,10 @@ from ledger.sharding import SYSTEM_SHARD
 from ledger.stats import Stats
 from ledger.work import check_internal_errors, outcome_of
 from schemas.decisions import RfmBoundsSet
+
+FOLLOWS_MAX = 10
+"""How often a call begins again because an account it needs was merged, between its reading and its
+locks, into one of a shard it had not locked: each time takes a merge within some milliseconds."""
 
 
 class Ledger(Questions):
@@ -121,18 +126,25 @@ class Ledger(Questions):
             self._skew,
             retry=retry_of is not None,
         )
-        shards = batch.shards()
         with translated():
             async with self._pool.connection() as connection:
-                with self.stats.reading.timed():
-                    await self._reader.read(connection, batch, shards)
-                programs = self.programs
-                with self.stats.deciding.timed():
-                    decide_all(batch, set(shards), programs)
-                async with self._locks.hold(shards):
-                    await self._append(
-                        connection, batch, programs, source, retry_of, internal_errors_max
-                    )
+                for _ in range(FOLLOWS_MAX):
+                    with self.stats.reading.timed():
+                        await self._reader.read(connection, batch, batch.shards())
+                    programs, shards = self.programs, batch.shards()
+                    with self.stats.deciding.timed():
+                        decide_all(batch, set(shards), programs)
+                    try:
+                        async with self._locks.hold(shards):
+                            await self._append(
+                                connection, batch, programs, source, retry_of, internal_errors_max
+                            )
+                        break
+                    except MoreShards:
+                        await connection.execute("ROLLBACK")
+                        batch.forget(shards)
+                else:
+                    raise AppendFailed("Accounts are merged faster than inputs can follow them.")
         self.stats.count(len(inputs))
         return [outcome_of(work) for work in batch.works]
 
@@ -199,6 +211,7 @@ class Ledger(Questions):
             moved = set(locked.heads)
         if not moved:
             return
+        moved = batch.with_linked(moved)
         self.stats.decided_again += 1
         batch.forget(moved)
         await self._reader.read(connection, batch, sorted(moved), locked)

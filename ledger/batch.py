@@ -13,6 +13,7 @@ from ledger.accounts import AccountKey
 from ledger.cache import Cached
 from ledger.core.account import Account
 from ledger.core.calendar import format_instant
+from ledger.core.pairs import PAIRS, other_of
 from ledger.dedupe import WITH_PROFILE, content_of, key_of, purchase_key
 from ledger.errors import BatchRefused
 from ledger.lookups import InputKey, MemberMoment
@@ -20,12 +21,20 @@ from ledger.received import DIRECT, INPUTS_MAX, Problem, Received, SourcePositio
 from ledger.sharding import shard_of
 from ledger.work import NO_SHARD, Fork, KnownProfile, Work
 from schemas.fields import Instant
-from schemas.inputs import TOPIC_OF_TYPE, InputEvent, PurchaseReturned, ReferralRegistered
+from schemas.inputs import (
+    TOPIC_OF_TYPE,
+    AccountMerge,
+    InputEvent,
+    PurchaseReturned,
+    ReferralRegistered,
+)
 from schemas.normal import subject_of
 from schemas.routing import TYPE_NAMES, type_of
 from schemas.routing import key_of as routing_key
 
 T = TypeVar("T")
+
+_PAIR_NAMES = frozenset(TYPE_NAMES[kind] for kind in PAIRS)
 
 TICK = "tick"
 """The type of a scheduler's input; ticks are not counted among the inputs."""
@@ -72,10 +81,37 @@ class Batch:
         self.based_on: dict[int, int] = {}
         self.failures: dict[int, tuple[Work, Exception]] = {}
         self._shards = shards
+        self.linked = not self._types.isdisjoint(_PAIR_NAMES)
+        """Whether an input may concern two accounts; nearly never, and then nobody looks."""
 
     def shards(self) -> list[int]:
         """The shards whose heads the batch needs, ascending."""
-        return sorted({work.shard for work in self.works if work.shard != NO_SHARD})
+        needed = {work.shard for work in self.works if work.shard != NO_SHARD}
+        if self.linked:
+            needed.update(shard for work in self.works for shard in work.also)
+        return sorted(needed)
+
+    def place_of(self, member_id: str) -> AccountKey:
+        """Where a member's account is."""
+        return shard_of(member_id, self._shards), member_id
+
+    def with_linked(self, moved: Set[int]) -> set[int]:
+        """The shards that have to be decided again together with `moved`: an input on two accounts
+        is decided on both or on none."""
+        found = set(moved)
+        if self.linked:
+            pairs = [
+                work.shards
+                for work in self.works
+                if (work.also or work.parts) and work.shard != NO_SHARD
+            ]
+            while pairs:
+                touched = [shards for shards in pairs if not found.isdisjoint(shards)]
+                if not touched:
+                    break
+                pairs = [shards for shards in pairs if found.isdisjoint(shards)]
+                found = found.union(*touched)
+        return found
 
     def of_types(self, *kinds: type[InputEvent]) -> list[Work]:
         """The works with such an event, in their order. Most batches hold none, and ask often."""
@@ -131,7 +167,73 @@ class Batch:
                 assert isinstance(work.item.event, ReferralRegistered)
                 referrer = work.item.event.data.referrer_id
                 wanted[shard_of(referrer, self._shards), referrer] = None
+        for work in self.of_types(*PAIRS):
+            if (work.shard, work.member_id) in wanted:
+                assert work.item.event is not None
+                other = other_of(work.item.event)
+                assert other is not None, "each of these types names two"
+                wanted[self.place_of(other)] = None
         return wanted
+
+    def follow(self) -> list[AccountKey]:
+        """The accounts that inputs are forwarded to by those that were merged, one step of the way:
+        those not known yet. Their shards are needed too from now on."""
+        found: dict[AccountKey, None] = {}
+        for work in self.works:
+            place = (work.shard, work.member_id)
+            base = self.bases.get(place)
+            while base is not None and base.account.merged_into is not None:
+                place = self.place_of(base.account.merged_into)
+                self.linked = True
+                if place[0] not in work.also:
+                    work.also = (*work.also, place[0])
+                base = self.bases.get(place)
+                if base is None:
+                    found[place] = None
+        return list(found)
+
+    def may_decide(self, work: Work) -> list[str]:
+        """The members whose account may come to decide on the input: the one that it names and, if
+        that one was merged or is within this batch, those that it is passed on to."""
+        if not self.linked:
+            return [work.member_id]
+        starts = [work.member_id]
+        starts += [w.item.event.data.into for w in self.of_types(AccountMerge)
+                   if isinstance(w.item.event, AccountMerge)]  # fmt: skip
+        found: dict[str, None] = {}
+        for member_id in starts:
+            found[member_id] = None
+            base = self.bases.get(self.place_of(member_id))
+            while base is not None and base.account.merged_into is not None:
+                found[base.account.merged_into] = None
+                base = self.bases.get(self.place_of(base.account.merged_into))
+        return list(found)
+
+    def other_keys(self, shards: Set[int]) -> dict[int, list[bytes]]:
+        """The dedupe keys under which the purchases that returns name may have been taken, beside
+        those of the members whom they name; by shard."""
+        keys: defaultdict[int, list[bytes]] = defaultdict(list)
+        for work in self.of_types(PurchaseReturned):
+            place = (work.shard, work.member_id)
+            if work.shard in shards and place in self.bases:
+                assert isinstance(work.item.event, PurchaseReturned)
+                for shard, key in self.order_places(work, work.item.event.data.order_id)[1:]:
+                    keys[shard].append(key)
+        return keys
+
+    def order_places(self, work: Work, order_id: str) -> list[InputKey]:
+        """Under which keys the purchase of an order may have been taken: each member whose account
+        is now the one that decides on `work` may have been its buyer."""
+        members, place = [work.member_id], (work.shard, work.member_id)
+        account = self.known(place)
+        while account.merged_into is not None:
+            place = self.place_of(account.merged_into)
+            members.append(place[1])
+            account = self.known(place)
+        for member_id in account.merged_from:
+            if member_id not in members:
+                members.append(member_id)
+        return [(self.place_of(m)[0], purchase_key(m, order_id)) for m in members]
 
     def profile_members(self, shards: Set[int]) -> list[str]:
         """Members whose profile inputs are compared under a key of their own."""
@@ -150,10 +252,13 @@ class Batch:
 
     def referrer(self, member_id: str) -> Account | None:
         """The account of a referrer as this batch knows it so far; None if it has no events."""
-        key = (shard_of(member_id, self._shards), member_id)
-        fork = self.forks.get(key)
-        account = fork.account if fork is not None else self.bases[key].account
+        account = self.known(self.place_of(member_id))
         return account if account.version else None
+
+    def known(self, place: AccountKey) -> Account:
+        """An account as this batch knows it so far; not to be changed."""
+        fork = self.forks.get(place)
+        return fork.account if fork is not None else self.bases[place].account
 
 
 def _drop(mapping: dict[tuple[int, T], Any], shards: set[int]) -> None:
@@ -175,7 +280,12 @@ def _work(item: Received, shards: int, now: Instant, skew: Instant, retry: bool)
     if not content and type(event) not in WITH_PROFILE:
         content = content_of(event, item.occurred_at)
     shard = shard_of(routing_key(event), shards)
-    return Work(item, source, type_name, shard, member_id, key_of(event), content)
+    work = Work(item, source, type_name, shard, member_id, key_of(event), content)
+    if isinstance(event, PAIRS):
+        other = other_of(event)
+        assert other is not None, "each of these types names two"
+        work.also = (shard_of(other, shards),)
+    return work
 
 
 def _without_event(item: Received, source: str, shards: int) -> Work:

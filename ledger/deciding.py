@@ -15,23 +15,21 @@ from msgspec.structs import replace
 from ledger.batch import OWN, Batch
 from ledger.core.account import Account
 from ledger.core.decide import (
-    NO_FACTS,
     decide,
     decide_profile_again,
     decide_tick,
     outcome_of,
+    refusal_of,
 )
 from ledger.core.errors import Undecidable
-from ledger.core.fold import evolve
 from ledger.core.program.timeline import NoProgram, Timeline
-from ledger.dedupe import MEMBER_KEY_BYTES, WITH_PROFILE, content_of, purchase_key
-from ledger.member_facts import REWARDED, member_facts, note_birthday
+from ledger.dedupe import MEMBER_KEY_BYTES, WITH_PROFILE, content_of
+from ledger.forking import facts_of, fold_anew, fork_of, pack
+from ledger.member_facts import note_birthday
 from ledger.received import INTERNAL_ERROR, Problem
-from ledger.recorder import pack_event, pack_owner
-from ledger.work import Fork, Work
-from schemas.decisions import AccountEvent, AccountSettled, Facts, InputRefused, MemberErased
-from schemas.inputs import InputEvent, PurchaseReturned, ReferralRegistered
-from schemas.log_events import encode_event
+from ledger.several import concerns_several, decide_several
+from ledger.work import Work
+from schemas.decisions import AccountEvent, AccountSettled, InputRefused, MemberErased
 
 log = logging.getLogger(__name__)
 
@@ -117,12 +115,17 @@ def _profile_content(batch: Batch, work: Work) -> None:
 
 
 def _decide_one(batch: Batch, work: Work, programs: Timeline) -> None:
-    fork = _fork(batch, work)
+    fork = fork_of(batch, (work.shard, work.member_id))
+    touched = [fork]
     try:
-        events = _events(batch, work, fork.account, programs)
-        if events:
-            _pack(work, fork, events)
-        work.kind = "applied" if work.type_name in OWN else outcome_of(events)
+        if (work.also or fork.account.merged_into) and concerns_several(work, fork.account):
+            events = decide_several(batch, work, programs, touched)
+            work.kind = outcome_of(events)
+        else:
+            events = _events(batch, work, fork.account, programs)
+            if events:
+                work.packed, work.events = pack(fork, events), events
+            work.kind = "applied" if work.type_name in OWN else outcome_of(events)
     except Undecidable as reason:
         _put_aside(work, Problem(reason.code, reason.path, reason.message))
         return
@@ -135,17 +138,18 @@ def _decide_one(batch: Batch, work: Work, programs: Timeline) -> None:
             work,
             Problem(INTERNAL_ERROR, "$", f"The ledger failed: {type(error).__name__}: {error}"),
         )
-        _fold_anew(fork)
+        for each in touched:
+            fold_anew(each)
         return
-    fork.events += events
+    fork.events += work.events
     if work.key:
         batch.taken[work.shard, work.key] = work
-    decision = events[work.decisive] if events else None
     if batch.birthdays:
-        note_birthday(batch, work, decision)
-    if isinstance(decision, InputRefused):
-        work.problem = Problem(decision.code, "$.data", decision.message)
-    elif isinstance(decision, MemberErased):
+        note_birthday(batch, work, work.events[work.decisive] if work.events else None)
+    refusal = refusal_of(events)
+    if refusal is not None:
+        work.problem = Problem(refusal.code, "$.data", refusal.message)
+    elif events and isinstance(events[work.decisive], MemberErased):
         batch.member_keys.pop(work.member_id, None)
 
 
@@ -162,7 +166,7 @@ def _events(batch: Batch, work: Work, account: Account, programs: Timeline) -> l
         return decide_profile_again(account, known.profile, known.since, programs)
     event = work.item.event
     assert event is not None
-    facts = _facts(batch, work, event, programs)
+    facts = facts_of(batch, work, event, work.member_id, programs)
     events = decide(account, event, work.item.occurred_at, programs, facts)
     work.decisive = 1 if isinstance(events[0], AccountSettled) else 0
     refusal = events[work.decisive]
@@ -172,66 +176,7 @@ def _events(batch: Batch, work: Work, account: Account, programs: Timeline) -> l
     return events
 
 
-def _facts(batch: Batch, work: Work, event: InputEvent, programs: Timeline) -> Facts:
-    """What the decision may know beside the account."""
-    if isinstance(event, PurchaseReturned):
-        place = (work.shard, purchase_key(work.member_id, event.data.order_id))
-        return Facts(order_known=place in batch.stored or place in batch.taken)
-    if isinstance(event, ReferralRegistered):
-        referrer = batch.referrer(event.data.referrer_id)
-        if referrer is None:
-            return Facts(referrer_status="unknown")
-        own = referrer.referral
-        return Facts(
-            referrer_status=referrer.status,
-            referrer_referred_by=own.referrer_id if own is not None else None,
-        )
-    if programs.asks_outside and isinstance(event, REWARDED):
-        return member_facts(batch, work, programs)
-    return NO_FACTS
-
-
-def _fork(batch: Batch, work: Work) -> Fork:
-    place = (work.shard, work.member_id)
-    fork = batch.forks.get(place)
-    if fork is None:
-        base = batch.bases[place]
-        fork = batch.forks[place] = Fork(
-            base.account,
-            base.account.fork(),
-            base.account_id,
-            pack_owner(base.account_id, work.member_id),
-            base.due_at,
-            base.due_epoch,
-        )
-    return fork
-
-
-def _pack(work: Work, fork: Fork, events: list[AccountEvent]) -> None:
-    """The rows of the events, but for their positions."""
-    first = fork.account.version - len(events) + 1
-    work.packed = [
-        pack_event(
-            fork.owner,
-            version,
-            type(event).__name__,
-            event.occurred_at,
-            len(event.effects),
-            encode_event(event),
-        )
-        for version, event in enumerate(events, first)
-    ]
-    work.events = events
-
-
 def _put_aside(work: Work, problem: Problem) -> None:
     work.kind = "dead_lettered"
     work.problem = problem
-    work.events = work.packed = ()
-
-
-def _fold_anew(fork: Fork) -> None:
-    """The fork may be half changed: build it again from what was decided before."""
-    fork.account = fork.base.fork()
-    for event in fork.events:
-        evolve(fork.account, event)
+    work.events = work.packed = work.parts = ()

@@ -88,6 +88,12 @@ async def read_heads_and_inputs(
     return positions, positions.pop(SYSTEM_SHARD), stored
 
 
+async def positions(connection: Connection, shards: Sequence[int]) -> dict[int, int]:
+    """Where these shards are, without a lock."""
+    cursor = await connection.execute(_HEADS, (list(shards),))
+    return {row[0]: row[1] for row in await cursor.fetchall()}
+
+
 async def lock_heads(connection: Connection, shards: Sequence[int]) -> dict[int, HeadRow]:
     """Lock the heads in ascending order and read them."""
     cursor = await connection.execute(LOCK_HEADS, (list(shards),))

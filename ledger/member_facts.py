@@ -46,11 +46,12 @@ async def read_member_facts(
         asked = _asked(work, programs)
         if asked is None:
             continue
-        if asked.birthdays:
-            members.append(work.member_id)
-        if asked.segments:
-            moments.append((work.member_id, work.item.occurred_at))
-            segments.update(asked.segments)
+        for member_id in batch.may_decide(work):
+            if asked.birthdays:
+                members.append(member_id)
+            if asked.segments:
+                moments.append((member_id, work.item.occurred_at))
+                segments.update(asked.segments)
     if members:
         known = await profiles.known_birthdays(connection, members)
         batch.birthdays.update({member: known.get(member) for member in members})
@@ -69,22 +70,22 @@ def _asked(work: Work, programs: Timeline) -> Asked | None:
     return asked if asked is not None and asked.outside else None
 
 
-def member_facts(batch: Batch, work: Work, programs: Timeline) -> Facts:
-    """The facts that the rules ask for about the input's member."""
+def member_facts(batch: Batch, work: Work, member_id: str, programs: Timeline) -> Facts:
+    """The facts that the rules ask for about the member whose account decides on the input."""
     asked = _asked(work, programs)
     if asked is None:
         return NO_FACTS
     at = work.item.occurred_at
     birthdays = segments = None
     if asked.birthdays:
-        birthday, zone = batch.birthdays[work.member_id], programs.at(at).zone
+        birthday, zone = batch.birthdays[member_id], programs.at(at).zone
         birthdays = tuple(
             window_id(window)
             for window in asked.birthdays
             if birthday is not None and birthday_holds(window, birthday, at, zone)
         )
     if asked.segments:
-        held = batch.segments[work.member_id, at]
+        held = batch.segments[member_id, at]
         segments = tuple(segment for segment in asked.segments if segment in held)
     return Facts(birthdays=birthdays, segments=segments)
 

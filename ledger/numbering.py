@@ -6,7 +6,7 @@ decides what counts as which outcome, so that the sum over outcomes is always th
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -20,10 +20,11 @@ from ledger.dedupe import return_key
 from ledger.headers import write_headers
 from ledger.lookups import HeadRow, InputKey
 from ledger.received import RecordRef
-from ledger.recorder import ShardLog, pack_dead_letter, pack_input
+from ledger.recorder import PackedEvent, ShardLog, pack_dead_letter, pack_input
 from ledger.work import Fork, Work
 from schemas.decisions import (
     AccountClosed,
+    AccountEvent,
     AccountSettled,
     InputRefused,
     MemberErased,
@@ -85,6 +86,8 @@ def number(batch: Batch, heads: Mapping[int, HeadRow], programs: Timeline, *, re
         kind = work.kind
         if work.packed:
             _place(rows, work, heads)
+            for part in work.parts:
+                _add(rows, part.shard, part.packed, part.events, heads)
         if work.key and kind in TAKEN:
             assert work.position is not None
             rows.inputs.append(pack_input(work.shard, work.key, work.content, work.position))
@@ -100,7 +103,10 @@ def number(batch: Batch, heads: Mapping[int, HeadRow], programs: Timeline, *, re
             if type_name not in OWN and kind != "skipped":
                 rows.counts[CountKey(source, type_name, kind)] = n
     for work in batch.works:
-        _releases(rows, work)
+        if work.events:
+            _releases(rows, batch, work.member_id, work.shard, work.events, work.decisive)
+        for part in work.parts:
+            _releases(rows, batch, part.member_id, part.shard, part.events, part.decisive)
     for (shard, _), fork in batch.forks.items():
         if fork.events:
             _snapshot(rows, shard, fork)
@@ -114,7 +120,18 @@ def number(batch: Batch, heads: Mapping[int, HeadRow], programs: Timeline, *, re
 
 
 def _place(rows: Rows, work: Work, heads: Mapping[int, HeadRow]) -> None:
-    shard = work.shard
+    first = _add(rows, work.shard, work.packed, work.events, heads)
+    work.position = first + work.decisive
+
+
+def _add(
+    rows: Rows,
+    shard: int,
+    packed_events: Sequence[PackedEvent],
+    events: Sequence[AccountEvent],
+    heads: Mapping[int, HeadRow],
+) -> int:
+    """Give events the next positions of a shard; the position of the first."""
     log = rows.logs.get(shard)
     if log is None:
         head = heads[shard]
@@ -122,34 +139,51 @@ def _place(rows: Rows, work: Work, heads: Mapping[int, HeadRow]) -> None:
             shard, head.position, head.hash, max(head.now, head.recorded_at)
         )
         rows.decided_to[shard] = head.decided_to
-    work.position = log.position + 1 + work.decisive
-    for packed, event in zip(work.packed, work.events, strict=True):
+    first = log.position + 1
+    for packed, event in zip(packed_events, events, strict=True):
         log.add(packed)
         if event.occurred_at > rows.decided_to[shard]:
             rows.decided_to[shard] = event.occurred_at
+    return first
 
 
-def _releases(rows: Rows, work: Work) -> None:
-    """Waiting returns that this input's events decided, or refused at their deadline."""
-    for index, event in enumerate(work.events):
+def _releases(
+    rows: Rows,
+    batch: Batch,
+    member_id: str,
+    shard: int,
+    events: Sequence[AccountEvent],
+    decisive: int,
+) -> None:
+    """Waiting returns that these events of an account decided, or refused at their deadline."""
+    for index, event in enumerate(events):
         if type(event) is PurchaseRewarded:
             continue  # it answers its input and ends nothing
         ended: list[tuple[str, str]] = []
         if isinstance(event, AccountSettled | MemberErased | AccountClosed):
             ended = [(return_id, "refused") for return_id in event.refused_returns]
-        elif index > work.decisive:
+        elif index > decisive:
             if isinstance(event, PurchaseReturned):
-                ended = [(event.returned.return_id, "applied")]
+                ended = [(_name(event, event.returned.return_id), "applied")]
             elif isinstance(event, InputRefused) and event.input_type == RETURN_TYPE:
                 returned = msgspec.json.decode(event.data, type=ReturnData)
-                ended = [(returned.return_id, "refused")]
-        for return_id, outcome in ended:
-            place = (work.shard, return_key(work.member_id, return_id))
+                ended = [(_name(event, returned.return_id), "refused")]
+        for name, outcome in ended:
+            named, _, return_id = name.rpartition("/")
+            own = not named  # else it named a member whose account was merged into this one
+            place = (
+                shard if own else batch.place_of(named)[0],
+                return_key(member_id if own else named, return_id),
+            )
             source = rows.waiting.pop(place, None)
             if source is None:
                 rows.released.append((place, outcome))
             else:
                 move_count(rows, source, RETURN_TYPE, "waiting", outcome)
+
+
+def _name(event: AccountEvent, return_id: str) -> str:
+    return f"{event.addressed}/{return_id}" if event.addressed else return_id
 
 
 def move_count(rows: Rows, source: str, type_name: str, before: str, after: str) -> None:

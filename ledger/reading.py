@@ -4,10 +4,10 @@ Heads are read first. What is read after them is at least as new, so a head that
 it is locked proves that dedupe rows, cached accounts and loaded accounts all still hold.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ledger import lookups
-from ledger.accounts import account_key_of, load_accounts
+from ledger.accounts import AccountKey, account_key_of, load_accounts
 from ledger.append import Locked
 from ledger.batch import Batch
 from ledger.cache import AccountCache, Cached
@@ -16,6 +16,12 @@ from ledger.lookups import Connection
 from ledger.member_facts import read_member_facts
 from ledger.profiles import known_profiles
 from ledger.programs import Programs
+
+
+class MoreShards(Exception):
+    """Under the locks it turned out that an account was merged meanwhile into one of a shard that
+    is not locked. Locks are taken in ascending order: all are let go, and everything begins again.
+    """
 
 
 class Reader:
@@ -59,8 +65,28 @@ class Reader:
         for member_id in tasks:
             batch.profiles.pop(member_id, None)
         batch.profiles.update(await known_profiles(connection, tasks))
-        await self._find_accounts(connection, batch, wanted)
+        await self._find_accounts(connection, batch, batch.accounts(wanted))
+        if batch.linked:
+            await self._follow(connection, batch, wanted, locked)
         await self._ask_about_members(connection, batch, wanted)  # last: see there
+
+    async def _follow(
+        self, connection: Connection, batch: Batch, shards: set[int], locked: Locked | None
+    ) -> None:
+        """Read the accounts that merged ones pass their inputs on to, each after its shard's head;
+        and whether returned orders were bought under the id of a merged one. Raises MoreShards."""
+        while found := batch.follow():
+            more = sorted({shard for shard, _ in found} - batch.based_on.keys())
+            if more:
+                if locked is not None:
+                    raise MoreShards
+                for shard, position in (await lookups.positions(connection, more)).items():
+                    await self._catch_up(connection, shard, position)
+                    batch.based_on[shard] = position
+            await self._find_accounts(connection, batch, found)
+        keys = batch.other_keys(shards)
+        if keys:
+            batch.stored.update(await lookups.stored_inputs(connection, keys))
 
     async def _catch_up(self, connection: Connection, shard: int, position: int) -> None:
         """Evict the accounts that changed between what the cache has seen and `position`."""
@@ -83,16 +109,20 @@ class Reader:
             if known.asks_outside:
                 await read_member_facts(connection, batch, shards, known)
 
-    async def _find_accounts(self, connection: Connection, batch: Batch, shards: set[int]) -> None:
+    async def _find_accounts(
+        self, connection: Connection, batch: Batch, places: Iterable[AccountKey]
+    ) -> None:
         cold = []
         own = set(batch.based_on)
-        for place in batch.accounts(shards):
+        for place in places:
             if place in batch.bases:
                 continue
             # A shard that this batch does not lock may have moved unseen: ask the database.
             cached = self._cache.get(*place) if place[0] in own else None
             if cached is not None:
                 batch.bases[place] = cached
+                if cached.account.merged_into or cached.account.merged_from:
+                    batch.linked = True
             else:
                 cold.append(place)
         if not cold:
@@ -100,3 +130,5 @@ class Reader:
         accounts = await load_accounts(connection, self._program_id, cold)
         for place, account in accounts.items():
             batch.bases[place] = Cached(account, account_key_of(self._program_id, place[1]))
+            if account.merged_into or account.merged_from:
+                batch.linked = True

@@ -28,13 +28,25 @@ class KnownProfile(Struct, frozen=True):
     since: Instant
 
 
+class Part(Struct, gc=False):
+    """What an input led to on another account than the one that it addresses."""
+
+    shard: int
+    member_id: str
+    events: Sequence[AccountEvent]
+    packed: Sequence[PackedEvent]
+    decisive: int
+
+
 class Work(Struct, gc=False):
     """An input, who it addresses, by what it is known, and what was decided.
 
     `rejected`: why it can never be decided (found before any account is asked). `decisive`: the
     index in `events` of the event that answers the input; those before it settle, those after it
     release waiting returns. `twin`: for a duplicate within the batch, the work that was first.
-    `member_key`: under which `content` was hashed, of an input with profile data.
+    `member_key`: under which `content` was hashed, of an input with profile data. `also`: shards of
+    the other accounts that it concerns, as far as is known before it is decided; `parts`: what was
+    decided on those. Empty for nearly all.
     """
 
     item: Received
@@ -53,6 +65,13 @@ class Work(Struct, gc=False):
     decisive: int = 0
     position: int | None = None
     twin: "Work | None" = None
+    also: tuple[int, ...] = ()
+    parts: Sequence[Part] = ()
+
+    @property
+    def shards(self) -> set[int]:
+        """Every shard that it concerns."""
+        return {self.shard, *self.also, *(part.shard for part in self.parts)}
 
     def reset(self) -> None:
         """Forget what was decided (and a content hash whose key may have changed)."""
@@ -60,7 +79,7 @@ class Work(Struct, gc=False):
             self.content = self.item.content
         self.kind = None
         self.problem = None
-        self.events = self.packed = ()
+        self.events = self.packed = self.parts = ()
         self.position = None
         self.twin = None
 

@@ -53,7 +53,7 @@ def decide_merge(context: Context, event: AccountMerge) -> AccountMerged:
                 draft.move(name, "transferred", points, number, max(at, since))
     if draft.held.debt:
         draft.move("transferred", "available", draft.held.debt, NO_LOT, at)
-    ended = ()
+    ended: tuple[TierChange, ...] = ()
     if account.tier != NO_TIER:
         ended = (TierChange(context.now, account.tier, NO_TIER),)
     return AccountMerged(

@@ -6,7 +6,7 @@ there; a return at the giver finds them gone, as if they were spent. What arrive
 """
 
 from ledger.core.account import Account
-from ledger.core.calendar import period_key
+from ledger.core.calendar import Period, period_key
 from ledger.core.context import Context, Refused
 from ledger.core.fold import evolve
 from ledger.core.postings import Draft
@@ -73,7 +73,11 @@ def _counters(context: Context, form: Transfers, points: int) -> tuple[str, ...]
     """The limits that a transfer counts against. No rule id is empty, so none is a rule's. Raises
     Refused."""
     keys = []
-    for period, most in (("day", form.per_day), ("month", form.per_month)):
+    limits: tuple[tuple[Period, int | None], ...] = (
+        ("day", form.per_day),
+        ("month", form.per_month),
+    )
+    for period, most in limits:
         if most is None:
             continue
         key = f"/transfers/{period}/{period_key(context.at, period, context.program.zone)}"
