@@ -87,12 +87,19 @@ def balance(member: MemberId, at: At = None, as_json: AsJson = False) -> None:
         if found is None:
             raise unknown_member(member, moment)
         progress = queries.progress_of(connection, member)
+        standing = queries.account_of(connection, member)
+        assert standing is not None, "it has a balance"
         system = System()
         system.catch_up(connection)
         entries, _ = entries_of(connection, member)
     lots = lots_at(member, map(decode, entries), moment, system.programs)
     if as_json:
-        shown = {"at": format_instant(moment), **found._asdict(), "lots": [_lot(x) for x in lots]}
+        shown = {
+            "at": format_instant(moment),
+            **found._asdict(),
+            **standing._asdict(),
+            "lots": [_lot(x) for x in lots],
+        }
         if progress is not None:
             shown["tier_progress"] = {
                 key: moment_json(value) if hasattr(value, "isoformat") else value
@@ -103,6 +110,10 @@ def balance(member: MemberId, at: At = None, as_json: AsJson = False) -> None:
     typer.echo(f"member {member} as of {format_instant(moment)}")
     for name in ("available", "pending", "reserved", "expired", "granted", "debt", "tier"):
         typer.echo(f"  {name:<10} {getattr(found, name):>12}")
+    if standing.merged_into is not None:
+        typer.echo(f"  merged into {standing.merged_into}")
+    elif standing.status != "open":
+        typer.echo(f"  {standing.status}")
     if progress is not None and progress.next_tier is not None:
         typer.echo(
             f"  {progress.missing} of {progress.measure} missing to {progress.next_tier} "

@@ -33,6 +33,8 @@ BALANCES = table(
     step_expired="int8[]",
     step_granted="int8[]",
     step_debt="int8[]",
+    status="text",
+    merged_into="text",
 )
 CHANGES = table(
     "balance_changes",
@@ -138,7 +140,8 @@ def _row(member: Member, system: System) -> Row:
             moments.append(moment)
             steps.append(totals)
     columns = [list(column) for column in zip(*steps, strict=True)] or [[] for _ in range(6)]
-    return (*row, moments, *columns)
+    account = member.account
+    return (*row, moments, *columns, account.status, account.merged_into)
 
 
 def _plus(totals: Totals, change: Change) -> Totals:

@@ -10,18 +10,27 @@ from typing import NamedTuple
 from ledger.core.calendar import format_instant
 from projections.history import WITH_AWARDS, changes_of, purchase_amount, returned_amount
 from schemas.decisions import (
+    AccountAbsorbed,
+    AccountClosed,
     AccountEvent,
+    AccountFrozen,
+    AccountMerged,
     AccountSettled,
+    AccountUnfrozen,
     ActivityRewarded,
     AnonymousPurchaseRecorded,
     Award,
     Cap,
     Clawback,
     Facts,
+    InputForwarded,
     InputRefused,
     MemberErased,
     MemberProfiled,
+    MovedLot,
+    PointsReceived,
     PointsReserved,
+    PointsSent,
     PurchaseReturned,
     PurchaseRewarded,
     ReferralAccepted,
@@ -60,6 +69,8 @@ def explain(event: AccountEvent, currency: str) -> Told:
     details = list(_details(event, currency))
     details.extend(f"tier {c.previous} → {c.to} at {format_instant(c.at)}"
                    for c in event.tier_changes)  # fmt: skip
+    if event.addressed:
+        details.append(f"it named {event.addressed}, whose account went over into this one")
     if event.late_by:
         details.append(f"arrived late, by {_hours(event.late_by)}, and was decided by its own time")
     return Told(_headline(event, currency), tuple(details))
@@ -109,6 +120,29 @@ def _headline(event: AccountEvent, currency: str) -> str:
             return f"profile {event.kind}"
         case MemberErased():
             return "erased: the profile is gone and the balance forfeited"
+        case AccountFrozen():
+            return f"frozen by {event.actor}: earns and cannot spend ({event.reason})"
+        case AccountUnfrozen():
+            return f"open again, by {event.actor} ({event.reason})"
+        case AccountClosed():
+            ends = "at once"
+            if event.forfeits_at is not None:
+                ends = f"at {format_instant(event.forfeits_at)}"
+            return f"closed by {event.actor}: the balance is forfeited {ends} ({event.reason})"
+        case PointsSent():
+            return f"gave {event.points} points to {event.to}"
+        case PointsReceived():
+            return f"got {event.points} points from {event.sender}"
+        case AccountMerged():
+            return f"merged into {event.into} by {event.actor} ({event.reason})"
+        case AccountAbsorbed():
+            points = -sum(p.points for p in event.postings if p.account == "transferred")
+            return (
+                f"the account of {event.merged} went over into this one, by {event.actor}"
+                f" ({event.reason}): {_count(points)}"
+            )
+        case InputForwarded():
+            return f"{event.input_type} was passed on to {event.to}"
         case AnonymousPurchaseRecorded():
             return f"anonymous order {event.purchase.order_id}, counted only"
         case AccountSettled():
@@ -129,6 +163,8 @@ def _details(event: AccountEvent, currency: str) -> Iterator[str]:
             restored = -sum(p.points for p in event.postings if p.account == "redeemed")
             if restored:
                 yield f"{restored} spent points are back in their lots"
+        case PointsReceived() | AccountAbsorbed():
+            yield from (_moved(lot) for lot in event.lots)
         case AccountSettled():
             yield from _moments(event)
         case MemberProfiled():
@@ -186,6 +222,13 @@ def _lots(awards: Iterable[Award]) -> Iterator[str]:
         yield f"lot {lot}: {points} points, {spendable}, {ends}"
 
 
+def _moved(lot: MovedLot) -> str:
+    ends = (
+        "never expires" if lot.expires_at is None else f"expires {format_instant(lot.expires_at)}"
+    )
+    return f"lot {lot.lot}: up to {lot.granted} points, {ends}"
+
+
 def _clawback(clawback: Clawback) -> str:
     parts = [f"{clawback.taken} taken"]
     if clawback.expired:
@@ -208,6 +251,8 @@ def _settled(event: AccountSettled) -> str:
         parts.append(f"{len(event.lapsed)} reservations lapsed")
     if event.refused_returns:
         parts.append(f"{len(event.refused_returns)} waiting returns refused")
+    if event.forfeited:
+        parts.append("the notice ended, what was left is forfeited")
     if event.tier_changes:
         parts.append(f"tier {event.tier_changes[-1].to}")
     return ", ".join(parts) or "nothing moved"

@@ -10,10 +10,14 @@ from typing import NamedTuple
 
 from schemas.decisions import (
     NO_LOT,
+    AccountAbsorbed,
+    AccountClosed,
     AccountEvent,
+    AccountMerged,
     ActivityRewarded,
     MemberErased,
     MemberProfiled,
+    PointsReceived,
     PostingAccount,
     PurchaseReturned,
     PurchaseRewarded,
@@ -83,6 +87,15 @@ WITH_AWARDS = (
 )
 """The events that grant points, by awards."""
 
+WITH_LOTS = (PointsReceived, AccountAbsorbed)
+"""The events that bring lots from another account."""
+
+
+def rule_of(event: PointsReceived | AccountAbsorbed) -> str:
+    """What is told as the rule of lots that came from another account."""
+    return "transfer" if isinstance(event, PointsReceived) else "merge"
+
+
 RULES_SHARED = 4_096
 """Combinations of rules kept as one tuple each; a program makes some dozens."""
 
@@ -109,7 +122,7 @@ class History:
         "_keep_categories",
         "balance",
         "categories",
-        "erased_at",
+        "ended_at",
         "lot_rules",
         "money",
         "opened_at",
@@ -120,7 +133,7 @@ class History:
 
     def __init__(self, keep: Keep) -> None:
         self.opened_at: Instant | None = None
-        self.erased_at: Instant | None = None
+        self.ended_at: Instant | None = None
         self.purchases: list[Instant] = []
         self.money: list[tuple[Instant, Instant, int]] = []
         self.categories: dict[str, Instant] = {}
@@ -143,6 +156,9 @@ class History:
                 for moment, change in changes_of(event).items()
                 if change.available
             )
+        if isinstance(event, WITH_LOTS):
+            for lot in event.lots:
+                self.lot_rules[lot.lot] = (rule_of(event),)
         if isinstance(event, WITH_AWARDS):
             for award in event.awards:
                 if award.points:
@@ -155,8 +171,9 @@ class History:
                 self.money.append((at, bought_at or at, -returned_amount(event)))
             case MemberProfiled():
                 self.outcomes.append((at, event.outcomes))
-            case MemberErased():
-                self.erased_at = at
+            case MemberErased() | AccountClosed() | AccountMerged():
+                if self.ended_at is None or at < self.ended_at:
+                    self.ended_at = at
             case _:
                 pass
 

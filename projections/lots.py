@@ -7,15 +7,20 @@ what time will do.
 
 from collections.abc import Iterable
 
+import msgspec
 from msgspec import Struct
 
 from ledger.core.account import Account
 from ledger.core.fold import evolve
+from ledger.core.kept import Kept
+from ledger.core.lots import Lot
 from ledger.core.program.timeline import Timeline
 from ledger.core.settle import settle
-from projections.history import WITH_AWARDS
-from schemas.decisions import NO_LOT, AccountEvent
+from projections.history import WITH_AWARDS, WITH_LOTS, rule_of
+from schemas.decisions import NO_LOT, AccountAbsorbed, AccountEvent, MovedLot
 from schemas.fields import Instant
+
+_kept: msgspec.json.Decoder[Kept] = msgspec.json.Decoder(Kept)
 
 
 class LotView(Struct):
@@ -55,6 +60,11 @@ def lots_at(
     )
 
 
+def _moved(lot: MovedLot | Lot, rule: str) -> LotView:
+    number = lot.lot if isinstance(lot, MovedLot) else lot.number
+    return LotView(number, (rule,), lot.granted, lot.granted_at, lot.activates_at, lot.expires_at)
+
+
 def _apply(lots: dict[int, LotView], event: AccountEvent, at: Instant) -> None:
     if isinstance(event, WITH_AWARDS):
         for award in event.awards:
@@ -73,6 +83,14 @@ def _apply(lots: dict[int, LotView], event: AccountEvent, at: Instant) -> None:
             else:
                 lot.rules = (*lot.rules, award.rule)
                 lot.granted += award.points
+    if isinstance(event, WITH_LOTS):
+        for moved in event.lots:
+            lots[moved.lot] = _moved(moved, rule_of(event))
+    if isinstance(event, AccountAbsorbed):
+        # Points spent before the merge can come back to lots that it found empty.
+        for spent in _kept.decode(event.kept).redemptions.values():
+            for drawn, _ in spent.draws:
+                lots.setdefault(drawn.number, _moved(drawn, rule_of(event)))
     if event.occurred_at <= at:
         for number, expires_at in getattr(event, "lot_expiries", ()):
             lots[number].expires_at = expires_at

@@ -26,6 +26,13 @@ class Balance(NamedTuple):
     tier: str
 
 
+class AccountNow(NamedTuple):
+    """A row of read.accounts."""
+
+    status: str
+    merged_into: str | None
+
+
 class Membership(NamedTuple):
     """A row of read.segment_intervals; `left_at` None: open."""
 
@@ -74,6 +81,14 @@ def balance_of(connection: Connection, member_id: str, at: datetime) -> Balance 
     """One member's balance as of `at`; None before the account opened."""
     row = connection.execute("SELECT * FROM read.balance_of(%s, %s)", [member_id, at]).fetchone()
     return None if row is None else Balance._make(row)
+
+
+def account_of(connection: Connection, member_id: str) -> AccountNow | None:
+    """What the account may do now; None before it opened."""
+    row = connection.execute(
+        "SELECT status, merged_into FROM read.accounts WHERE member_id = %s", [member_id]
+    ).fetchone()
+    return None if row is None else AccountNow._make(row)
 
 
 def balances(connection: Connection, at: datetime) -> Generator[Balance, None, None]:

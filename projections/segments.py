@@ -160,7 +160,7 @@ def _story(member: Member, system: System) -> Story:
     assert opened_at is not None, "a member is shown after its first event"
     return Story(
         opened_at=opened_at,
-        erased_at=history.erased_at,
+        ended_at=history.ended_at,
         purchases=history.purchases,
         money=history.money,
         categories=history.categories,

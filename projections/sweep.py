@@ -36,10 +36,10 @@ class Interval(NamedTuple):
 
 class Story(NamedTuple):
     """All that a membership depends on. Lists of (moment, value) may come in any order; from
-    `erased_at` on a member is in no segment."""
+    `ended_at` on a member is in no segment."""
 
     opened_at: Instant
-    erased_at: Instant | None
+    ended_at: Instant | None
     purchases: Sequence[Instant]
     money: Sequence[tuple[Instant, Instant, int]]
     categories: Mapping[str, Instant]
@@ -103,8 +103,8 @@ def sweep(
             break
         now = following
     found.extend(Interval(segment, entered, None) for segment, entered in inside.items())
-    if story.erased_at is not None:
-        found = _cut(found, story.erased_at)
+    if story.ended_at is not None:
+        found = _cut(found, story.ended_at)
     found.sort(key=lambda interval: (interval.segment, interval.entered_at))
     return found
 

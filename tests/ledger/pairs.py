@@ -50,7 +50,8 @@ def standing(kind: type, member: str, at: float = 1) -> InputEvent:
 
 def elsewhere(*members: str, count: int = 1) -> list[str]:
     """Members whose shards are those of none of `members`, nor of each other."""
-    taken, found = {shard_of(member, SHARDS) for member in members}, []
+    taken = {shard_of(member, SHARDS) for member in members}
+    found: list[str] = []
     for number in range(100_000):
         name = f"x{number}"
         if shard_of(name, SHARDS) not in taken and len(found) < count:

@@ -41,7 +41,7 @@ def stories(draw: st.DrawFn) -> Story:
         money.append((later * DAY_US // 24, at * DAY_US // 24, -amount))
     return Story(
         opened_at=0,
-        erased_at=draw(st.none() | days.map(_us)),
+        ended_at=draw(st.none() | days.map(_us)),
         purchases=[at * DAY_US // 24 for at, _ in bought],
         money=money,
         categories=draw(st.dictionaries(st.sampled_from(["FRESH", "DRY"]), days.map(_us))),
@@ -79,7 +79,7 @@ def _last(pairs: list[tuple[int, object]], at: int, default: object) -> object:
 def expected(story: Story, bounds: list[Bounds], at: int) -> set[str]:
     """The segments at one moment, each condition from first principles."""
     found: set[str] = set()
-    if story.erased_at is not None and story.erased_at <= at:
+    if story.ended_at is not None and story.ended_at <= at:
         return found
     before = [p for p in story.purchases if p <= at]
     window = [p for p in before if p > at - WINDOW_US]

@@ -41,6 +41,11 @@ PINNED = {
     "command.reserve.v1": ("f1de1fe234348c206646dd3cfce162d8", "3c4a47957362fc244214f8ee1fb5c991"),
     "command.confirm.v1": ("a0c8d5930f7fc5dfad1e5506550743ea", "8f8dbb64ad3dc95f3c38323a84ff29b2"),
     "command.cancel.v1": ("c74116bafc3bdbd6ce58de95552d99de", "788b4c6ec6d6fdb9f7acf33fcc49d86e"),
+    "command.freeze.v1": ("c0e936dcd5ef47e5294c1271c3303772", "5e123e5f5c3b05d892e07e7eba9ea5bc"),
+    "command.unfreeze.v1": ("1718633539355e5a7e5ce770dfe0fd8d", "27485f514df60efe120929c426fedcd2"),
+    "command.close.v1": ("263033f1ba20e8a21b31491ad3db01a5", "518fd75cbd933c620540adaced58d779"),
+    "command.transfer.v1": ("6052503321dbaf8f74b79532547b3dc7", "a6e2e116a6fa6af0e66c8301c819ffa0"),
+    "command.merge.v1": ("a7adc12f3328507fe9dff5796ef5b539", "f30c93c4b7b50b2b56fe76e51b9d395d"),
 }
 """What is stored for ever of each valid example: the key, and the content (without a member's key).
 When a change of the code changes one, inputs already taken are no longer known as duplicates."""
@@ -147,6 +152,11 @@ def test_business_keys() -> None:
         "command.reserve.v1": ("id", "/pos/store-12", "key-1"),
         "command.confirm.v1": ("id", "/pos/store-12", "key-2"),
         "command.cancel.v1": ("id", "/pos/store-12", "key-3"),
+        "command.freeze.v1": ("id", "/backoffice", "key-4"),
+        "command.unfreeze.v1": ("id", "/backoffice", "key-5"),
+        "command.close.v1": ("id", "/backoffice", "key-6"),
+        "command.transfer.v1": ("id", "/app", "key-7"),
+        "command.merge.v1": ("id", "/backoffice", "key-8"),
     }
     one = decode_record(record(valid("member.erased.v1") | {"source": "a b", "id": "c"}))
     two = decode_record(record(valid("member.erased.v1") | {"source": "a", "id": "b c"}))
