@@ -248,9 +248,7 @@ def test_the_number_of_accounts_in_one_is_bounded(monkeypatch: pytest.MonkeyPatc
     assert merge(third, new, "2020-03-02") == "too_many_merges"
 
 
-def test_a_merged_account_keeps_its_profile_and_its_standing_to_itself() -> (
-    None
-):
+def test_a_merged_account_keeps_its_profile_and_its_standing_to_itself() -> None:
     old, new = two()
     merge(old, new, "2020-03-01")
     assert refused(old.profile("2020-03-02", tags=("vip",))) == "account_merged"

@@ -46,16 +46,14 @@ OF_POSTINGS = {
     "adjusted": (
         "`adjusted`",
         "an adjustment",
-        "what comes in by transfer, merge or adjustment",
+        "what comes in by transfer, merge, or adjustment",
         "Adjustments name actor and reason",
     ),
-    "transferred": ("`transferred`", "which keeps the lots' expiry"),
 }
 
 OF_OTHERS = (
     "to ask by recorded_at instead",
     "at the program's value per point",
-    "before a merge forwards it",
     "or HTTP status 409",
     "but found by a read model and alerted",
     "is unique over all members",
@@ -64,13 +62,8 @@ OF_OTHERS = (
     "a charity donation",
     "recorded on its event and counted",
     "end tier overrides",
-    "forfeit closed accounts",
-    "an erased or a closed",
     "longer cycles by a read model with an alert",
     "on a schedule of its own",
-    "`open → frozen`",
-    "`→ closed`",
-    "`→ merged` into another",
     "posted per event",
     "revalued at its `effective_from`",
     "breakage is an estimate beside it",

@@ -65,6 +65,8 @@ BLOCKS: dict[str, type[msgspec.Struct]] = {
     "`segments[]`": form.Segment,
     "`segments[].when`": form.SegmentWhen,
     "`segments[].when.rfm`": form.Rfm,
+    "`closing`": form.Closing,
+    "`transfers`": form.Transfers,
 }
 """The section of each block of the form."""
 

@@ -24,7 +24,7 @@ from tests.docs.pages import blocks, items, page, sections
 PAGE = page("sql.md")
 SECTIONS = {name: text for name, text in sections(PAGE).items() if name.startswith("`read.")}
 
-SQL_FILE = Path(__file__).parents[2] / "ledger" / "migrations" / "versions" / "0002_read_models.sql"
+SQL_FILES = sorted((Path(__file__).parents[2] / "ledger" / "migrations" / "versions").glob("*.sql"))
 
 PROGRAM = """
 program: sql-examples
@@ -86,7 +86,7 @@ def reader(database: str) -> Iterator[Connection]:
 
 
 def test_the_page_names_what_the_migration_makes() -> None:
-    text = SQL_FILE.read_text(encoding="utf-8")
+    text = "".join(path.read_text(encoding="utf-8") for path in SQL_FILES)
     made = re.findall(r"^CREATE (?:VIEW|FUNCTION) (read\.\w+)", text, re.MULTILINE)
     assert sorted(name.strip("`").partition("(")[0] for name in SECTIONS) == sorted(made)
 

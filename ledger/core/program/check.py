@@ -44,6 +44,7 @@ def check(program: form.Program, judge: Judge) -> None:
         _check_referral(program.referral, judge)
     _check_returns(program, judge)
     _check_segments(program, judge)
+    _check_accounts(program, judge)
     check_supported(program, judge)
 
 
@@ -117,6 +118,19 @@ def _check_timing(
                 judge.say("expiry_kinds", message, *path, "expiry")
             else:
                 _check_length(expiry.after, judge, *path, "expiry", "after")
+
+
+def _check_accounts(program: form.Program, judge: Judge) -> None:
+    if program.closing is not None:
+        _check_length(program.closing.notice, judge, "closing", "notice")
+    transfers = program.transfers
+    if transfers is None:
+        return
+    for key in ("at_most", "per_day", "per_month"):
+        most = getattr(transfers, key)
+        if most is not None and most < transfers.minimum:
+            message = f"{key} is below the minimum of {transfers.minimum}: nothing can be given"
+            judge.say("empty_condition", message, "transfers", key)
 
 
 def _check_length(duration: Duration | None, judge: Judge, *path: str | int) -> None:
