@@ -16,6 +16,7 @@ from ledger.accounts import account_id_of
 from ledger.core.account import Account
 from ledger.core.calendar import from_instant, to_instant
 from ledger.core.decide import decide
+from ledger.core.pairs import decide_pair
 from ledger.core.program.canonical import canonical, version_of
 from ledger.core.program.compiled import Compiled, compile_program
 from ledger.core.program.form import Program
@@ -25,10 +26,12 @@ from ledger.sharding import SYSTEM_MEMBER, SYSTEM_SHARD, shard_of
 from schemas.decisions import Decision, ProgramPublished, RfmBoundsSet
 from schemas.fields import Instant
 from schemas.inputs import (
+    AccountMerge,
     ConfirmData,
     InputEvent,
     MemberErased,
     PointsReserve,
+    PointsTransfer,
     PurchaseCompleted,
     PurchaseData,
     PurchaseLine,
@@ -200,6 +203,21 @@ class Log:
         events = decide(account, event, to_instant(event.time), self.programs)
         self._append(shard_of(member, SHARDS), member, version, events)
         return list(events)
+
+    def pair(self, member: str, other: str, event: PointsTransfer | AccountMerge) -> None:
+        """Decide on an input that concerns two accounts, and append both halves."""
+        accounts = [self.accounts.setdefault(name, Account.new(name)) for name in (member, other)]
+        versions = [account.version for account in accounts]
+        halves = decide_pair(
+            accounts[0],
+            accounts[1],
+            lambda: accounts[1],
+            event,
+            to_instant(event.time),
+            self.programs,
+        )
+        for name, version, events in zip((member, other), versions, halves, strict=True):
+            self._append(shard_of(name, SHARDS), name, version, events)
 
     def publish(self, form: Program) -> None:
         """Append another program version to the system shard."""
