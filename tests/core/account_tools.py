@@ -193,7 +193,7 @@ class Member:
     ) -> list[AccountEvent]:
         """A completed activity."""
         data = inputs.ActivityData(activity, reference, store)
-        return self.send(inputs.ActivityCompleted(**self._head(when), data=data), facts)
+        return self.send(inputs.ActivityCompleted(**self.head(when), data=data), facts)
 
     def referred(
         self, when: Instant | str, referrer_id: str, facts: Facts | None = None
