@@ -7,7 +7,7 @@ largest remainder.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from demo.reference.program import Account, Limit, Program, Purchase, Rule
+from demo.reference.program import Account, Limit, Program, Purchase, Rule, rounded
 
 # (rule, limit) -> how much of the limit is used up in the purchase's window
 Used = Callable[[Rule, Limit], int]
@@ -38,7 +38,7 @@ def awards(program: Program, purchase: Purchase, account: Account, used: Used) -
     """The awards above 0, in file order."""
     drafts: dict[str, Award] = {}
     for rule in program.rules:
-        points, matched = _value(program, rule, purchase, account, drafts)
+        points, matched = _value(rule, purchase, account, drafts)
         for limit in rule.limits if points else ():
             left = max(0, limit.most - used(rule, limit))
             points = min(points, left) if limit.kind == "points" else points if left else 0
@@ -51,7 +51,7 @@ def awards(program: Program, purchase: Purchase, account: Account, used: Used) -
             if loser is not kept:
                 loser.points = 0
     for draft in drafts.values():
-        if draft.rule.kind == "multiplier" and drafts[draft.rule.of].points == 0:
+        if draft.rule.of and drafts[draft.rule.of].points == 0:
             draft.points = 0  # a loser multiplies to nothing
     result = []
     for draft in drafts.values():
@@ -63,7 +63,7 @@ def awards(program: Program, purchase: Purchase, account: Account, used: Used) -
 
 
 def _value(
-    program: Program, rule: Rule, purchase: Purchase, account: Account, drafts: dict[str, Award]
+    rule: Rule, purchase: Purchase, account: Account, drafts: dict[str, Award]
 ) -> tuple[int, list[int]]:
     """The rule's points before its limits, and the lines that it matched."""
     if not rule.valid_from <= purchase.occurred_at < rule.valid_to:
@@ -73,16 +73,21 @@ def _value(
     matched = list(range(len(purchase.lines)))
     for condition in rule.line_conditions:
         matched = [i for i in matched if condition(purchase.lines[i])]
-    if rule.kind == "multiplier":
+    award = next(
+        award
+        for conditions, award in rule.awards
+        if all(holds(purchase, account) for holds in conditions)
+    )
+    if rule.of:
         base = drafts[rule.of]
         share_of = dict(zip(base.matched, base.shares, strict=False)) if base.points else {}
         both = [i for i in matched if i in share_of]
         multiplied = sum(share_of[i] for i in both)
-        return program.rounded(rule.rate * multiplied) - multiplied, both
+        return rounded(award.rate * multiplied, rule.rounding) - multiplied, both
     if not matched:
         return 0, []
     amount = sum(purchase.lines[i].amount for i in matched)
-    if rule.kind == "rate":
-        return program.rounded(rule.rate * amount), matched
-    reached = [points for at_least, points in rule.steps if amount >= at_least]
+    if award.kind == "rate":
+        return rounded(award.rate * amount, rule.rounding), matched
+    reached = [points for at_least, points in award.steps if amount >= at_least]
     return (reached[-1] if reached else 0), matched

@@ -4,7 +4,8 @@ It keeps everything it was ever told about a member and follows the definitions 
 events, no shards, no caches, nothing taken from the ledger. Inputs are CloudEvents as dictionaries
 and are applied in order of arrival. Commands on points have no topic, so they are given in the same
 form: `redemption.reserve.v1` (redemption_id, points, ttl?), `redemption.confirm.v1` (redemption_id,
-points?) and `redemption.cancel.v1` (redemption_id).
+points?) and `redemption.cancel.v1` (redemption_id). An event's `idempotency_key`, if it has one, is
+what it is known by.
 """
 
 import hashlib
@@ -44,7 +45,7 @@ _KEYS = {
     "redemption.confirm.v1": ("redemption_id",),
     "redemption.cancel.v1": ("redemption_id",),
 }
-_WITHOUT_POINTS = {"member.enrolled.v1", "member.updated.v1"}
+_OTHER = {"member.enrolled.v1", "member.updated.v1", "member.erased.v1"}
 
 
 class RefusedError(Exception):
@@ -95,6 +96,7 @@ class Member:
     referral: Referral | None = None
     redemptions: dict[str, Hold] = field(default_factory=dict)
     waiting: dict[str, list[tuple[datetime, Data]]] = field(default_factory=dict)
+    erased: bool = False
     # What became of the returns that waited for their purchase, by return_id.
     waited: dict[str, str] = field(default_factory=dict)
 
@@ -133,7 +135,9 @@ class ReferenceProgram:
     def count(self, member: Member, at: datetime, happened_at: datetime, **amounts: int) -> None:
         """Count towards the tier from `at` on, in the period of `happened_at`."""
         if self.program.tiers:
-            period = period_start(happened_at, self.program.tiers.months, self.program.zone)
+            # The whole life is one period; any name of it will do.
+            months = self.program.tiers.months or 12
+            period = period_start(happened_at, months, self.program.zone)
             member.counted.append(Counted(at, period, amounts[self.program.tiers.measure]))
 
     def apply(self, event: Mapping[str, Any]) -> str:
@@ -141,7 +145,7 @@ class ReferenceProgram:
         dead_lettered(CODE).
         """
         kind, data, at = str(event["type"]), event["data"], instant(event["time"])
-        if kind not in _KEYS and kind not in _WITHOUT_POINTS:
+        if kind not in _KEYS and kind not in _OTHER:
             raise UnsupportedError(f"input type: {kind}")
         if at < self.program.effective_from:
             return "dead_lettered(no_program)"
@@ -149,7 +153,9 @@ class ReferenceProgram:
             return "applied"  # an anonymous purchase moves no points
         member = self.member(str(event["subject"]))
         key = (kind, *(str(data[name]) for name in _KEYS.get(kind, ())))
-        if kind not in _KEYS:
+        if "idempotency_key" in event:
+            key = (kind, str(event["idempotency_key"]))
+        elif kind not in _KEYS:
             key = (kind, str(event["source"]), str(event["id"]))
         text = orjson.dumps([at, data], default=str, option=orjson.OPT_SORT_KEYS)
         content = hashlib.sha256(text).digest()
@@ -177,7 +183,11 @@ class ReferenceProgram:
         return plus(at, by, self.program.zone)
 
     def _decide(self, kind: str, member: Member, at: datetime, data: Data) -> str:
+        if member.erased:
+            raise RefusedError("account_erased")
         match kind:
+            case "member.erased.v1":
+                self._erase(member, at)
             case "purchase.completed.v1":
                 self._purchase(member, at, data)
             case "purchase.returned.v1":
@@ -213,7 +223,9 @@ class ReferenceProgram:
             ]
             return sum(kept) if limit.kind == "points" else sum(1 for points in kept if points)
 
-        account = Account(self.tier(member, at))
+        wallet = member.wallet
+        balance = sum(lot.left for lot in wallet.spendable()) - wallet.debt
+        account = Account(self.tier(member, at), balance, len(member.orders))
         order = Order(purchase)
         order.returned = [0] * len(purchase.lines)
         order.whole = [False] * len(purchase.lines)
@@ -286,6 +298,8 @@ class ReferenceProgram:
             raise RefusedError("self_referral")
         if member.referral is not None:
             raise RefusedError("already_referred")
+        if referrer and referrer.erased:
+            raise RefusedError("referrer_erased")
         if referrer and referrer.referral and referrer.referral.referrer_id == member.id:
             raise RefusedError("cycle")
         if any(order.purchase.occurred_at < at for order in member.orders.values()):
@@ -313,7 +327,7 @@ class ReferenceProgram:
             (member, terms.referee_points),
             (self.member(referral.referrer_id), terms.referrer_points),
         ):
-            if points:
+            if points and not who.erased:
                 self.settle(who, at)
                 lot = self._grant(who, points, at, terms.activation, terms.expiry)
                 self.settle(who, at)
@@ -323,6 +337,10 @@ class ReferenceProgram:
 
     def _reserve(self, member: Member, at: datetime, data: Data) -> None:
         points, wallet = int(data["points"]), member.wallet
+        if data["redemption_id"] in member.redemptions:
+            known = member.redemptions[data["redemption_id"]]
+            if known.open or known.parts:  # one that gave everything back is forgotten
+                raise RefusedError("reservation_exists")
         if points < self.program.minimum:
             raise RefusedError("below_minimum")
         if points % self.program.step:
@@ -330,6 +348,8 @@ class ReferenceProgram:
         if points > sum(lot.left for lot in wallet.spendable()) - wallet.debt:
             raise RefusedError("not_enough_points")
         ttl = duration(data["ttl"]) if "ttl" in data else self.program.reservation_ttl
+        if self.after(at, ttl) <= wallet.settled_to:
+            raise RefusedError("reservation_lapsed")
         member.redemptions[data["redemption_id"]] = wallet.reserve(points, at, ttl)
 
     def _finish(self, member: Member, at: datetime, data: Data, *, confirm: bool) -> None:
@@ -346,6 +366,18 @@ class ReferenceProgram:
         if points > reserved:
             raise RefusedError("more_than_reserved")
         member.wallet.confirm(hold, points, at)
+
+    # Members
+
+    def _erase(self, member: Member, at: datetime) -> None:
+        member.wallet.forfeit(at)
+        member.erased = True
+        if member.referral is not None:
+            member.referral.open = False
+        for waiting in member.waiting.values():
+            for _, data in waiting:
+                member.waited[data["return_id"]] = "refused(account_erased)"
+        member.waiting = {}
 
 
 def _purchase(at: datetime, data: Data) -> Purchase:
@@ -370,4 +402,6 @@ def _purchase(at: datetime, data: Data) -> Purchase:
         channel=data.get("channel"),
         payment_type=data.get("payment_type"),
         redemption_id=data.get("redemption_id"),
+        partner_id=data.get("partner_id"),
+        promo_codes=tuple(data.get("promo_codes", ())),
     )

@@ -40,10 +40,16 @@ class Purchase:
     channel: str | None
     payment_type: str | None
     redemption_id: str | None
+    partner_id: str | None = None
+    promo_codes: tuple[str, ...] = ()
 
 
 class Account(NamedTuple):
+    """What a rule may ask of the account, before the purchase counts."""
+
     tier: str
+    balance: int = 0  # available, below 0 in debt
+    purchases: int = 0
 
 
 @dataclass(frozen=True)
@@ -65,19 +71,29 @@ class Limit:
     per: str
 
 
+Condition = Callable[[Purchase, Account], bool]
+
+
+@dataclass(frozen=True)
+class Award:
+    kind: str  # rate | fixed | table | multiplier
+    of: str  # a multiplier's rule
+    rate: Fraction  # points per minor unit; for a multiplier: by
+    steps: tuple[tuple[int, int], ...]  # (at least, points); a fixed award is one step from 0
+
+
 @dataclass(frozen=True)
 class Rule:
     id: str
-    kind: str  # rate | fixed | table | multiplier
-    rate: Fraction  # points per minor unit; for a multiplier: by
-    steps: tuple[tuple[int, int], ...]  # (at least, points); a fixed award is one step from 0
     of: str  # a multiplier's rule
+    awards: tuple[tuple[tuple[Condition, ...], Award], ...]  # the first that holds counts
+    rounding: str
     group: str | None
     exclusive: bool
     limits: tuple[Limit, ...]
     valid_from: datetime
     valid_to: datetime
-    conditions: tuple[Callable[[Purchase, Account], bool], ...]
+    conditions: tuple[Condition, ...]
     line_conditions: tuple[Callable[[Line], bool], ...]
     activation: Duration
     expiry: Expiry
@@ -96,7 +112,8 @@ class Survey:
 @dataclass(frozen=True)
 class Tiers:
     measure: str  # amount_spent | points_earned | purchases
-    months: int  # length of the calendar period
+    months: int  # length of the calendar period; 0: the whole life
+    one_down: bool  # fall one level at a time
     levels: tuple[tuple[str, int], ...]  # (id, at least), lowest first
     grace: Duration
 
@@ -117,13 +134,16 @@ class ReferralTerms:
 
 
 _ALWAYS = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
-_PERIOD_MONTHS = {"calendar_month": 1, "calendar_quarter": 3, "calendar_year": 12}
+_PERIOD_MONTHS = {"calendar_month": 1, "calendar_quarter": 3, "calendar_year": 12, "lifetime": 0}
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _TOP = (
     "program currency time_zone effective_from point_value rounding activation expiry earn tiers "
     "surveys referral returns redemption segments"
 )
-_RULE = "id when lines award stacking limits valid activation expiry counts_for_tier"
+_RULE = (
+    "id when lines award stacking limits valid activation expiry counts_for_tier overrides rounding"
+)
+_PLACES = {"store": "store_id", "region": "region", "channel": "channel", "partner": "partner_id"}
 
 
 class Program:
@@ -134,8 +154,7 @@ class Program:
         self.zone = ZoneInfo(str(document["time_zone"]))
         self.effective_from = instant(document["effective_from"])
         self.rounding = str(document.get("rounding", "floor"))
-        if self.rounding not in ("floor", "half_even", "ceil"):
-            raise UnsupportedError(f"rounding: {self.rounding}")
+        _known_rounding(self.rounding)
         self._activation = _activation(document.get("activation", "immediately"))
         self._expiry = _expiry(document.get("expiry", "never"))
         self.tiers = _tiers(document["tiers"]) if document.get("tiers") else None
@@ -158,14 +177,6 @@ class Program:
         self.reservation_ttl = duration(str(redemption.get("reservation_ttl", "PT30M")))
         self.restore_grace = duration(str(redemption.get("restore_grace", "P0D")))
 
-    def rounded(self, value: Fraction) -> int:
-        match self.rounding:
-            case "floor":
-                return value.numerator // value.denominator
-            case "ceil":
-                return -(-value.numerator // value.denominator)
-        return round(value)  # a Fraction rounds half to even
-
     def rank(self, tier: str) -> int:
         return [level for level, _ in self.tiers.levels].index(tier) + 1 if self.tiers else 0
 
@@ -182,7 +193,13 @@ class Program:
     def _rule(self, entry: Mapping[str, Any]) -> Rule:
         name = str(entry["id"])
         _only(entry, _RULE, name)
-        kind, of, rate, steps = _award(entry["award"], name)
+        award = _award(entry["award"], name)
+        awards = [((), award)]
+        for override in reversed(entry.get("overrides") or ()):
+            where = tuple(self._condition(k, v, name) for k, v in override.items() if k in _PLACES)
+            _only(override, f"award {' '.join(_PLACES)}", name)
+            awards.insert(0, (where, _award(override["award"], name)))
+        rounding = _known_rounding(str(entry.get("rounding", self.rounding)))
         stacking = entry.get("stacking", "add")
         group = stacking.get("best_of_group") if isinstance(stacking, Mapping) else None
         if stacking not in ("add", "exclusive") and group is None:
@@ -192,10 +209,9 @@ class Program:
         activation, expiry = self._when(entry)
         return Rule(
             id=name,
-            kind=kind,
-            rate=rate,
-            steps=steps,
-            of=of,
+            of=award.of,
+            awards=tuple(awards),
+            rounding=rounding,
             group=group,
             exclusive=stacking == "exclusive",
             limits=tuple(_limit(limit, name) for limit in entry.get("limits") or ()),
@@ -210,8 +226,8 @@ class Program:
             counts_for_tier=bool(entry.get("counts_for_tier", True)),
         )
 
-    def _condition(self, key: str, wanted: Any, where: str) -> Callable[[Purchase, Account], bool]:
-        texts = set(_texts(wanted))
+    def _condition(self, key: str, wanted: Any, where: str) -> Condition:
+        texts = set() if isinstance(wanted, Mapping) else set(_texts(wanted))
         match key:
             case "tier":
                 return lambda _, account: account.tier in texts
@@ -221,9 +237,27 @@ class Program:
             case "purchase_amount":
                 in_range = _range(wanted, where)
                 return lambda purchase, _: in_range(purchase.amount)
-            case "store" | "region" | "channel" | "payment_type":
-                field = "store_id" if key == "store" else key
+            case "balance":
+                in_range = _range(wanted, where)
+                return lambda _, account: in_range(account.balance)
+            case "nth_purchase":
+                _only(wanted, "is every", where)
+                exact, every = wanted.get("is"), wanted.get("every")
+                return lambda _, account: (
+                    exact in (None, account.purchases + 1)
+                    and (every is None or (account.purchases + 1) % every == 0)
+                )
+            case "store" | "region" | "channel" | "partner" | "payment_type":
+                field = _PLACES.get(key, key)
                 return lambda purchase, _: getattr(purchase, field) in texts
+            case "promo_code":
+                return lambda purchase, _: not texts.isdisjoint(purchase.promo_codes)
+            case "hours":
+                _only(wanted, "from to", where)
+                start, end = _minute(wanted["from"]), _minute(wanted["to"])
+                return lambda purchase, _: _between(
+                    start, end, purchase.occurred_at.astimezone(self.zone)
+                )
             case "weekday":
                 days = {_WEEKDAYS.index(day.lower()[:3]) for day in texts}
                 return lambda purchase, _: (
@@ -299,27 +333,52 @@ def _valid(entry: Mapping[str, Any]) -> tuple[datetime, datetime]:
     )
 
 
+def _minute(clock: str) -> int:
+    return int(clock[:2]) * 60 + int(clock[3:])
+
+
+def _between(start: int, end: int, local: datetime) -> bool:
+    minute = local.hour * 60 + local.minute
+    if start < end:
+        return start <= minute < end
+    return minute >= start or minute < end  # over midnight
+
+
+def _known_rounding(rounding: str) -> str:
+    if rounding not in ("floor", "half_even", "ceil"):
+        raise UnsupportedError(f"rounding: {rounding}")
+    return rounding
+
+
+def rounded(value: Fraction, rounding: str) -> int:
+    match rounding:
+        case "floor":
+            return value.numerator // value.denominator
+        case "ceil":
+            return -(-value.numerator // value.denominator)
+    return round(value)  # a Fraction rounds half to even
+
+
 def _fixed(award: Mapping[str, Any]) -> int:
     _only(award, "fixed", "award")
     return int(award["fixed"])
 
 
-def _award(
-    award: Mapping[str, Any], where: str
-) -> tuple[str, str, Fraction, tuple[tuple[int, int], ...]]:
+def _award(award: Mapping[str, Any], where: str) -> Award:
     ((kind, terms),) = award.items()
     match kind:
         case "fixed":
-            return kind, "", Fraction(0), ((0, int(terms)),)
+            return Award(kind, "", Fraction(0), ((0, int(terms)),))
         case "table":
-            return kind, "", Fraction(0), tuple((s["at_least"], s["points"]) for s in terms)
+            steps = tuple((s["at_least"], s["points"]) for s in terms)
+            return Award(kind, "", Fraction(0), steps)
         case "rate":
             _only(terms, "points per_amount", where)
             rate = _exact(terms["points"], where) / _exact(terms["per_amount"], where)
-            return kind, "", rate, ()
+            return Award(kind, "", rate, ())
         case "multiplier":
             _only(terms, "of by", where)
-            return kind, str(terms["of"]), _exact(terms["by"], where), ()
+            return Award(kind, str(terms["of"]), _exact(terms["by"], where), ())
     raise UnsupportedError(f"{where}: award {kind}")
 
 
@@ -350,8 +409,9 @@ def _tiers(entry: Mapping[str, Any]) -> Tiers:
     _only(terms, "window", "tiers")
     downgrade = entry.get("downgrade") or {}
     _only(downgrade, "to grace", "tiers")
-    if downgrade.get("to", "to_qualified") != "to_qualified":
-        raise UnsupportedError(f"tiers downgrade: {downgrade['to']}")
+    to = downgrade.get("to", "to_qualified")
+    if to not in ("to_qualified", "one_down"):
+        raise UnsupportedError(f"tiers downgrade: {to}")
     if measure not in ("amount_spent", "points_earned", "purchases"):
         raise UnsupportedError(f"tiers qualify_by: {measure}")
     if terms["window"] not in _PERIOD_MONTHS:
@@ -360,4 +420,4 @@ def _tiers(entry: Mapping[str, Any]) -> Tiers:
     if list(levels) != sorted(levels, key=lambda level: level[1]):
         raise UnsupportedError("tiers: levels are not in ascending order")
     grace = duration(downgrade.get("grace", "P0D"))
-    return Tiers(measure, _PERIOD_MONTHS[terms["window"]], levels, grace)
+    return Tiers(measure, _PERIOD_MONTHS[terms["window"]], to == "one_down", levels, grace)

@@ -84,6 +84,8 @@ def _take_back_referral(model: "ReferenceProgram", order: "Order", at: datetime)
     if terms is None or order.amount_left >= terms.at_least:
         return
     for rewarded, lot, points in order.referral_rewards:
+        if rewarded.erased:
+            continue
         model.settle(rewarded, at)
         rewarded.wallet.claw_back(points, lot, [], at)
     order.referral_rewards = []

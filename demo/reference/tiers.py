@@ -21,10 +21,13 @@ class Counted(NamedTuple):
 
 def rank_at(tiers: Tiers, zone: ZoneInfo, counted: list[Counted], moment: datetime) -> int:
     """How many levels up the account is: the best of this period's level so far, the level of the
-    period before and, within the grace, the tier held when that period ended.
+    period before and, within the grace, the tier held when that period ended (after it, where tiers
+    fall one level at a time, the one below that).
     """
     if not any(at <= moment for at, _, _ in counted):
         return 0
+    if not tiers.months:
+        return tiers.level(sum(amount for at, _, amount in counted if at <= moment))
     start = period_start(moment, tiers.months, zone)
     before = period_start(start - STEP, tiers.months, zone)
     this_period = last_period = 0
@@ -35,6 +38,8 @@ def rank_at(tiers: Tiers, zone: ZoneInfo, counted: list[Counted], moment: dateti
             elif period == before:
                 last_period += amount
     rank = tiers.level(max(this_period, last_period))
-    if moment < plus(start, tiers.grace, zone):
-        rank = max(rank, rank_at(tiers, zone, counted, start - STEP))
+    in_grace = moment < plus(start, tiers.grace, zone)
+    if in_grace or tiers.one_down:
+        held = rank_at(tiers, zone, counted, start - STEP)
+        rank = max(rank, held if in_grace else held - 1)
     return rank

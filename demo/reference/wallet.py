@@ -242,3 +242,15 @@ class Wallet:
             self.debt += room
             self.post(at, available=-room, revoked=room)
         self._forget_empty()
+
+    def forfeit(self, at: datetime) -> None:
+        """Everything is gone, wherever it is, debt too."""
+        for lot in self.lots:
+            self.take(lot, lot.left, at, "revoked")
+        for hold in self.holds:
+            for lot, part in hold.parts:
+                self.post(max(at, lot.activates_at), reserved=-part, revoked=part)
+            hold.open, hold.parts = False, []
+        if self.debt:
+            self.post(at, revoked=-self.debt, available=self.debt)
+        self.lots, self.holds, self.debt = [], [], 0

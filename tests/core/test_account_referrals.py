@@ -2,6 +2,7 @@
 
 import pytest
 
+from ledger.core.decide import outcome_of
 from schemas.decisions import Facts, PurchaseRewarded, ReferralAccepted
 from tests.core.account_tools import MINIMAL, Member, at, refused, timeline
 
@@ -113,3 +114,16 @@ def test_a_late_reward_counts_from_the_purchase_that_qualified() -> None:
     assert event.late_by == at("2017-02-01") - at("2017-01-02")
     lots = other.account.holdings.lots.values()
     assert sorted(lot.expires_at or 0 for lot in lots) == [at("2018-01-02"), at("2018-02-01")]
+
+
+@pytest.mark.parametrize(("when", "taken"), [("02-28", False), ("03-01", True), ("04-01", False)])
+def test_referrals_and_surveys_are_taken_in_their_window_only(when: str, taken: bool) -> None:
+    valid = "valid: {from: 2017-03-01T00:00:00Z, to: 2017-04-01T00:00:00Z}"
+    survey = f"surveys: [{{id: s, award: {{fixed: 5}}, {valid}}}]\n"
+    member = Member(timeline(f"{MINIMAL}{survey}{FIRST}  {valid}\n"))
+    for events in (member.survey(f"2017-{when}", "s"), member.referred(f"2017-{when}", "old")):
+        if taken:
+            assert outcome_of(events) == "applied"
+        else:
+            assert refused(events) == "outside_window"
+    assert member.account.granted == 5 * taken

@@ -80,6 +80,14 @@ def test_a_table_gives_the_highest_step_reached() -> None:
     assert points(program, purchase_of((999, None))) == {}
 
 
+def test_the_highest_step_counts_where_it_grants_less() -> None:
+    program = program_of(
+        "- {id: t, award: {table: [{at_least: 1000, points: 5}, {at_least: 2000, points: 3}]}}\n"
+    )
+    assert points(program, purchase_of((1_999, None))) == {"t": 5}
+    assert points(program, purchase_of((2_000, None))) == {"t": 3}
+
+
 def test_an_award_on_lines_of_nothing_goes_to_the_first() -> None:
     program = program_of("- {id: f, lines: {category: B}, award: {fixed: 5}}\n")
     found = awards(program, purchase_of((100, "A"), (0, "B"), (0, "B")))["f"]

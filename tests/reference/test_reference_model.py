@@ -578,7 +578,7 @@ def test_an_input_counts_once() -> None:
         {"earn": [{"id": "x", "award": {"fixed": 1}, "when": {"segment": "s"}}]},
         {"activation": {"on": "shipped", "within": "P7D"}},
         {"expiry": {"after_inactivity": "P6M"}},
-        {"tiers": TIERS | {"downgrade": {"to": "one_down"}}},
+        {"tiers": TIERS | {"downgrade": {"to": "the_bottom"}}},
     ],
 )
 def test_what_the_model_does_not_follow_is_refused(section: Document) -> None:

@@ -121,10 +121,11 @@ def _numbers(award: forms.Award, places: Mapping[str, int], rounding: forms.Roun
             "multiplier", lambda points: times(points) - points, places[award.multiplier.of]
         )
     if award.table is not None:
-        steps = tuple((step.at_least, step.points) for step in award.table)
+        # From the highest down: the first that is reached counts, also where it grants less.
+        steps = tuple((step.at_least, step.points) for step in reversed(award.table))
         return Numbers(
             "table",
-            lambda amount: max((points for least, points in steps if amount >= least), default=0),
+            lambda amount: next((points for least, points in steps if amount >= least), 0),
         )
     fixed = award.fixed or 0
     return Numbers("fixed", lambda _amount: fixed)

@@ -1,0 +1,129 @@
+"""A ledger in memory: the real batch, deciding and numbering, with dictionaries for the tables.
+
+What PostgreSQL does between reading and storing is done here the plain way, so that thousands of
+histories can be lived through. Nothing of the ledger's own code is replaced: who is addressed, what
+is a duplicate, which facts a decision gets, the positions and the hash chain are all its own.
+"""
+
+from uuid import UUID
+
+from ledger.accounts import AccountKey, account_key_of
+from ledger.batch import Batch
+from ledger.cache import Cached
+from ledger.chain import genesis
+from ledger.core.account import Account
+from ledger.core.program.timeline import Timeline
+from ledger.deciding import decide_all
+from ledger.lookups import HeadRow, InputKey
+from ledger.numbering import DueRow, number
+from ledger.received import Received, received, tick
+from ledger.sharding import shard_of
+from ledger.work import Work
+from schemas.decisions import Effect
+from schemas.fields import Instant
+from schemas.inputs import InputEvent
+
+LEDGER_ID = UUID(int=1)
+PROGRAM = "machine"
+SHARDS = 2
+"""More than one, so that members meet across shards and within one."""
+
+EPOCH_2000: Instant = 946_684_800_000_000
+FAR: Instant = 2**62
+"""The wall clock: nothing is from the future."""
+
+
+class Broken(AssertionError):
+    """The ledger failed at an input: it would have been a dead letter `internal_error`."""
+
+
+class Stored:
+    """What an append has stored of one event."""
+
+    def __init__(self, shard: int, position: int, row: bytes, link: bytes) -> None:
+        self.shard = shard
+        self.position = position
+        self.row = row
+        self.link = link
+
+
+class MemoryLedger:
+    """One ledger. `log`: by shard, in order; `due`: the due rows; `sent`: effects not yet taken."""
+
+    def __init__(self, programs: Timeline) -> None:
+        self.programs = programs
+        self.accounts: dict[AccountKey, Account] = {}
+        self.inputs: dict[InputKey, tuple[bytes, int]] = {}
+        self.log: dict[int, list[Stored]] = {shard: [] for shard in range(SHARDS)}
+        self.due: dict[bytes, DueRow] = {}
+        self.sent: list[tuple[int, int, int, Effect]] = []
+        self.heads = {
+            shard: HeadRow(shard, 0, genesis(LEDGER_ID, shard), EPOCH_2000, EPOCH_2000, 0, FAR)
+            for shard in range(SHARDS)
+        }
+
+    def account(self, member_id: str) -> Account:
+        """The account as it is now."""
+        key = (shard_of(member_id, SHARDS), member_id)
+        return self.accounts.get(key) or Account.new(member_id)
+
+    def handle(self, event: InputEvent) -> Work:
+        """One input, as the door takes it."""
+        return self._append(received(event))
+
+    def tick(self, member_id: str, until: Instant) -> None:
+        """The scheduler looks after one account."""
+        self._append(tick(member_id, until))
+
+    def tick_due(self, until: Instant) -> None:
+        """The scheduler looks after every account that its due row names."""
+        for row in list(self.due.values()):
+            if row.due_at is not None and row.due_at <= until:
+                self.tick(row.member_id, until)
+
+    def _append(self, item: Received) -> Work:
+        batch = Batch([item], SHARDS, FAR, 0)
+        shards = set(range(SHARDS))
+        for shard, keys in batch.keys(shards).items():
+            for key in keys:
+                if (shard, key) in self.inputs:
+                    batch.stored[shard, key] = self.inputs[shard, key]
+        for key in batch.accounts(shards):
+            batch.bases[key] = self._cached(key)
+        decide_all(batch, shards, self.programs)
+        (work,) = batch.works
+        for _, failure in batch.failures.values():
+            raise Broken(f"deciding on a {work.type_name} failed: {failure!r}") from failure
+        rows = number(batch, self.heads, self.programs, retry=False)
+        for shard, log in rows.logs.items():
+            # A row is what COPY gets: column count, columns, length of the hash, the hash.
+            first = self.heads[shard].position + 1
+            for place in range(0, len(log.rows), 4):
+                row, link = log.rows[place + 1], log.rows[place + 3]
+                self.log[shard].append(Stored(shard, first + place // 4, row, link))
+            head = self.heads[shard]
+            decided_to = rows.decided_to[shard]
+            self.heads[shard] = HeadRow(
+                shard, log.position, log.hash, EPOCH_2000, decided_to, head.due_epoch, FAR
+            )
+        for key, fork in batch.forks.items():
+            self.accounts[key] = fork.account
+        if work.key and work.kind in ("applied", "refused", "waiting"):
+            assert work.position is not None
+            self.inputs[work.shard, work.key] = (work.content, work.position)
+        for row in rows.due:
+            self.due[row.account_id] = row
+        for n, event in enumerate(work.events):
+            assert work.position is not None
+            position = work.position - work.decisive + n
+            for m, effect in enumerate(event.effects):
+                self.sent.append((work.shard, position, m, effect))
+        return work
+
+    def _cached(self, key: AccountKey) -> Cached:
+        account = self.accounts.get(key) or Account.new(key[1])
+        account_id = account_key_of(PROGRAM, key[1])
+        row = self.due.get(account_id)
+        if row is None:
+            return Cached(account, account_id)
+        return Cached(account, account_id, row.due_at, self.heads[key[0]].due_epoch)

@@ -1,0 +1,238 @@
+"""Whole programs at random: every kind of rule that the engine obeys, with short periods, so that a
+history of a few weeks sees them end.
+"""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from tests.core.histories import ACTIVATIONS, EXPIRIES, LEVELS, RETURNS
+
+Document = dict[str, Any]
+
+CHANNELS = ("store", "web", "app")
+REGIONS = ("north", "south", None)
+PARTNERS = ("wash", "tyres", None)
+STORES = ("s1", "s2")
+CODES = ("SPRING", "AUTUMN")
+CATEGORIES = ("PRODUCE", "MEAT", None)
+BRANDS = ("Own", None)
+PAYMENTS = ("card", None)
+
+PERIODS = ("order", "day", "iso_week", "month", "year", "lifetime")
+WINDOWS = ("calendar_month", "calendar_quarter", "calendar_year", "lifetime")
+ZONES = ("UTC", "Europe/Berlin", "America/New_York")
+
+_points = st.integers(1, 40)
+_some = st.lists
+
+
+def _maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.one_of(st.none(), st.none(), strategy)
+
+
+def _without_none(document: Document) -> Document:
+    return {key: value for key, value in document.items() if value is not None}
+
+
+ranges = st.one_of(
+    st.builds(lambda low: {"at_least": low}, st.integers(0, 2_000)),
+    st.builds(lambda high: {"at_most": high}, st.integers(0, 2_000)),
+    st.builds(
+        lambda low, more: {"at_least": low, "at_most": low + more},
+        st.integers(0, 1_000),
+        st.integers(0, 2_000),
+    ),
+)
+nth = st.one_of(
+    st.builds(lambda n: {"is": n}, st.integers(1, 5)),
+    st.builds(lambda n: {"every": n}, st.integers(1, 4)),
+)
+hours = st.sampled_from([{"from": "08:00", "to": "20:30"}, {"from": "22:00", "to": "06:00"}])
+places = {
+    "store": st.sampled_from(STORES),
+    "region": st.sampled_from([r for r in REGIONS if r]),
+    "channel": st.sampled_from(CHANNELS),
+    "partner": st.sampled_from([p for p in PARTNERS if p]),
+}
+conditions: dict[str, st.SearchStrategy[Any]] = {
+    "purchase_amount": ranges,
+    **places,
+    "payment_type": st.just("card"),
+    "weekday": st.sampled_from([["mon", "wed", "fri"], ["sat", "sun"]]),
+    "hours": hours,
+    "nth_purchase": nth,
+    "promo_code": st.sampled_from([*CODES, list(CODES)]),
+    "balance": ranges,
+}
+tier_conditions: dict[str, st.SearchStrategy[Any]] = {
+    "tier": st.sampled_from(["none", "silver", "gold"]),
+    "tier_at_least": st.sampled_from(["silver", "gold"]),
+}
+
+
+@st.composite
+def whens(draw: st.DrawFn, *, tiers: bool) -> Document:
+    """A few typed conditions, often none."""
+    known = {**conditions, **(tier_conditions if tiers else {})}
+    keys = draw(_some(st.sampled_from(sorted(known)), max_size=2, unique=True))
+    return {key: draw(known[key]) for key in keys}
+
+
+@st.composite
+def lines(draw: st.DrawFn) -> Document | None:
+    """Which lines, or all of them."""
+    return draw(
+        st.sampled_from(
+            [
+                *(None, None, None),
+                {"category": ["PRODUCE", "MEAT"]},
+                {"category": "PRODUCE"},
+                {"brand": "Own"},
+                {"sku": ["x1", "x2"]},
+                {"amount": {"at_least": 300}},
+            ]
+        )
+    )
+
+
+@st.composite
+def awards(draw: st.DrawFn, earlier: list[str]) -> Document:
+    """One award; a multiplier only of an earlier rule."""
+    kinds = ["rate", "fixed", "table"] + (["multiplier"] * 2 if earlier else [])
+    return draw(award_of(draw(st.sampled_from(kinds)), earlier))
+
+
+@st.composite
+def award_of(draw: st.DrawFn, kind: str, earlier: list[str]) -> Document:
+    """An award of this kind."""
+    if kind == "rate":
+        rate = {"points": draw(st.integers(1, 7)), "per_amount": draw(st.integers(50, 400))}
+        return {"rate": rate}
+    if kind == "fixed":
+        return {"fixed": draw(_points)}
+    if kind == "table":
+        starts = sorted(draw(_some(st.integers(0, 3_000), min_size=1, max_size=3, unique=True)))
+        return {"table": [{"at_least": low, "points": draw(st.integers(0, 40))} for low in starts]}
+    by = draw(st.sampled_from(["1", "1.2", "1.5", "2", "3.333333333"]))
+    return {"multiplier": {"of": draw(st.sampled_from(earlier)), "by": by}}
+
+
+@st.composite
+def limits(draw: st.DrawFn) -> list[Document]:
+    """No limit, or one, or two."""
+    return [
+        {draw(st.sampled_from(["points", "times"])): draw(st.integers(1, 30)), "per": period}
+        for period in draw(_some(st.sampled_from(PERIODS), max_size=2, unique=True))
+    ]
+
+
+@st.composite
+def rules(draw: st.DrawFn, name: str, earlier: list[str], *, tiers: bool) -> Document:
+    """One earn rule."""
+    award = draw(awards(earlier))
+    (kind,) = award
+    overrides = []
+    for _ in range(draw(st.sampled_from([0, 0, 1, 2]))):
+        where = draw(st.sampled_from(sorted(places)))
+        other = draw(award_of(kind, earlier))
+        if kind == "multiplier":
+            other["multiplier"]["of"] = award["multiplier"]["of"]
+        overrides.append({"award": other, where: draw(places[where])})
+    start = draw(_maybe(st.sampled_from(["2017-01-05T00:00:00Z", "2017-02-01T12:00:00Z"])))
+    stacking = ("add", "add", "add", "exclusive", {"best_of_group": "g"}, {"best_of_group": "h"})
+    return _without_none(
+        {
+            "id": name,
+            "award": award,
+            "when": draw(whens(tiers=tiers)) or None,
+            "lines": draw(lines()),
+            "stacking": draw(st.sampled_from(stacking)),
+            "limits": draw(limits()),
+            "valid": None if start is None else {"from": start, "to": "2017-03-10T00:00:00Z"},
+            "activation": draw(_maybe(st.sampled_from(ACTIVATIONS))),
+            "expiry": draw(_maybe(st.sampled_from(EXPIRIES))),
+            "counts_for_tier": draw(st.booleans()),
+            "overrides": overrides,
+            "rounding": draw(_maybe(st.sampled_from(["floor", "half_even", "ceil"]))),
+        }
+    )
+
+
+@st.composite
+def tiers_of(draw: st.DrawFn) -> Document:
+    """Silver and gold, so low that a history reaches both."""
+    measure = draw(st.sampled_from(sorted(LEVELS)))
+    silver, gold = LEVELS[measure]
+    return {
+        "qualify_by": {measure: {"window": draw(st.sampled_from(WINDOWS))}},
+        "levels": [{"id": "silver", "at_least": silver}, {"id": "gold", "at_least": gold}],
+        "downgrade": _without_none(
+            {
+                "to": draw(st.sampled_from(["to_qualified", "one_down"])),
+                "grace": draw(_maybe(st.sampled_from(["P3D", "P10D", "PT30H"]))),
+            }
+        ),
+    }
+
+
+@st.composite
+def referrals(draw: st.DrawFn) -> Document:
+    """Rewards for one or both."""
+    kind = draw(st.sampled_from(["first_purchase", "purchase"]))
+    rewards = draw(st.sampled_from([("referrer",), ("referee",), ("referrer", "referee")]))
+    qualifies = {"at_least": draw(st.sampled_from([0, 500, 1_500]))}
+    within = draw(_maybe(st.sampled_from(["P2D", "P20D"])))
+    return {
+        "qualifies": {kind: _without_none({**qualifies, "within": within})},
+        **{who: {"fixed": draw(_points)} for who in rewards},
+    }
+
+
+@st.composite
+def whole_programs(draw: st.DrawFn, *, tier_rules: bool) -> Document:
+    """A program. `tier_rules`: whether rules may ask for the tier."""
+    names: list[str] = []
+    earn = []
+    for n in range(draw(st.integers(1, 5))):
+        earn.append(draw(rules(f"r{n}", names, tiers=tier_rules)))
+        names.append(f"r{n}")
+    return _without_none(
+        {
+            "program": "machine",
+            "currency": "RUB",
+            "time_zone": draw(st.sampled_from(ZONES)),
+            "effective_from": "2017-01-01T00:00:00Z",
+            "point_value": 1,
+            "rounding": draw(st.sampled_from(["floor", "half_even", "ceil"])),
+            "activation": draw(st.sampled_from(ACTIVATIONS)),
+            "expiry": draw(st.sampled_from(EXPIRIES)),
+            "earn": earn,
+            # Who asks for a tier must have one.
+            "tiers": draw(tiers_of()),
+            "surveys": draw(surveys()),
+            "referral": draw(st.one_of(referrals(), referrals(), st.none())),
+            "returns": {
+                **draw(st.sampled_from(RETURNS)),
+                "window": draw(st.sampled_from(["P7D", "P1M"])),
+            },
+            "redemption": {
+                "minimum": draw(st.sampled_from([0, 2, 10])),
+                "step": draw(st.sampled_from([1, 1, 5])),
+                "reservation_ttl": draw(st.sampled_from(["PT6H", "P4D"])),
+                "restore_grace": draw(st.sampled_from(["P0D", "P2D"])),
+            },
+        }
+    )
+
+
+@st.composite
+def surveys(draw: st.DrawFn) -> list[Document]:
+    """Two surveys; one of them perhaps open for a while only."""
+    valid = {"from": "2017-01-08T00:00:00Z", "to": "2017-02-08T00:00:00Z"}
+    return [
+        {"id": "s", "award": {"fixed": draw(_points)}, "activation": "immediately"},
+        _without_none(
+            {"id": "t", "award": {"fixed": draw(_points)}, "valid": draw(_maybe(st.just(valid)))}
+        ),
+    ]
