@@ -81,7 +81,7 @@ def _due(order: "Order", place: int, share: int) -> int:
 
 def _take_back_referral(model: "ReferenceProgram", order: "Order", at: datetime) -> None:
     terms = model.program.referral
-    if terms is None or order.amount_left >= terms.at_least:
+    if terms is None or (order.amount_left >= terms.at_least and not all(order.whole)):
         return
     for rewarded, lot, points in order.referral_rewards:
         if rewarded.erased:
