@@ -194,7 +194,7 @@ class Program:
         name = str(entry["id"])
         _only(entry, _RULE, name)
         award = _award(entry["award"], name)
-        awards = [((), award)]
+        awards: list[tuple[tuple[Condition, ...], Award]] = [((), award)]
         for override in reversed(entry.get("overrides") or ()):
             where = tuple(self._condition(k, v, name) for k, v in override.items() if k in _PLACES)
             _only(override, f"award {' '.join(_PLACES)}", name)

@@ -88,8 +88,8 @@ class MemoryLedger:
             for key in keys:
                 if (shard, key) in self.inputs:
                     batch.stored[shard, key] = self.inputs[shard, key]
-        for key in batch.accounts(shards):
-            batch.bases[key] = self._cached(key)
+        for wanted in batch.accounts(shards):
+            batch.bases[wanted] = self._cached(wanted)
         decide_all(batch, shards, self.programs)
         (work,) = batch.works
         for _, failure in batch.failures.values():
@@ -106,13 +106,13 @@ class MemoryLedger:
             self.heads[shard] = HeadRow(
                 shard, log.position, log.hash, EPOCH_2000, decided_to, head.due_epoch, FAR
             )
-        for key, fork in batch.forks.items():
-            self.accounts[key] = fork.account
+        for held, fork in batch.forks.items():
+            self.accounts[held] = fork.account
         if work.key and work.kind in ("applied", "refused", "waiting"):
             assert work.position is not None
             self.inputs[work.shard, work.key] = (work.content, work.position)
-        for row in rows.due:
-            self.due[row.account_id] = row
+        for due in rows.due:
+            self.due[due.account_id] = due
         for n, event in enumerate(work.events):
             assert work.position is not None
             position = work.position - work.decisive + n
