@@ -18,7 +18,7 @@ from ledger.core.program.asked import Asked, birthday_holds, window_id
 from ledger.core.program.timeline import NoProgram, Timeline
 from ledger.lookups import Connection
 from ledger.work import Work
-from schemas.decisions import AccountEvent, Facts, MemberErased, MemberProfiled
+from schemas.decisions import AccountEvent, Facts, MemberProfiled
 from schemas.inputs import (
     ActivityCompleted,
     InputEvent,
@@ -91,12 +91,11 @@ def member_facts(batch: Batch, work: Work, member_id: str, programs: Timeline) -
 
 
 def note_birthday(batch: Batch, work: Work, decision: AccountEvent | None) -> None:
-    """A profile changed within the batch: what comes after it knows the new birthday."""
+    """A profile changed within the batch: what comes after it knows the new birthday. (After an
+    erasure nothing is decided for the member any more.)"""
     if work.member_id not in batch.birthdays:
         return
-    if isinstance(decision, MemberErased):
-        batch.birthdays[work.member_id] = None
-    elif isinstance(decision, MemberProfiled):
+    if isinstance(decision, MemberProfiled):
         event = work.item.event
         if isinstance(event, MemberEnrolled | MemberUpdated):
             told = event.data.profile.birthday

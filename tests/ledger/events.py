@@ -63,6 +63,16 @@ def survey(member: str, at: float = 0, name: str = "c1") -> inputs.SurveyComplet
     )
 
 
+def activity(
+    member: str, name: str, reference: str, at: float = 10, store: str | None = None
+) -> inputs.ActivityCompleted:
+    """A completed activity."""
+    return inputs.ActivityCompleted(
+        **head(member, f"{name}-{reference}", at),
+        data=inputs.ActivityData(name, reference, store),
+    )
+
+
 def referral(referee: str, referrer: str, at: float = 0) -> inputs.ReferralRegistered:
     """`referrer` brought `referee` in."""
     return inputs.ReferralRegistered(

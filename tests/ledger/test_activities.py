@@ -12,7 +12,7 @@ from projections.explain import explain
 from schemas import inputs
 from schemas.decisions import AccountEvent
 from schemas.log_events import decode_account_event
-from tests.ledger.events import day, direct, erased, head, purchase, records, stretch
+from tests.ledger.events import activity, day, direct, erased, purchase, records, stretch
 from tests.ledger.opened import opened, postings_sum, run
 from tests.ledger.test_member_facts import BORN
 from tests.ledger.test_profile_segments import enrolled
@@ -33,16 +33,6 @@ RULES = (
 def with_activities(program: Program) -> Program:
     """The program with rules on activities, from the first day on."""
     return replace(program, effective_from=day(0.5), earn=(*program.earn, *RULES))
-
-
-def activity(
-    member: str, name: str, reference: str, at: float = 10, store: str | None = None
-) -> inputs.ActivityCompleted:
-    """A completed activity."""
-    return inputs.ActivityCompleted(
-        **head(member, f"{name}-{reference}", at),
-        data=inputs.ActivityData(name, reference, store),
-    )
 
 
 def events(owner: psycopg.Connection[Any], member: str) -> list[AccountEvent]:

@@ -11,23 +11,28 @@ from msgspec.structs import replace
 
 from ledger import lookups, profiles
 from ledger.application import Ledger
+from ledger.batch import Batch
 from ledger.core.program.form import (
     Award,
     BirthdayWindow,
     Bounds,
     EarnRule,
+    OnActivity,
     Program,
     Segment,
     SegmentWhen,
     When,
 )
+from ledger.member_facts import member_facts
 from ledger.settings import Settings
 from projections.connection import connect
 from schemas.decisions import Facts, PurchaseRewarded
 from schemas.log_events import decode_account_event
-from tests.ledger.events import day, direct, erased, purchase, records, stretch, updated
+from tests.core.account_tools import MINIMAL, timeline
+from tests.ledger.events import activity, day, direct, erased, purchase, records, stretch, updated
 from tests.ledger.interleaved import interleave
-from tests.ledger.opened import opened, run
+from tests.ledger.opened import instant, opened, run
+from tests.ledger.pairs import merge
 from tests.ledger.test_profile_segments import enrolled
 from tests.projections.history import catch_up
 
@@ -99,6 +104,17 @@ def test_a_birthday_window_and_what_the_log_holds_of_it(
     assert not any("1990" in row[0] for row in logged)
 
 
+def test_the_window_is_in_the_zone_of_the_program() -> None:
+    rule = "  - {id: r, award: {fixed: 1}, when: {birthday: {}}}\n"
+    programs = timeline(MINIMAL.replace("time_zone: UTC", "time_zone: Asia/Tokyo") + rule)
+    # At noon it is 21:00 in Tokyo, so days begin an eighth of a day later.
+    for at, holds in ((9.124, False), (9.126, True), (10.124, True), (10.126, False)):
+        batch = Batch(direct(purchase("m1", "o1", at=at)), 4, instant(400), 0)
+        batch.birthdays["m1"] = BORN
+        facts = member_facts(batch, batch.works[0], "m1", programs)
+        assert facts == Facts(birthdays=("-0+0",) if holds else ()), at
+
+
 @pytest.mark.parametrize("size", [1, 5, 100])
 def test_a_birthday_told_in_the_same_batch_counts_from_there_on(
     settings: Settings, owner: psycopg.Connection[Any], program: Program, size: int
@@ -166,6 +182,37 @@ def test_what_another_process_changed_before_the_lock_counts(
         "o2": Facts(segments=(), birthdays=("-2+1",)),
         "o3": Facts(segments=(), birthdays=()),
     }
+
+
+@pytest.mark.parametrize("size", [1, 100])
+def test_a_merged_account_earns_by_the_birthday_of_the_one_that_stays(
+    settings: Settings, owner: psycopg.Connection[Any], program: Program, size: int
+) -> None:
+    """Also for an activity, and whether the merge is in the same batch or was before."""
+    rule = replace(BIRTHDAY, id="done", on=OnActivity("review"))
+    story = (
+        enrolled("m1", birthday=date(1990, 6, 1)),
+        enrolled("m2", birthday=BORN),
+        purchase("m1", "before", at=10),
+        merge("m1", "m2", at=10),
+        purchase("m1", "passed-on", at=10),
+        activity("m1", "review", "r1", at=10),
+    )
+
+    async def test() -> None:
+        async with opened(settings) as ledger:
+            await ledger.publish_program(with_rules(program, BIRTHDAY, SEGMENT, rule))
+            done = []
+            for first in range(0, len(story), size):
+                done += await ledger.handle(direct(*story[first : first + size]))
+            assert {outcome.kind for outcome in done} == {"applied"}
+            assert (await ledger.account("m2")).granted == 100 + 2 * 500
+
+    run(test())
+    found = bought(owner)
+    assert "gift" not in got(found["before"])
+    assert "gift" in got(found["passed-on"])
+    assert found["passed-on"].addressed == "m1"
 
 
 def test_a_segment_is_what_the_read_model_says_of_the_moment(
