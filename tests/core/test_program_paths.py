@@ -183,6 +183,9 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
     *(("empty_condition", segment(f"{{{key}: {{}}}}"), [f"segments[1].when.{key}"])
       for key in ("recency_days", "frequency", "monetary", "balance")),
     ("unknown_tier", segment("{tier: [none, gold]}"), ["segments[1].when.tier"]),
+    ("empty_duration", RULE + "closing: {notice: PT0S}", ["closing.notice"]),
+    *(("empty_condition", RULE + f"transfers: {{minimum: 10, {key}: 9}}", [f"transfers.{key}"])
+      for key in ("at_most", "per_day", "per_month")),
 ]  # fmt: skip
 
 UNSUPPORTED: list[tuple[str, list[str]]] = [

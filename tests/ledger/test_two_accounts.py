@@ -13,6 +13,7 @@ from ledger.application import Ledger
 from ledger.core.program.form import Program
 from ledger.core.program.load import load_program
 from ledger.create import create_ledger
+from ledger.errors import AppendFailed
 from ledger.migrate import migrate
 from ledger.received import Outcome, Received
 from ledger.settings import Settings, load_settings
@@ -336,6 +337,33 @@ def test_a_referrers_reward_reaches_the_account_that_stays(settings: Settings) -
             assert await kinds(ledger, reward("m1", "1:1:1", at=3)) == ["applied"]
             assert await kinds(ledger, reward("m1", "1:1:1", at=3)) == ["duplicate"]
             assert await points(ledger, FAR) == 500
+
+    run(test())
+
+
+def test_a_closed_members_referrals_are_refused(settings: Settings) -> None:
+    async def test() -> None:
+        async with opened(settings) as ledger:
+            await kinds(ledger, survey("m1"), standing(inputs.AccountClose, "m1"))
+            assert await kinds(ledger, referral("m2", "m1", at=2)) == ["refused:referrer_closed"]
+            assert await kinds(ledger, reward("m1", "1:1:1", at=3)) == ["refused:account_closed"]
+
+    run(test())
+
+
+def test_who_is_merged_again_and_again_is_not_followed_for_ever(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ledger.application.FOLLOWS_MAX", 1)
+
+    async def test() -> None:
+        async with opened(settings) as one, opened(settings) as two:
+            await kinds(one, survey("m1"), survey(FAR))
+            bought = direct(purchase("m1", "o1", at=2))
+            with pytest.raises(AppendFailed):
+                await interleave(monkeypatch, one, bought, lambda: kinds(two, merge("m1", FAR)))
+            assert [o.kind for o in await one.handle(bought)] == ["applied"], "nothing was stored"
+            assert await points(one, FAR) == 500
 
     run(test())
 
