@@ -22,7 +22,7 @@ def initialise(program: Path, settings: Settings) -> dict[str, object]:
     from ledger.crash import crash_point
     from ledger.create import create_ledger
     from ledger.migrate import migrate
-    from streams.topics import CONSUMED, ensure_topics
+    from streams.topics import TOPICS, ensure_topics
 
     form = read_program(program)
     if settings.program_id not in (None, form.program):
@@ -45,7 +45,7 @@ def initialise(program: Path, settings: Settings) -> dict[str, object]:
         "time_zone": identity.time_zone,
         "shards": identity.shards,
         "partitions": settings.partitions,
-        "topics": list(CONSUMED),
+        "topics": list(TOPICS),
         "schema_version": revision,
     }
 

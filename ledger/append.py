@@ -7,6 +7,7 @@ COMMIT. Whatever exception comes out of `store`: whether it happened is not know
 
 from collections.abc import Sequence
 
+from ledger import command_outcomes
 from ledger.batch import Batch
 from ledger.core import snapshot
 from ledger.core.calendar import from_instant
@@ -230,6 +231,7 @@ async def _small_rows(connection: Connection, rows: Rows) -> None:
                 list(places.values()),
             ),
         )
+    await command_outcomes.store(connection, rows.told)
     if rows.snapshots:
         await connection.execute(
             _SNAPSHOT,

@@ -69,6 +69,7 @@ class Batch:
         by when its record arrived: what was the future then may be the past now."""
         self.works = [_work(item, shards, now, skew, retry) for item in inputs]
         self._types = {work.type_name for work in self.works}
+        self._sources = {work.source for work in self.works}
         self.stored: dict[InputKey, tuple[bytes, int]] = {}
         self.taken: dict[InputKey, Work] = {}
         self.bases: dict[AccountKey, Cached] = {}
@@ -112,6 +113,10 @@ class Batch:
                 pairs = [shards for shards in pairs if found.isdisjoint(shards)]
                 found = found.union(*touched)
         return found
+
+    def may_be_of(self, topic: str) -> bool:
+        """Whether an input may have come by this topic."""
+        return topic in self._sources
 
     def of_types(self, *kinds: type[InputEvent]) -> list[Work]:
         """The works with such an event, in their order. Most batches hold none, and ask often."""
@@ -303,15 +308,14 @@ def _without_event(item: Received, source: str, shards: int) -> Work:
 
 
 def _wrong_topic(source: str, type_name: str) -> Problem | None:
-    """Who may write to one topic may not write what belongs to another (or to none: commands)."""
-    if source == DIRECT or TOPIC_OF_TYPE.get(type_name) == source:
+    """Who may write to one topic may not write what belongs to another."""
+    if source == DIRECT or TOPIC_OF_TYPE[type_name] == source:
         return None
-    belongs = TOPIC_OF_TYPE.get(type_name)
     return Problem(
         "wrong_topic",
         "$.type",
-        f"{type_name} is not taken from the topic {source}: "
-        + (f"publish it to {belongs}." if belongs else "it is on no topic."),
+        f"{type_name} is not taken from the topic {source}: publish it to"
+        f" {TOPIC_OF_TYPE[type_name]}.",
     )
 
 

@@ -40,6 +40,10 @@ CRASH_POINTS: Mapping[str, str] = {
     "effects.after_send": "effects handed to the producer, not confirmed",
     "effects.after_produce": "confirmed by Kafka, the cursor not moved",
     "effects.after_cursor": "the cursor moved",
+    "outcomes.before_produce": "outcomes of commands read, none sent",
+    "outcomes.after_send": "outcomes handed to the producer, not confirmed",
+    "outcomes.after_produce": "confirmed by Kafka, not forgotten",
+    "outcomes.after_forgotten": "their rows deleted",
     "scheduler.before_settle": "due accounts found, not settled",
     "scheduler.after_settle": "a page of due accounts settled",
     # --- the system shard (ledger.system, ledger.recompute) -------------------------------------

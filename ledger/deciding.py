@@ -26,10 +26,16 @@ from ledger.core.program.timeline import NoProgram, Timeline
 from ledger.dedupe import MEMBER_KEY_BYTES, WITH_PROFILE, content_of
 from ledger.forking import facts_of, fold_anew, fork_of, pack
 from ledger.member_facts import note_birthday
-from ledger.received import INTERNAL_ERROR, Problem
+from ledger.received import COMMANDS, INTERNAL_ERROR, Problem
 from ledger.several import concerns_several, decide_several
 from ledger.work import Work
-from schemas.decisions import AccountEvent, AccountSettled, InputRefused, MemberErased
+from schemas.decisions import (
+    AccountEvent,
+    AccountSettled,
+    InputForwarded,
+    InputRefused,
+    MemberErased,
+)
 
 log = logging.getLogger(__name__)
 
@@ -142,6 +148,8 @@ def _decide_one(batch: Batch, work: Work, programs: Timeline) -> None:
             fold_anew(each)
         return
     fork.events += work.events
+    if work.source == COMMANDS:
+        work.balance = balance_of(batch, work)
     if work.key:
         batch.taken[work.shard, work.key] = work
     if batch.birthdays:
@@ -174,6 +182,15 @@ def _events(batch: Batch, work: Work, account: Account, programs: Timeline) -> l
         # A refusal tells what was refused; a profile must not get into the log that way.
         events[work.decisive] = replace(refusal, data=_NO_DATA)
     return events
+
+
+def balance_of(batch: Batch, work: Work) -> tuple[int, int, int]:
+    """Available, pending and reserved of the account that decided on the input."""
+    place = (work.shard, work.member_id)
+    if work.events and isinstance(work.events[-1], InputForwarded):
+        place = (work.parts[0].shard, work.parts[0].member_id)
+    held = batch.forks[place].account.holdings
+    return held.available - held.debt, held.pending, held.reserved
 
 
 def _put_aside(work: Work, problem: Problem) -> None:

@@ -12,7 +12,9 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct, field
 
+from ledger import command_outcomes
 from ledger.batch import OWN, Batch
+from ledger.command_outcomes import Told
 from ledger.core import snapshot
 from ledger.core.program.timeline import Timeline
 from ledger.core.settle import next_due
@@ -77,6 +79,7 @@ class Rows(Struct):
     due_moved: set[int] = field(default_factory=set)
     decided_to: dict[int, Instant] = field(default_factory=dict)
     snapshots: list[tuple[int, bytes, int, bytes]] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
 
 
 def number(batch: Batch, heads: Mapping[int, HeadRow], programs: Timeline, *, retry: bool) -> Rows:
@@ -116,6 +119,7 @@ def number(batch: Batch, heads: Mapping[int, HeadRow], programs: Timeline, *, re
         for (shard, _), fork in batch.forks.items():
             if shard in rows.due_moved and fork.due_epoch == heads[shard].due_epoch:
                 fork.due_epoch += 1
+    rows.told = command_outcomes.of_batch(batch, retry=retry)
     return rows
 
 

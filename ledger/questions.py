@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
-from ledger import chain, dead_letters, feed, stream_rows
+from ledger import chain, command_outcomes, dead_letters, feed, stream_rows
 from ledger.accounts import load_accounts
+from ledger.command_outcomes import Untold
 from ledger.core.account import Account
 from ledger.core.calendar import from_instant
 from ledger.database import translated
@@ -81,6 +82,16 @@ class Questions:
         """Note that the effects of all events up to `position` were published."""
         async with self._connection() as connection:
             await connection.execute(_EFFECTS_DONE, (shard, position))
+
+    async def pending_outcomes(self, shards: Sequence[int], limit: int) -> list[Untold]:
+        """How commands ended that their senders were not told of yet, in order."""
+        async with self._connection() as connection:
+            return await command_outcomes.pending(connection, shards, limit)
+
+    async def forget_outcomes(self, told: Sequence[Untold]) -> None:
+        """Note that these were told."""
+        async with self._connection() as connection:
+            await command_outcomes.forget(connection, told)
 
     async def outcome_counts(self) -> dict[tuple[str, str], int]:
         """How many inputs ended how, by (source, outcome)."""

@@ -21,6 +21,9 @@ INPUTS_MAX = 500
 DIRECT = "direct"
 """The source under which inputs without a Kafka record are counted."""
 
+COMMANDS = "commands"
+"""The topic of commands: how each of its records ended is told to its sender."""
+
 OutcomeKind = Literal["applied", "duplicate", "refused", "waiting", "dead_lettered", "skipped"]
 
 

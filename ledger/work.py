@@ -46,7 +46,8 @@ class Work(Struct, gc=False):
     release waiting returns. `twin`: for a duplicate within the batch, the work that was first.
     `member_key`: under which `content` was hashed, of an input with profile data. `also`: shards of
     the other accounts that it concerns, as far as is known before it is decided; `parts`: what was
-    decided on those. Empty for nearly all.
+    decided on those. Empty for nearly all. `balance`: available, pending and reserved after it, of
+    what is told to its sender.
     """
 
     item: Received
@@ -67,6 +68,7 @@ class Work(Struct, gc=False):
     twin: "Work | None" = None
     also: tuple[int, ...] = ()
     parts: Sequence[Part] = ()
+    balance: tuple[int, int, int] | None = None
 
     @property
     def shards(self) -> set[int]:
@@ -82,6 +84,7 @@ class Work(Struct, gc=False):
         self.events = self.packed = self.parts = ()
         self.position = None
         self.twin = None
+        self.balance = None
 
 
 class Fork(Struct, gc=False):

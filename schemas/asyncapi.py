@@ -6,8 +6,17 @@ that AsyncAPI reads by default, so a description never stands beside a `$ref` th
 
 from typing import Any
 
+import msgspec
+
 from schemas.inputs import TOPIC_OF_TYPE
-from schemas.json_schema import INPUT_STRUCTS, input_components
+from schemas.json_schema import INPUT_STRUCTS, input_components, outcome_components
+from schemas.outcomes import (
+    OUTCOME_TYPE,
+    BalanceAfter,
+    CommandOutcome,
+    CommandOutcomeData,
+    CommandRecord,
+)
 from schemas.texts import INTERNAL_PREFIXES, TITLES
 
 VERSION = "1.0.0"
@@ -26,8 +35,8 @@ GROUP_DEFAULT = "points-ledger"
 CONTENT_TYPE = "application/cloudevents+json"
 
 _DESCRIPTION = (
-    "What the points ledger reads. CloudEvents 1.0 as structured JSON; the binary mode (attributes"
-    " in ce_ headers, data as value) is read too. The record's key is the event's subject, the"
+    "What the points ledger reads, and what it tells of commands. CloudEvents 1.0 as structured"
+    " JSON; the binary mode (attributes in ce_ headers, data as value) is read too. The record's key is the event's subject, the"
     " member_id; a purchase without a member is keyed by its order_id. All topics have the same"
     " number of partitions, and the partitioner is murmur2, the Java client's default: clients on"
     " librdkafka set partitioner=murmur2_random, or one member's events of different topics meet"
@@ -38,6 +47,9 @@ _KEY = {
     "pattern": "^[A-Za-z0-9._:-]{1,128}$",
     "description": "The subject (member_id); the order_id of an anonymous purchase.",
 }
+OUTCOMES = "command_outcomes"
+"""The topic that the ledger writes for others."""
+
 _CHANNEL_TEXTS = {
     "purchases": "Purchases and returns, from tills and shops.",
     "referrals": "Referrals, from the app or the CRM.",
@@ -45,6 +57,8 @@ _CHANNEL_TEXTS = {
     "activities": "Reviews, visits and the like, from the web shop, the app, the gate.",
     "members": "Profiles, from the CRM.",
     "effects": "Rewards on other accounts. Written and read by the ledger; not for producers.",
+    "commands": "What a till or an app asks of the ledger. Each record has its outcome.",
+    OUTCOMES: "How each record of commands ended. Written by the ledger, read by who sent it.",
 }
 
 
@@ -52,7 +66,9 @@ def document(examples: dict[str, object]) -> dict[str, Any]:
     """The whole document; `examples`: one valid event per type."""
     types = list(TOPIC_OF_TYPE)
     topics = list(dict.fromkeys(TOPIC_OF_TYPE.values()))
-    schemas = input_components(types, "#/components/schemas/{name}")
+    schemas = input_components(types, "#/components/schemas/{name}") | outcome_components(
+        "#/components/schemas/{name}"
+    )
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -73,16 +89,20 @@ def document(examples: dict[str, object]) -> dict[str, Any]:
                 "variables": {"bootstrap": {"default": "localhost:9092"}},
             }
         },
-        "channels": {topic: _channel(topic) for topic in topics},
-        "operations": _operations(topics),
+        "channels": {topic: _channel(topic) for topic in (*topics, OUTCOMES)},
+        "operations": _operations(topics)
+        | {f"write-{OUTCOMES}": _operation("send", OUTCOMES, [OUTCOME_TYPE])},
         "components": {
-            "messages": {name: _message(name, examples[name]) for name in types},
+            "messages": {name: _message(name, examples[name]) for name in types}
+            | {OUTCOME_TYPE: _outcome()},
             "schemas": {name: _draft_07(schema) for name, schema in schemas.items()},
         },
     }
 
 
 def _types_of(topic: str) -> list[str]:
+    if topic == OUTCOMES:
+        return [OUTCOME_TYPE]
     return [name for name, on in TOPIC_OF_TYPE.items() if on == topic]
 
 
@@ -139,6 +159,35 @@ def _message(name: str, example: object) -> dict[str, Any]:
         "contentType": CONTENT_TYPE,
         "payload": {"$ref": f"#/components/schemas/{struct}"},
         "examples": [{"name": "valid", "payload": example}],
+        "bindings": {"kafka": {"key": _KEY, "bindingVersion": KAFKA_BINDING}},
+    }
+
+
+def _outcome() -> dict[str, Any]:
+    """The message that tells how a command ended."""
+    example = CommandOutcome(
+        id="commands:3:17",
+        source="points-ledger",
+        subject="m-1001",
+        time="2026-01-25T12:00:00Z",
+        data=CommandOutcomeData(
+            "applied",
+            CommandRecord(3, 17),
+            command_type="command.redeem.v1",
+            command_source="/pos/store-12",
+            command_id="key-4",
+            shard=11,
+            position=204,
+            balance=BalanceAfter(30, 0, 0),
+        ),
+    )
+    return {
+        "name": OUTCOME_TYPE,
+        "title": TITLES[OUTCOME_TYPE],
+        "summary": f"CloudEvents type {OUTCOME_TYPE}.",
+        "contentType": CONTENT_TYPE,
+        "payload": {"$ref": f"#/components/schemas/{CommandOutcome.__name__}"},
+        "examples": [{"name": "valid", "payload": msgspec.to_builtins(example)}],
         "bindings": {"kafka": {"key": _KEY, "bindingVersion": KAFKA_BINDING}},
     }
 

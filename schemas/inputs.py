@@ -8,7 +8,7 @@ docs/events.md.
 
 from datetime import date
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -341,5 +341,10 @@ TOPIC_OF_TYPE: dict[str, str] = {
     "member.erased.v1": "members",
     "effect.reward.v1": "effects",
     "effect.revoke.v1": "effects",
+    **{
+        name: "commands"
+        for kind in get_args(InputEvent)
+        if (name := str(kind.__struct_config__.tag)).startswith("command.")
+    },
 }
-"""Which topic carries which type. Commands are not on a topic yet: they enter by `handle()`."""
+"""Which topic carries which type. Commands enter by `handle()` as well."""

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from schemas.decisions import LogEvent
 from schemas.inputs import InputEvent
+from schemas.outcomes import CommandOutcome
 from schemas.texts import FIELDS, TITLES
 
 JsonSchema = dict[str, Any]
@@ -62,6 +63,11 @@ def input_components(event_types: list[str], template: str) -> dict[str, JsonSch
     return _components([INPUT_STRUCTS[name] for name in event_types], template)[1]
 
 
+def outcome_components(template: str) -> dict[str, JsonSchema]:
+    """The same of what is told of a command."""
+    return _components([CommandOutcome], template)[1]
+
+
 def _components(
     structs: list[type[Struct]], template: str
 ) -> tuple[list[JsonSchema], dict[str, JsonSchema]]:
@@ -76,7 +82,8 @@ def _components(
 
 
 def _envelope_text(name: str, field: str) -> str | None:
-    is_envelope = any(struct.__name__ == name for struct in INPUT_STRUCTS.values())
+    envelopes = (*INPUT_STRUCTS.values(), CommandOutcome)
+    is_envelope = any(struct.__name__ == name for struct in envelopes)
     return FIELDS.get(field) if is_envelope else None
 
 

@@ -15,9 +15,9 @@ def type_of(event: InputEvent) -> str:
     return TYPE_NAMES[type(event)]
 
 
-def topic_of(event: InputEvent) -> str | None:
-    """The topic that carries such events; None for a command, which is on no topic."""
-    return TOPIC_OF_TYPE.get(type_of(event))
+def topic_of(event: InputEvent) -> str:
+    """The topic that carries such events."""
+    return TOPIC_OF_TYPE[type_of(event)]
 
 
 def key_of(event: InputEvent) -> str:

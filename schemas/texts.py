@@ -18,16 +18,20 @@ TITLES: dict[str, str] = {
     "command.reserve.v1": "Hold points for a redemption",
     "command.confirm.v1": "Spend a reservation",
     "command.cancel.v1": "Release a reservation",
+<<<<<<< HEAD
     "command.freeze.v1": "An account may no longer spend",
     "command.unfreeze.v1": "An account may spend again",
     "command.close.v1": "An account ends",
     "command.transfer.v1": "Give points to another member",
     "command.merge.v1": "An account goes over into another",
+=======
+    "command.outcome.v1": "A command has ended",
+>>>>>>> c87ecf5 (Commands come by Kafka too, and each of their records has its outcome there)
 }
 """One title per CloudEvents `type`."""
 
-INTERNAL_PREFIXES = ("effect.", "command.")
-"""Types that the ledger writes, or that enter by its interfaces: never published by others."""
+INTERNAL_PREFIXES = ("effect.",)
+"""Types that the ledger writes: never published by others."""
 
 FIELDS: dict[str, str] = {
     # the envelope
@@ -107,6 +111,7 @@ FIELDS: dict[str, str] = {
     "ConfirmData.points": "How many of its points to spend; left out: all.",
     "ConfirmData.order_id": "The purchase that the points pay for.",
     "CancelData.reservation_id": "The reservation to release.",
+<<<<<<< HEAD
     "StandingData.actor": "Who decided it: the id of an employee or a system.",
     "StandingData.reason": "Why, for the audit; no personal data.",
     "TransferData.to": "The member who gets the points.",
@@ -114,5 +119,35 @@ FIELDS: dict[str, str] = {
     "MergeData.into": "The member whose account stays.",
     "MergeData.actor": "Who decided it: the id of an employee or a system.",
     "MergeData.reason": "Why, for the audit; no personal data.",
+=======
+    # what is told of commands
+    "CommandOutcome.id": (
+        "commands:partition:offset of the command's record, with :retried after it once a dead"
+        " letter was retried. The same outcome can come more than once, under the same id."
+    ),
+    "CommandOutcome.source": "points-ledger.",
+    "CommandOutcome.subject": "The command's member_id; left out when it could not be read.",
+    "CommandOutcome.time": "The command's own time; left out when it could not be read.",
+    "CommandOutcome.data": "How it ended.",
+    "CommandOutcomeData.outcome": (
+        "applied, refused (by the program, for good), duplicate (it was taken before: position is"
+        " that of the first), or dead_lettered (not understood or impossible)."
+    ),
+    "CommandOutcomeData.record": "Where the command lies in the topic commands.",
+    "CommandOutcomeData.command_type": "The command's type; left out when it could not be read.",
+    "CommandOutcomeData.command_source": "The command's source.",
+    "CommandOutcomeData.command_id": "The command's id.",
+    "CommandOutcomeData.code": "Why it was refused or dead-lettered: a stable code.",
+    "CommandOutcomeData.message": "The same as a sentence.",
+    "CommandOutcomeData.shard": "The shard of the decision.",
+    "CommandOutcomeData.position": "The position of the decision in its shard's log.",
+    "CommandOutcomeData.balance": "The member's points right after it; for applied and refused.",
+    "CommandOutcomeData.voucher_code": "The code that a claimed voucher hands out.",
+    "CommandRecord.partition": "The partition, as Kafka told the producer.",
+    "CommandRecord.offset": "The offset, as Kafka told the producer.",
+    "BalanceAfter.available": "Spendable now; below 0 for a debt.",
+    "BalanceAfter.pending": "Granted, not yet spendable.",
+    "BalanceAfter.reserved": "Held by reservations.",
+>>>>>>> c87ecf5 (Commands come by Kafka too, and each of their records has its outcome there)
 }
 """A sentence per field, by `Struct.field`, or by `field` alone for the envelope."""

@@ -26,6 +26,7 @@ from tenacity import (
 from ledger.crash import crash_point
 from ledger.errors import AppendFailed, DatabaseUnavailable, LedgerError, WorkerStopped
 from ledger.received import (
+    COMMANDS,
     INTERNAL_ERROR,
     Outcome,
     Received,
@@ -53,6 +54,10 @@ INTERNAL_WINDOW_RECORDS = 100
 broken record in a chunk of three becomes a dead letter and stops nobody."""
 
 log = structlog.get_logger(__name__)
+
+
+def _nothing() -> None:
+    pass
 
 
 class Door(Protocol):
@@ -112,11 +117,14 @@ class LedgerAppender:
         metrics: Metrics,
         committed: Callable[[set[int]], None],
         give_up_seconds: float = RETRY_GIVE_UP_SECONDS,
+        commanded: Callable[[], None] = _nothing,
     ) -> None:
-        """`committed` is told the shards that got events."""
+        """`committed` is told the shards that got events, `commanded` that commands were among
+        the inputs."""
         self._door = door
         self._metrics = metrics
         self._committed = committed
+        self._commanded = commanded
         self._give_up_seconds = give_up_seconds
         self._internal = InternalErrors()
 
@@ -141,6 +149,8 @@ class LedgerAppender:
             return await self._halve(batch, cursor, allowed, error)
         cursor.appended(position)
         self._metrics.outcomes(batch, outcomes)
+        if any(move.topic == COMMANDS for move in position.moves):
+            self._commanded()
         self._committed({o.shard for o in outcomes if o.shard is not None and o.kind == "applied"})
         return internal_errors(outcomes)
 

@@ -25,7 +25,7 @@ from streams.metrics import Metrics
 from streams.offsets import check_ids, check_last_records, check_range
 from streams.partition import Appender, PartitionTask
 from streams.present import all_present
-from streams.topics import CONSUMED, describe
+from streams.topics import CONSUMED, describe, inputs_of
 
 FINISH_SECONDS = 20.0
 """What the batch in flight may take when partitions are taken away: many times an append, and well
@@ -172,6 +172,7 @@ class StreamDelivery:
         described = await all_present(
             lambda: again(lambda: describe(self._bootstrap), SEEK_SECONDS), self._partition_count
         )
+        described = inputs_of(described)
         assignment = {tp for tp in consumer.assignment() if tp.topic in CONSUMED}
         topics = partitions_of(assignment)
         if any(names != set(CONSUMED) for names in topics.values()):

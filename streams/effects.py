@@ -23,6 +23,7 @@ from schemas.decisions import Effect
 from schemas.inputs import RewardRevoked
 from schemas.routing import TYPE_NAMES
 from streams.append import is_transient
+from streams.command_outcomes import OutcomesLog, publish_outcomes
 from streams.metrics import Metrics
 from streams.topics import EFFECTS
 
@@ -78,7 +79,8 @@ def encode_effect(shard: int, position: int, n: int, effect: Effect) -> bytes:
 
 
 class EffectsPublisher:
-    """One per worker. `shards`: those that this worker looks after now."""
+    """One per worker. `shards`: those that this worker looks after now. `outcomes`: where it finds
+    how commands ended, which it tells their senders too."""
 
     def __init__(
         self,
@@ -89,8 +91,11 @@ class EffectsPublisher:
         metrics: Metrics,
         on_fail: Callable[[LedgerError], None],
         pause_seconds: float = PAUSE_SECONDS,
+        outcomes: OutcomesLog | None = None,
     ) -> None:
         self._log = log
+        self._outcomes = outcomes
+        self._commanded = False
         self._pause_seconds = pause_seconds
         self._shards = shards
         self._metrics = metrics
@@ -123,6 +128,12 @@ class EffectsPublisher:
         self._nothing_since = None
         self._wake.set()
 
+    def commanded(self) -> None:
+        """This worker appended commands."""
+        self._commanded = True
+        self._nothing_since = None
+        self._wake.set()
+
     def idle(self) -> bool:
         """Whether a look at all shards since the last commit found nothing to publish."""
         return self._nothing_since is not None
@@ -136,10 +147,11 @@ class EffectsPublisher:
             try:
                 began = time.monotonic()
                 published = await self.publish(self._shards() if all_shards else shards)
+                published += await self._tell(all_shards)
                 good_at = time.monotonic()
                 if all_shards:
                     polled_at = good_at
-                    if not published and not self._changed:
+                    if not published and not self._changed and not self._commanded:
                         self._nothing_since = began
             except Exception as error:
                 self._changed |= shards
@@ -179,6 +191,19 @@ class EffectsPublisher:
                 self._metrics.effects.inc(len(pending))
                 published += len(pending)
         return published
+
+    async def _tell(self, all_shards: bool) -> int:
+        """Tell how commands ended: this worker's at once, what others left with the next poll."""
+        if self._outcomes is None or not (all_shards or self._commanded):
+            return 0
+        self._commanded = False
+        try:
+            told = await publish_outcomes(self._outcomes, self._producer, self._shards())
+        except BaseException:
+            self._commanded = True
+            raise
+        self._metrics.command_outcomes.inc(told)
+        return told
 
     async def _produce(self, effects: Sequence[Pending]) -> None:
         """Send these and wait until Kafka has them all."""

@@ -52,7 +52,7 @@ def check_line(number: int, text: bytes) -> GoodLine:
     event = decode_record(text)
     name = type_of(event)
     topic = topic_of(event)
-    if topic is None or name.startswith(INTERNAL_PREFIXES):
+    if name.startswith(INTERNAL_PREFIXES):
         raise Malformed(
             Code.INTERNAL_TYPE, "$.type", f"{name} is the ledger's own type; leave it out."
         )

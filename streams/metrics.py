@@ -93,6 +93,11 @@ class Metrics:
             "Rounds of the effects publisher that failed and are tried again.",
             registry=self.registry,
         )
+        self.command_outcomes = Counter(
+            "points_command_outcomes_published",
+            "Outcomes of commands published to their senders.",
+            registry=self.registry,
+        )
         self.ticks = Counter(
             "points_ticks", "Accounts settled by the scheduler.", registry=self.registry
         )

@@ -39,6 +39,7 @@ def make_pipeline(
         metrics=metrics,
         on_fail=on_fail,
         pause_seconds=PAUSE_HISTORY_SECONDS if history else PAUSE_SECONDS,
+        outcomes=ledger,
     )
     intake = Intake(
         partitions=settings.partitions,
@@ -53,7 +54,9 @@ def make_pipeline(
         partitions=settings.partitions,
         positions=ledger,
         decode=intake.feed,
-        appender=LedgerAppender(ledger, metrics, effects.committed),
+        appender=LedgerAppender(
+            ledger, metrics, effects.committed, commanded=effects.commanded
+        ),
         metrics=metrics,
         max_idle_seconds=None if history else settings.max_task_idle_ms / 1_000,
         on_fail=on_fail,

@@ -1,4 +1,4 @@
-"""The topics the worker reads: their names, their rank in a tie, and how they are created.
+"""The topics of the worker: their names, their rank in a tie, and how they are created.
 
 All have the same number of partitions, because the topics of one partition number are merged.
 Nothing here changes a topic that exists: another partition number would send a member's next
@@ -16,13 +16,18 @@ from ledger.errors import StartRefused
 from streams.described import Described, Topic, ask, parse
 
 CONSUMED: tuple[str, ...] = (
-    *("members", "referrals", "surveys", "activities", "purchases", "effects"),
+    *("members", "referrals", "surveys", "activities", "purchases", "effects", "commands"),
 )
-"""What the worker consumes, in the order in which equal instants are decided (after `effects` come
-the `commands`, once they are read)."""
+"""What the worker consumes, in the order in which equal instants are decided."""
 
 EFFECTS = "effects"
 """Written by the effects publisher, read by the worker."""
+
+COMMAND_OUTCOMES = "command_outcomes"
+"""Written by the worker, read by those who sent commands."""
+
+TOPICS: tuple[str, ...] = (*CONSUMED, COMMAND_OUTCOMES)
+"""All topics of the ledger: read or written."""
 
 TOPIC_CONFIG: Mapping[str, str] = {
     # The broker's clock bounds what `from_future` believes of a till's clock.
@@ -38,7 +43,7 @@ VISIBLE_PAUSE_SECONDS = 0.1
 
 
 async def ensure_topics(bootstrap: str, partitions: int, replication: int = 1) -> None:
-    """Create the consumed topics that do not exist; what exists is checked, never changed.
+    """Create the topics that do not exist; what exists is checked, never changed.
 
     Raises: StartRefused (topic_partitions_differ, topics_not_created).
     """
@@ -46,7 +51,7 @@ async def ensure_topics(bootstrap: str, partitions: int, replication: int = 1) -
     await admin.start()
     try:
         found = await _partitions_of(admin)
-        missing = [name for name in CONSUMED if name not in found]
+        missing = [name for name in TOPICS if name not in found]
         if missing:
             await _create(admin, missing, partitions, replication)
             found = await _visible(admin)
@@ -56,16 +61,16 @@ async def ensure_topics(bootstrap: str, partitions: int, replication: int = 1) -
 
 
 async def topic_partitions(bootstrap: str) -> dict[str, int]:
-    """The number of partitions of each consumed topic that exists."""
+    """The number of partitions of each topic that exists."""
     return (await describe(bootstrap)).partitions()
 
 
 async def describe(bootstrap: str) -> Described:
-    """The consumed topics that exist. Raises KafkaError."""
+    """The topics that exist. Raises KafkaError."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
-        answer = await ask(admin._client, admin._client.get_random_node(), CONSUMED)
+        answer = await ask(admin._client, admin._client.get_random_node(), TOPICS)
         if answer is not None:
             return parse(answer)
         found = await _partitions_of(admin)
@@ -74,27 +79,33 @@ async def describe(bootstrap: str) -> Described:
         await admin.close()
 
 
+def inputs_of(described: Described) -> Described:
+    """Of what was described, the topics that are consumed."""
+    consumed = {name: topic for name, topic in described.topics.items() if name in CONSUMED}
+    return Described(described.cluster_id, consumed)
+
+
 def check_partitions(found: Mapping[str, int], expected: int) -> None:
     """Raises: StartRefused (topics_missing, topic_partitions_differ)."""
-    missing = [name for name in CONSUMED if name not in found]
+    missing = [name for name in TOPICS if name not in found]
     if missing:
         raise StartRefused(
             f"The Kafka topics {', '.join(missing)} do not exist: create them with {expected} "
             "partitions each, or run `points init PROGRAM`.",
             "topics_missing",
         )
-    for name in CONSUMED:
+    for name in TOPICS:
         if found[name] != expected:
             raise StartRefused(
                 f"Topic {name} has {found[name]} partitions, not the {expected} of "
-                "POINTS_PARTITIONS: every input topic must have the same number, because they are "
+                "POINTS_PARTITIONS: every topic must have the same number, because they are "
                 "merged by partition number. Correct the setting or recreate the topic.",
                 "topic_partitions_differ",
             )
 
 
 async def _partitions_of(admin: AIOKafkaAdminClient) -> dict[str, int]:
-    described = await admin.describe_topics(list(CONSUMED))
+    described = await admin.describe_topics(list(TOPICS))
     return {
         topic["topic"]: len(topic["partitions"]) for topic in described if topic["error_code"] == 0
     }
@@ -105,7 +116,7 @@ async def _visible(admin: AIOKafkaAdminClient) -> dict[str, int]:
     deadline = time.monotonic() + VISIBLE_SECONDS
     while True:
         found = await _partitions_of(admin)
-        if len(found) == len(CONSUMED) or time.monotonic() > deadline:
+        if len(found) == len(TOPICS) or time.monotonic() > deadline:
             return found
         await asyncio.sleep(VISIBLE_PAUSE_SECONDS)
 

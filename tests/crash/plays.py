@@ -8,8 +8,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
+import msgspec
 import psycopg
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from msgspec.structs import replace
 
 from cli.init import initialise
@@ -23,11 +24,13 @@ from ledger.settings import Settings, load_settings
 from projections.rebuild import rebuild
 from projections.runner import Runner
 from schemas.decode import decode_record
+from schemas.outcomes import CommandOutcome
+from streams.command_outcomes import publish_outcomes
 from streams.effects import EffectsPublisher
 from streams.metrics import Metrics
 from streams.scheduler import Scheduler
-from streams.topics import EFFECTS
-from tests.crash.story import BATCHES, DIRECT, RIGHT
+from streams.topics import COMMAND_OUTCOMES, EFFECTS
+from tests.crash.story import BATCHES, COMMANDS, DIRECT, RIGHT
 from tests.ledger.conftest import PROGRAM
 from tests.ledger.events import GROUP, PARTITIONS, SHARDS, day, direct
 from tests.ledger.opened import check_log, instant, opened
@@ -84,8 +87,9 @@ def append(stage: Stage) -> None:
             await ledger.handle(batch, source)
         await ledger.handle(direct(*DIRECT))
         for letter in await ledger.dead_letters(code="not_json"):
-            right = received(RIGHT, letter.record())
-            await ledger.handle([right], retry_of=letter.id)
+            if letter.source == "purchases":
+                right = received(RIGHT, letter.record())
+                await ledger.handle([right], retry_of=letter.id)
 
     with_ledger(stage, work)
 
@@ -116,19 +120,7 @@ def take_effects(stage: Stage) -> None:
     sees their ids, and none of them twice."""
 
     async def work(ledger: Ledger) -> None:
-        consumer = AIOKafkaConsumer(bootstrap_servers=stage.bootstrap, auto_offset_reset="none")
-        await consumer.start()
-        try:
-            tps = [TopicPartition(EFFECTS, number) for number in range(KAFKA_PARTITIONS)]
-            consumer.assign(tps)
-            await consumer.seek_to_beginning(*tps)
-            ends = await consumer.end_offsets(tps)
-            values = []
-            while any([await consumer.position(tp) < ends[tp] for tp in tps]):
-                for records in (await consumer.getmany(timeout_ms=100)).values():
-                    values += [record.value for record in records]
-        finally:
-            await consumer.stop()
+        values = await everything_in(stage.bootstrap, EFFECTS)
         events = [decode_record(value) for value in sorted(values)]
         items = [
             received(event, RecordRef(EFFECTS, 0, offset, b"k", b"{}"))
@@ -144,6 +136,52 @@ def take_effects(stage: Stage) -> None:
     with psycopg.connect(stage.url, autocommit=True) as owner:
         # How often each was published is what may differ.
         owner.execute("UPDATE ledger.stream_positions SET next_offset = 0 WHERE topic = 'effects'")
+
+
+# --- outcomes of commands -------------------------------------------------------------------------
+
+
+def tell(stage: Stage) -> None:
+    """Tell how the commands ended, as a worker does."""
+
+    async def work(ledger: Ledger) -> None:
+        producer = AIOKafkaProducer(bootstrap_servers=stage.bootstrap, acks="all")
+        await producer.start()
+        try:
+            await publish_outcomes(ledger, producer, range(SHARDS))
+        finally:
+            await producer.stop()
+
+    with_ledger(stage, work)
+
+
+def all_told(stage: Stage) -> None:
+    """Kafka has the outcome of each record of the story."""
+
+    async def work(_: Ledger) -> None:
+        values = await everything_in(stage.bootstrap, COMMAND_OUTCOMES)
+        found = {msgspec.json.decode(value, type=CommandOutcome).id for value in values}
+        assert found == {f"commands:0:{offset}" for offset in range(len(COMMANDS))}
+
+    with_ledger(stage, work)
+
+
+async def everything_in(bootstrap: str, topic: str) -> list[bytes]:
+    """The values of all records of a topic."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="none")
+    await consumer.start()
+    try:
+        tps = [TopicPartition(topic, number) for number in range(KAFKA_PARTITIONS)]
+        consumer.assign(tps)
+        await consumer.seek_to_beginning(*tps)
+        ends = await consumer.end_offsets(tps)
+        values: list[bytes] = []
+        while any([await consumer.position(tp) < ends[tp] for tp in tps]):
+            for records in (await consumer.getmany(timeout_ms=100)).values():
+                values += [record.value for record in records]
+        return values
+    finally:
+        await consumer.stop()
 
 
 # --- due accounts ---------------------------------------------------------------------------------
@@ -252,6 +290,7 @@ PLAYS = {
     "append": Play("append", nothing, append, nothing),
     "notify": Play("notify", nothing, append, nothing),
     "effects": Play("effects", append, publish_effects, take_effects),
+    "outcomes": Play("outcomes", append, tell, all_told),
     "scheduler": Play("scheduler", append, settle, nothing),
     "publish": Play("publish", append, publish, nothing),
     "init": Play("init", emptied, initialised, first_append),

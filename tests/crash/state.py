@@ -31,6 +31,8 @@ _TABLES = {
     " message, status, attempts FROM ledger.dead_letters ORDER BY 1, 2, 3, 4",
     "profiles": "SELECT member_id, profile::text, updated_at FROM ledger.profiles ORDER BY 1",
     "member keys": "SELECT member_id FROM ledger.member_keys ORDER BY 1",
+    "untold": "SELECT shard, convert_from(outcome, 'UTF8') FROM ledger.command_outcomes"
+    " ORDER BY 1, n",
     "cursors": "SELECT shard, position FROM ledger.effects_cursors ORDER BY 1",
 }
 

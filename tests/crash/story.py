@@ -54,6 +54,12 @@ PURCHASES: list[InputEvent | None] = [
     returned("m4", "o2", "r2", at=60),  # refused: too late
     purchase("m1", "o5", at=61, amount=200_000),
 ]
+COMMANDS: list[InputEvent | None] = [
+    reserve("m4", "h2", at=61),
+    reserve("m4", "h2", at=61),  # a duplicate
+    None,
+    reserve("m6", "h3", at=61),  # refused: it has no points
+]
 DIRECT: list[InputEvent] = [reserve("m1", "h1", at=62), purchase("m3", "o6", at=62)]
 
 RIGHT = purchase("m3", "o7", at=63)
@@ -75,6 +81,7 @@ def stretch(**offsets: tuple[int, int]) -> Batch:
         "referrals": REFERRALS,
         "surveys": SURVEYS,
         "purchases": PURCHASES,
+        "commands": COMMANDS,
     }
     items = [
         record(topic, offset, topics[topic][offset])
@@ -90,5 +97,6 @@ BATCHES: list[Batch] = [
     stretch(purchases=(2, 5)),
     stretch(purchases=(3, 8)),  # two of them once more
     stretch(members=(3, 5), purchases=(8, 11)),
+    stretch(commands=(0, 4)),
 ]
 """In the order in which a worker would append them."""

@@ -8,7 +8,7 @@ import pytest
 
 from ledger.dedupe import key_of
 from ledger.received import OutcomeKind
-from schemas import decisions, texts
+from schemas import decisions, outcomes, texts
 from schemas.decode import decode_record
 from schemas.errors import Code
 from schemas.inputs import TOPIC_OF_TYPE, Envelope, InputEvent
@@ -199,3 +199,23 @@ def test_the_example_of_the_log_decodes_and_sums_to_zero() -> None:
     assert sum(posting.points for posting in event.postings) == 0
     (award,) = event.awards
     assert sum(share.points for share in award.lines) == award.points
+
+
+# --- outcomes of commands ---------------------------------------------------------------------
+
+
+def test_the_outcome_of_a_command() -> None:
+    section = SECTIONS["Outcomes of commands"]
+    expected = fields_below(outcomes.CommandOutcomeData, "data.") | {
+        field.encode_name: (field.required, texts.FIELDS[f"CommandOutcome.{field.name}"])
+        for field in msgspec.structs.fields(outcomes.CommandOutcome)
+        if field.name != "specversion"
+    }
+    listed = items(section)
+    assert sorted(listed) == sorted(expected)
+    for path, (required, sentence) in expected.items():
+        assert listed[path].kind.endswith(", required" if required else ", optional"), path
+        assert listed[path].text == sentence, path
+    (example,) = blocks(section, "outcome")
+    told = msgspec.json.decode(example, type=outcomes.CommandOutcome, strict=True)
+    assert told.data.outcome == "applied"

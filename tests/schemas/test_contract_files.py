@@ -12,7 +12,9 @@ from schemas import asyncapi, files
 from schemas.decode import decode_record
 from schemas.inputs import TOPIC_OF_TYPE
 from schemas.json_schema import INPUT_STRUCTS
+from schemas.outcomes import OUTCOME_TYPE
 from schemas.texts import FIELDS, TITLES
+from streams.topics import COMMAND_OUTCOMES
 
 DOCUMENT: dict[str, Any] = json.loads((files.FOLDER / "asyncapi.json").read_bytes())
 
@@ -63,9 +65,13 @@ def test_every_field_of_the_inputs_is_described() -> None:
             for field, content in definition["properties"].items():
                 assert content.get("description"), f"{event_type}: {field} has no text"
                 used.add(content["description"])
+    for name in ("CommandOutcome", "CommandOutcomeData", "CommandRecord", "BalanceAfter"):
+        for field, content in DOCUMENT["components"]["schemas"][name]["properties"].items():
+            assert content.get("description"), f"{name}: {field} has no text"
+            used.add(content["description"])
     left_over = {name for name, text in FIELDS.items() if text not in used}
     assert not left_over, "texts without a field"
-    assert set(TITLES) == set(INPUT_STRUCTS)
+    assert set(TITLES) == {*INPUT_STRUCTS, OUTCOME_TYPE}
 
 
 def test_a_log_event_satisfies_its_schema() -> None:
@@ -107,17 +113,20 @@ def test_asyncapi_references_resolve() -> None:
 
 
 def test_asyncapi_channels_are_the_topics() -> None:
-    assert set(DOCUMENT["channels"]) == set(TOPIC_OF_TYPE.values())
+    topic_of_type = {**TOPIC_OF_TYPE, OUTCOME_TYPE: COMMAND_OUTCOMES}
+    assert set(DOCUMENT["channels"]) == set(topic_of_type.values())
     for topic, channel in DOCUMENT["channels"].items():
         assert channel["address"] == topic
-        assert set(channel["messages"]) == {n for n, on in TOPIC_OF_TYPE.items() if on == topic}
+        assert set(channel["messages"]) == {n for n, on in topic_of_type.items() if on == topic}
         kafka = channel["bindings"]["kafka"]
         assert kafka["partitions"] == Settings.model_fields["partitions"].default
     assert "murmur2_random" in DOCUMENT["info"]["description"]
     assert set(DOCUMENT["operations"]) == {
         *(f"read-{topic}" for topic in TOPIC_OF_TYPE.values()),
         "write-effects",
+        "write-command_outcomes",
     }
+    assert DOCUMENT["operations"]["write-command_outcomes"]["action"] == "send"
 
 
 def test_asyncapi_payloads_are_draft_07_and_take_their_examples() -> None:

@@ -104,7 +104,6 @@ def test_every_bad_line_is_named() -> None:
         b"{",
         record(valid()),
         record(valid("effect.reward.v1")),
-        record(valid("command.reserve.v1")),
         twice,
         nested,
         b"x" * (3 * VALUE_BYTES_MAX),
@@ -118,6 +117,12 @@ def test_every_bad_line_is_named() -> None:
         (7, Code.TOO_LARGE, "$"),
         (8, Code.INVALID_FIELD, "$"),
     ]
+
+
+def test_a_command_goes_to_its_topic() -> None:
+    (line,) = read_lines(io.BytesIO(record(valid("command.reserve.v1"))))
+    assert isinstance(line, GoodLine)
+    assert (line.topic, line.key) == ("commands", valid("command.reserve.v1")["subject"])
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_read() -> None:
