@@ -7,7 +7,7 @@ COMMIT. Whatever exception comes out of `store`: whether it happened is not know
 
 from collections.abc import Sequence
 
-from ledger import command_outcomes
+from ledger import command_outcomes, stock
 from ledger.batch import Batch
 from ledger.core import snapshot
 from ledger.core.calendar import from_instant
@@ -168,7 +168,7 @@ async def store(
             crash_point(copied)
     async with connection.pipeline():
         await store_profiles(connection, batch)
-        await _small_rows(connection, rows)
+        await _small_rows(connection, rows, batch)
         if rows.logs:
             logs = rows.logs.values()
             await connection.execute(
@@ -201,7 +201,7 @@ async def store(
     crash_point("append.after_commit")
 
 
-async def _small_rows(connection: Connection, rows: Rows) -> None:
+async def _small_rows(connection: Connection, rows: Rows, batch: Batch) -> None:
     due = [row for row in rows.due if row.due_at is not None]
     if due:
         await connection.execute(
@@ -231,6 +231,7 @@ async def _small_rows(connection: Connection, rows: Rows) -> None:
                 list(places.values()),
             ),
         )
+    await stock.give(connection, batch)
     await command_outcomes.store(connection, rows.told)
     if rows.snapshots:
         await connection.execute(

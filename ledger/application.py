@@ -15,7 +15,7 @@ the stored offsets and in the dedupe rows.
 import time
 from collections.abc import Sequence
 
-from ledger import append, lookups, stream_rows, system
+from ledger import append, lookups, stock, stream_rows, system
 from ledger.batch import Batch, check_call
 from ledger.cache import AccountCache, Cached
 from ledger.core.program.form import Program
@@ -209,13 +209,25 @@ class Ledger(Questions):
             await self._programs.catch_up(connection, locked.system)
         if self.programs is not decided_with:
             moved = set(locked.heads)
-        if not moved:
-            return
-        moved = batch.with_linked(moved)
+        claiming = {work.shard for work in stock.claims(batch, locked.heads)}
+        if moved:
+            # Units are numbered over the whole batch: all its claims are decided, or none.
+            moved |= claiming
+            await self._decide_anew(connection, batch, moved, locked)
+        if claiming:
+            # Each round locks the rows of more rewards, so this ends: those locked do not move.
+            while await stock.lock(connection, batch, claiming):
+                await self._decide_anew(connection, batch, claiming, locked)
+
+    async def _decide_anew(
+        self, connection: Connection, batch: Batch, shards: set[int], locked: append.Locked
+    ) -> None:
+        """Read and decide again what belongs to these shards, which are locked."""
         self.stats.decided_again += 1
-        batch.forget(moved)
-        await self._reader.read(connection, batch, sorted(moved), locked)
-        decide_all(batch, moved, self.programs)
+        shards = batch.with_linked(shards)
+        batch.forget(shards)
+        await self._reader.read(connection, batch, sorted(shards), locked)
+        decide_all(batch, shards, self.programs)
         crash_point("append.after_decided_again")
 
     def _follow(self, batch: Batch, locked: append.Locked, rows: Rows) -> None:

@@ -7,7 +7,7 @@ event that could not be decoded, one on another topic than its type's, one from 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence, Set
 from datetime import date
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from ledger.accounts import AccountKey
 from ledger.cache import Cached
@@ -49,12 +49,20 @@ UNKNOWN = "unknown"
 """The type under which an input is counted that could not be decoded."""
 
 
+class Stock(NamedTuple):
+    """Of a catalogue reward: how many voucher codes were loaded, how many units were given."""
+
+    loaded: int = 0
+    given: int = 0
+
+
 class Batch:
     """Everything that one call of handle() knows. `stored`: keys taken before; `bases`: accounts as
     committed; `based_on`: the head positions that both hold for; `fresh_keys`: members whose key
     was made here, so that nothing stored is hashed under it; `birthdays`, `segments`: see
-    `member_facts`; `failures`: what deciding raised for reasons of ours, by the id() of the work.
-    """
+    `member_facts`; `failures`: what deciding raised for reasons of ours, by the id() of the work;
+    `stock`: of the catalogue rewards claimed, as stored; `given`: units of them that this batch
+    gives."""
 
     def __init__(
         self,
@@ -79,6 +87,8 @@ class Batch:
         self.profiles: dict[str, KnownProfile] = {}
         self.birthdays: dict[str, date | None] = {}
         self.segments: dict[MemberMoment, frozenset[str]] = {}
+        self.stock: dict[str, Stock] = {}
+        self.given: dict[str, int] = {}
         self.based_on: dict[int, int] = {}
         self.failures: dict[int, tuple[Work, Exception]] = {}
         self._shards = shards
@@ -135,6 +145,7 @@ class Batch:
         _drop(self.taken, gone)
         _drop(self.bases, gone)
         _drop(self.forks, gone)
+        self.given = {}  # all claims of a batch are decided anew together
 
     def drop_below(self, topic: str, offset: int) -> None:
         """Skip the records of a topic that lie below a stored offset: they were handled before."""

@@ -28,7 +28,7 @@ from ledger.forking import facts_of, fold_anew, fork_of, pack
 from ledger.member_facts import note_birthday
 from ledger.received import COMMANDS, INTERNAL_ERROR, Problem
 from ledger.several import concerns_several, decide_several
-from ledger.work import Work
+from ledger.work import Work, claimed_by
 from schemas.decisions import (
     AccountEvent,
     AccountSettled,
@@ -36,6 +36,7 @@ from schemas.decisions import (
     InputRefused,
     MemberErased,
 )
+from schemas.inputs import RewardClaim
 
 log = logging.getLogger(__name__)
 
@@ -154,6 +155,8 @@ def _decide_one(batch: Batch, work: Work, programs: Timeline) -> None:
         batch.taken[work.shard, work.key] = work
     if batch.birthdays:
         note_birthday(batch, work, work.events[work.decisive] if work.events else None)
+    if isinstance(work.item.event, RewardClaim) and (claimed := claimed_by(work)) is not None:
+        batch.given[claimed.reward_id] = batch.given.get(claimed.reward_id, 0) + 1
     refusal = refusal_of(events)
     if refusal is not None:
         work.problem = Problem(refusal.code, "$.data", refusal.message)

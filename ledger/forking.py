@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ledger.accounts import AccountKey
-from ledger.batch import Batch
+from ledger.batch import Batch, Stock
 from ledger.core.fold import evolve
 from ledger.core.program.timeline import Timeline
 from ledger.dedupe import purchase_key
@@ -11,7 +11,7 @@ from ledger.member_facts import NO_FACTS, REWARDED, member_facts
 from ledger.recorder import PackedEvent, pack_event, pack_owner
 from ledger.work import Fork, Work
 from schemas.decisions import AccountEvent, Facts
-from schemas.inputs import InputEvent, PurchaseReturned, ReferralRegistered
+from schemas.inputs import InputEvent, PurchaseReturned, ReferralRegistered, RewardClaim
 from schemas.log_events import encode_event
 
 
@@ -73,4 +73,9 @@ def facts_of(
         )
     if programs.asks_outside and isinstance(event, REWARDED):
         return member_facts(batch, work, member_id, programs)
+    if isinstance(event, RewardClaim):
+        reward_id = event.data.reward_id
+        of_reward = batch.stock.get(reward_id, Stock())
+        given = of_reward.given + batch.given.get(reward_id, 0)
+        return Facts(reward_given=given, codes_loaded=of_reward.loaded)
     return NO_FACTS

@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
-from ledger import chain, command_outcomes, dead_letters, feed, stream_rows
+from ledger import chain, command_outcomes, dead_letters, feed, stock, stream_rows
 from ledger.accounts import load_accounts
+from ledger.batch import Stock
 from ledger.command_outcomes import Untold
 from ledger.core.account import Account
 from ledger.core.calendar import from_instant
@@ -21,6 +22,7 @@ from ledger.lookups import Connection
 from ledger.notify import Pool
 from ledger.received import StoredPosition
 from ledger.sharding import shard_of
+from ledger.stock import Loaded
 from ledger.verify import verify_shard
 from schemas.decisions import Effect
 from schemas.fields import Instant
@@ -92,6 +94,21 @@ class Questions:
         """Note that these were told."""
         async with self._connection() as connection:
             await command_outcomes.forget(connection, told)
+
+    async def voucher_code(self, shard: int, position: int) -> str | None:
+        """The code that the claim at a position was given; None if it was none of a voucher."""
+        async with self._connection() as connection:
+            return await stock.code_of(connection, shard, position)
+
+    async def reward_stock(self, rewards: Sequence[str]) -> dict[str, Stock]:
+        """What is loaded and given of these rewards; those that were never asked for have none."""
+        async with self._connection() as connection:
+            return await stock.stock(connection, rewards)
+
+    async def load_codes(self, reward_id: str, codes: Sequence[str]) -> Loaded:
+        """Add codes to a voucher reward; those that are there already stay as they are."""
+        async with self._connection() as connection:
+            return await stock.load_codes(connection, reward_id, codes)
 
     async def outcome_counts(self) -> dict[tuple[str, str], int]:
         """How many inputs ended how, by (source, outcome)."""

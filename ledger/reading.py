@@ -6,7 +6,7 @@ it is locked proves that dedupe rows, cached accounts and loaded accounts all st
 
 from collections.abc import Iterable, Sequence
 
-from ledger import lookups
+from ledger import lookups, stock
 from ledger.accounts import AccountKey, account_key_of, load_accounts
 from ledger.append import Locked
 from ledger.batch import Batch
@@ -65,6 +65,7 @@ class Reader:
         for member_id in tasks:
             batch.profiles.pop(member_id, None)
         batch.profiles.update(await known_profiles(connection, tasks))
+        await stock.read(connection, batch, wanted)
         await self._find_accounts(connection, batch, batch.accounts(wanted))
         if batch.linked:
             await self._follow(connection, batch, wanted, locked)

@@ -13,7 +13,7 @@ from ledger.dedupe import WITH_PROFILE
 from ledger.errors import InternalErrors
 from ledger.received import INTERNAL_ERROR, Outcome, OutcomeKind, Problem, Received
 from ledger.recorder import PackedEvent
-from schemas.decisions import AccountEvent
+from schemas.decisions import AccountEvent, RewardClaimed
 from schemas.fields import Instant
 from schemas.inputs import Profile
 
@@ -85,6 +85,19 @@ class Work(Struct, gc=False):
         self.position = None
         self.twin = None
         self.balance = None
+
+
+def claimed_by(work: Work) -> RewardClaimed | None:
+    """The counted unit of a reward that the input was given, if it was: by the account that it
+    names, or by the one that this was merged into."""
+    for events, decisive in (
+        (work.events, work.decisive),
+        *((part.events, part.decisive) for part in work.parts),
+    ):
+        decision = events[decisive] if events else None
+        if isinstance(decision, RewardClaimed) and decision.number is not None:
+            return decision
+    return None
 
 
 class Fork(Struct, gc=False):

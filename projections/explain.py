@@ -28,7 +28,10 @@ from schemas.decisions import (
     MemberErased,
     MemberProfiled,
     MovedLot,
+    PointsAdjusted,
+    PointsDonated,
     PointsReceived,
+    PointsRedeemed,
     PointsReserved,
     PointsSent,
     PurchaseReturned,
@@ -37,6 +40,7 @@ from schemas.decisions import (
     ReservationCancelled,
     ReservationConfirmed,
     ReturnWaiting,
+    RewardClaimed,
     RewardReceived,
     RewardTakenBack,
     SurveyRewarded,
@@ -116,6 +120,15 @@ def _headline(event: AccountEvent, currency: str) -> str:
             return f"spent {event.points} points (reservation {event.reservation_id})"
         case ReservationCancelled():
             return f"cancelled reservation {event.reservation_id}: its points are back"
+        case PointsRedeemed():
+            return f"spent {event.points} points ({event.redemption_id})"
+        case PointsAdjusted():
+            return f"adjusted by {event.actor}, {event.reason}: {_count(event.points)}"
+        case PointsDonated():
+            return f"gave {event.points} points to {event.charity_id}"
+        case RewardClaimed():
+            number = "" if event.number is None else f" number {event.number}"
+            return f"took {event.kind} {event.reward_id}{number} for {event.points} points"
         case MemberProfiled():
             return f"profile {event.kind}"
         case MemberErased():

@@ -17,6 +17,7 @@ from schemas.decisions import (
     ActivityRewarded,
     MemberErased,
     MemberProfiled,
+    PointsAdjusted,
     PointsReceived,
     PostingAccount,
     PurchaseReturned,
@@ -84,8 +85,9 @@ WITH_AWARDS = (
     SurveyRewarded,
     ActivityRewarded,
     RewardReceived,
+    PointsAdjusted,
 )
-"""The events that grant points, by awards."""
+"""The events that open lots, by awards."""
 
 WITH_LOTS = (PointsReceived, AccountAbsorbed)
 """The events that bring lots from another account."""

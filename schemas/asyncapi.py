@@ -36,8 +36,9 @@ CONTENT_TYPE = "application/cloudevents+json"
 
 _DESCRIPTION = (
     "What the points ledger reads, and what it tells of commands. CloudEvents 1.0 as structured"
-    " JSON; the binary mode (attributes in ce_ headers, data as value) is read too. The record's key is the event's subject, the"
-    " member_id; a purchase without a member is keyed by its order_id. All topics have the same"
+    " JSON; the binary mode (attributes in ce_ headers, data as value) is read too. The record's"
+    " key is the event's subject, the member_id; a purchase without a member is keyed by its"
+    " order_id. All topics have the same"
     " number of partitions, and the partitioner is murmur2, the Java client's default: clients on"
     " librdkafka set partitioner=murmur2_random, or one member's events of different topics meet"
     " in different partitions. Events of one member are decided in the order in which they arrive."

@@ -10,7 +10,7 @@ from enum import StrEnum
 from msgspec import Raw, Struct
 
 from schemas.fields import Instant
-from schemas.inputs import ActivityData, PurchaseData, ReturnData
+from schemas.inputs import ActivityData, BasketLine, PurchaseData, ReturnData
 
 NO_LOT = 0
 """The lot number of a posting that belongs to no lot: the account's debt, or the outside world."""
@@ -64,9 +64,9 @@ class Cap(Struct, frozen=True, array_like=True, gc=False):
 class Award(Struct, frozen=True, omit_defaults=True, gc=False):
     """Rule `rule` of the decision's program version grants `points`.
 
-    `kind`: rate | fixed | table | multiplier | survey | referrer | referee. `value` is what the
-    rule computed before caps. `matched_amount`: minor units of the lines matched. `lines`: the
-    allocation, summing to `points`. `counters`: keys of the limit counters that it uses up
+    `kind`: rate | fixed | table | multiplier | survey | referrer | referee | adjustment. `value` is
+    what the rule computed before caps. `matched_amount`: minor units of the lines matched. `lines`:
+    the allocation, summing to `points`. `counters`: keys of the limit counters that it uses up
     (`ledger.core.rules.limits`). `lot` is NO_LOT when `points` is 0. `expires_at` None: never. Earn
     awards of one purchase with the same `activates_at` and `expires_at` are one lot.
     """
@@ -155,7 +155,9 @@ class Facts(Struct, frozen=True, omit_defaults=True, gc=False):
     those that the program's rules ask for and that held, None where they ask for none; `birthdays`
     are windows around the member's birthday, `-7+14` for 7 days before to 14 days after.
     `other_status`: the status of the second account of a transfer or merge; `other_merged`: how
-    many were merged into that one.
+    many were merged into that one. `reward_given`, `codes_loaded`: of
+    the catalogue reward claimed, how many units were given before, and how many voucher codes were
+    ever loaded.
     """
 
     tags: tuple[str, ...] | None = None
@@ -166,6 +168,8 @@ class Facts(Struct, frozen=True, omit_defaults=True, gc=False):
     birthdays: tuple[str, ...] | None = None
     other_status: str | None = None
     other_merged: int = 0
+    reward_given: int | None = None
+    codes_loaded: int | None = None
 
 
 class PurchaseRewarded(Decision, frozen=True, kw_only=True, tag="PurchaseRewarded"):
@@ -294,11 +298,14 @@ class RewardTakenBack(Decision, frozen=True, kw_only=True, tag="RewardTakenBack"
 
 
 class PointsReserved(Decision, frozen=True, kw_only=True, tag="PointsReserved"):
-    """Points are held; the lots they come from are in the postings."""
+    """Points are held; the lots they come from are in the postings. `basket`: what they are to pay
+    for, where a limit asked. `counter`: the key of the day's counter that they count in."""
 
     reservation_id: str
     points: int
     lapses_at: Instant
+    basket: tuple[BasketLine, ...] | None = None
+    counter: str | None = None
 
 
 class ReservationConfirmed(Decision, frozen=True, kw_only=True, tag="ReservationConfirmed"):
@@ -317,6 +324,49 @@ class ReservationCancelled(Decision, frozen=True, kw_only=True, tag="Reservation
 
     reservation_id: str
     lot_expiries: tuple[tuple[int, Instant | None], ...] = ()
+
+
+class PointsRedeemed(Decision, frozen=True, kw_only=True, tag="PointsRedeemed"):
+    """Points were spent at once. The rest as in PointsReserved and ReservationConfirmed."""
+
+    redemption_id: str
+    points: int
+    returnable_until: Instant
+    order_id: str | None = None
+    basket: tuple[BasketLine, ...] | None = None
+    counter: str | None = None
+
+
+class PointsAdjusted(Decision, frozen=True, kw_only=True, tag="PointsAdjusted"):
+    """`actor` gave or, below 0, took `points` by hand, for `reason`. `awards`: the one that opens
+    the lot of given points; it counts for nothing and is not among the points granted."""
+
+    points: int
+    reason: str
+    actor: str
+    allow_debt: bool = False
+    awards: tuple[Award, ...] = ()
+
+
+class PointsDonated(Decision, frozen=True, kw_only=True, tag="PointsDonated"):
+    """Points were given to a charity."""
+
+    charity_id: str
+    points: int
+    counter: str | None = None
+
+
+class RewardClaimed(Decision, frozen=True, kw_only=True, tag="RewardClaimed"):
+    """A reward of the catalogue was taken for `points`. `kind`: gift | voucher. `number`: which
+    unit it is, from 1; of a voucher the number of its code, which the log does not hold. None for
+    a gift that is not counted."""
+
+    reward_id: str
+    kind: str
+    points: int
+    number: int | None = None
+    counter: str | None = None
+    facts: Facts | None = None
 
 
 class MemberProfiled(Decision, frozen=True, kw_only=True, tag="MemberProfiled"):
@@ -475,6 +525,10 @@ AccountEvent = (
     | PointsReserved
     | ReservationConfirmed
     | ReservationCancelled
+    | PointsRedeemed
+    | PointsAdjusted
+    | PointsDonated
+    | RewardClaimed
     | MemberProfiled
     | MemberErased
     | AccountFrozen

@@ -65,6 +65,15 @@ AmountMinor = Annotated[
 PointsCount = Annotated[
     int, Meta(ge=1, le=AMOUNT_MAX, description="Points in the program's smallest unit.")
 ]
+PointsChange = Annotated[
+    int,
+    Meta(
+        ge=-AMOUNT_MAX,
+        le=AMOUNT_MAX,
+        description="Points given, or below 0 taken; never 0.",
+        extra_json_schema={"not": {"const": 0}},
+    ),
+]
 Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$(?!\n)", description="ISO 4217 code.")]
 Time = Annotated[
     datetime, Meta(tz=True, description="RFC 3339 with an offset: when it happened in the world.")

@@ -18,6 +18,7 @@ from schemas.fields import (
     Currency,
     Id,
     MemberId,
+    PointsChange,
     PointsCount,
     Quantity,
     Text,
@@ -140,12 +141,23 @@ class RevokeEffectData(
     order_id: Id
 
 
+class BasketLine(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
+    """One line of a basket that points are to pay for: what it costs before they do."""
+
+    amount: AmountMinor
+    category: Text | None = None
+
+
+Basket = Annotated[tuple[BasketLine, ...], Meta(min_length=1, max_length=LINES_MAX)]
+
+
 class ReserveData(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """Hold points for a redemption; `ttl_seconds` defaults to the program's reservation_ttl."""
 
     reservation_id: Id
     points: PointsCount
     ttl_seconds: Annotated[int, Meta(ge=1, le=86_400)] | None = None
+    basket: Basket | None = None
 
 
 class ConfirmData(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
@@ -182,6 +194,38 @@ class MergeData(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     into: MemberId
     actor: Id
     reason: Text
+
+
+class RedeemData(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
+    """Spend points at once, without a reservation."""
+
+    redemption_id: Id
+    points: PointsCount
+    order_id: Id | None = None
+    basket: Basket | None = None
+
+
+class AdjustData(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
+    """Points given or taken by hand; who did it and why is part of it."""
+
+    points: PointsChange
+    reason: Text
+    actor: Id
+    expires_at: Time | None = None
+    allow_debt: bool = False
+
+
+class DonateData(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """Give points to a charity of the program."""
+
+    charity_id: Id
+    points: PointsCount
+
+
+class ClaimData(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """Take one of a reward of the program's catalogue, at its price."""
+
+    reward_id: Id
 
 
 class Envelope(Struct, frozen=True, kw_only=True, tag_field="type", gc=False):
@@ -309,6 +353,30 @@ class AccountMerge(MemberEnvelope, frozen=True, kw_only=True, tag="command.merge
     data: MergeData
 
 
+class PointsRedeem(MemberEnvelope, frozen=True, kw_only=True, tag="command.redeem.v1"):
+    """A command; its idempotency key is (`source`, `id`)."""
+
+    data: RedeemData
+
+
+class PointsAdjust(MemberEnvelope, frozen=True, kw_only=True, tag="command.adjust.v1"):
+    """A command; its idempotency key is (`source`, `id`)."""
+
+    data: AdjustData
+
+
+class PointsDonate(MemberEnvelope, frozen=True, kw_only=True, tag="command.donate.v1"):
+    """A command; its idempotency key is (`source`, `id`)."""
+
+    data: DonateData
+
+
+class RewardClaim(MemberEnvelope, frozen=True, kw_only=True, tag="command.claim.v1"):
+    """A command; its idempotency key is (`source`, `id`)."""
+
+    data: ClaimData
+
+
 InputEvent = (
     PurchaseCompleted
     | PurchaseReturned
@@ -328,6 +396,10 @@ InputEvent = (
     | AccountClose
     | PointsTransfer
     | AccountMerge
+    | PointsRedeem
+    | PointsAdjust
+    | PointsDonate
+    | RewardClaim
 )
 
 TOPIC_OF_TYPE: dict[str, str] = {

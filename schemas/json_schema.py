@@ -82,7 +82,7 @@ def _components(
 
 
 def _envelope_text(name: str, field: str) -> str | None:
-    envelopes = (*INPUT_STRUCTS.values(), CommandOutcome)
+    envelopes: tuple[type[Struct], ...] = (*INPUT_STRUCTS.values(), CommandOutcome)
     is_envelope = any(struct.__name__ == name for struct in envelopes)
     return FIELDS.get(field) if is_envelope else None
 

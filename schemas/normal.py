@@ -6,6 +6,7 @@ the content of events that do not use it. tests/schemas pins the bytes of one ev
 """
 
 from collections.abc import Callable
+from datetime import UTC
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from schemas.decode import KNOWN_QUANTITIES, ONE, normal_quantity
 from schemas.fields import Instant
 from schemas.inputs import (
     ActivityCompleted,
+    AdjustData,
     InputEvent,
     MemberData,
     PurchaseCompleted,
@@ -96,6 +98,8 @@ def normal_content(event: InputEvent, occurred_at: Instant) -> bytes:
         data = _normal_purchase(data)
     elif type(data) is MemberData and data == _NO_PROFILE:
         data = _NO_PROFILE
+    elif type(data) is AdjustData and data.expires_at is not None:
+        data = msgspec.structs.replace(data, expires_at=data.expires_at.astimezone(UTC))
     return _encode((subject_of(event), occurred_at, data))
 
 

@@ -18,15 +18,16 @@ TITLES: dict[str, str] = {
     "command.reserve.v1": "Hold points for a redemption",
     "command.confirm.v1": "Spend a reservation",
     "command.cancel.v1": "Release a reservation",
-<<<<<<< HEAD
     "command.freeze.v1": "An account may no longer spend",
     "command.unfreeze.v1": "An account may spend again",
     "command.close.v1": "An account ends",
     "command.transfer.v1": "Give points to another member",
     "command.merge.v1": "An account goes over into another",
-=======
+    "command.redeem.v1": "Spend points at once",
+    "command.adjust.v1": "Give or take points by hand",
+    "command.donate.v1": "Give points to a charity",
+    "command.claim.v1": "Take a reward of the catalogue",
     "command.outcome.v1": "A command has ended",
->>>>>>> c87ecf5 (Commands come by Kafka too, and each of their records has its outcome there)
 }
 """One title per CloudEvents `type`."""
 
@@ -111,7 +112,6 @@ FIELDS: dict[str, str] = {
     "ConfirmData.points": "How many of its points to spend; left out: all.",
     "ConfirmData.order_id": "The purchase that the points pay for.",
     "CancelData.reservation_id": "The reservation to release.",
-<<<<<<< HEAD
     "StandingData.actor": "Who decided it: the id of an employee or a system.",
     "StandingData.reason": "Why, for the audit; no personal data.",
     "TransferData.to": "The member who gets the points.",
@@ -119,7 +119,27 @@ FIELDS: dict[str, str] = {
     "MergeData.into": "The member whose account stays.",
     "MergeData.actor": "Who decided it: the id of an employee or a system.",
     "MergeData.reason": "Why, for the audit; no personal data.",
-=======
+    "ReserveData.basket": (
+        "What the points are to pay for; needed where the program limits the share of a basket or"
+        " excludes categories."
+    ),
+    "BasketLine.amount": "What the line costs before points pay for it, in minor units.",
+    "BasketLine.category": "The article's category.",
+    "RedeemData.redemption_id": "The client's number of the redemption; a purchase names it.",
+    "RedeemData.points": "How many points to spend.",
+    "RedeemData.order_id": "The purchase that the points pay for.",
+    "RedeemData.basket": (
+        "What the points are to pay for; needed where the program limits the share of a basket or"
+        " excludes categories."
+    ),
+    "AdjustData.points": "How many points to give, or below 0 to take; not 0.",
+    "AdjustData.reason": "Why; for the audit, without personal data.",
+    "AdjustData.actor": "Who did it: an opaque id, no name.",
+    "AdjustData.expires_at": "When given points expire; left out: by the program's expiry.",
+    "AdjustData.allow_debt": "Whether points that are not there may be taken; false when left out.",
+    "DonateData.charity_id": "The charity, as the program names it.",
+    "DonateData.points": "How many points to give.",
+    "ClaimData.reward_id": "The reward, as the program's catalogue names it.",
     # what is told of commands
     "CommandOutcome.id": (
         "commands:partition:offset of the command's record, with :retried after it once a dead"
@@ -148,6 +168,5 @@ FIELDS: dict[str, str] = {
     "BalanceAfter.available": "Spendable now; below 0 for a debt.",
     "BalanceAfter.pending": "Granted, not yet spendable.",
     "BalanceAfter.reserved": "Held by reservations.",
->>>>>>> c87ecf5 (Commands come by Kafka too, and each of their records has its outcome there)
 }
 """A sentence per field, by `Struct.field`, or by `field` alone for the envelope."""

@@ -54,9 +54,7 @@ def make_pipeline(
         partitions=settings.partitions,
         positions=ledger,
         decode=intake.feed,
-        appender=LedgerAppender(
-            ledger, metrics, effects.committed, commanded=effects.commanded
-        ),
+        appender=LedgerAppender(ledger, metrics, effects.committed, commanded=effects.commanded),
         metrics=metrics,
         max_idle_seconds=None if history else settings.max_task_idle_ms / 1_000,
         on_fail=on_fail,

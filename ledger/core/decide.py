@@ -12,6 +12,8 @@ from typing import Any, Literal
 from ledger.core import inputs_check
 from ledger.core.account import ANONYMOUS, Account
 from ledger.core.activities import decide_activity
+from ledger.core.adjustments import decide_adjust
+from ledger.core.catalogue import decide_claim, decide_donate
 from ledger.core.context import Context, Refused, input_type
 from ledger.core.errors import Undecidable
 from ledger.core.fold import evolve
@@ -32,7 +34,12 @@ from ledger.core.referrals import decide_referral
 from ledger.core.returns import decide_return, release
 from ledger.core.rewards import decide_revocation, decide_reward
 from ledger.core.settle import settle
-from ledger.core.spending import decide_cancel, decide_confirm, decide_reserve
+from ledger.core.spending import (
+    decide_cancel,
+    decide_confirm,
+    decide_redeem,
+    decide_reserve,
+)
 from ledger.core.surveys import decide_survey
 from ledger.core.transfers import decide_transfer
 from schemas import inputs
@@ -68,6 +75,10 @@ _HANDLERS: dict[type, Callable[[Context, Any], AccountEvent]] = {
     inputs.AccountClose: decide_close,
     inputs.PointsTransfer: decide_transfer,
     inputs.AccountMerge: decide_merge,
+    inputs.PointsRedeem: decide_redeem,
+    inputs.PointsAdjust: decide_adjust,
+    inputs.PointsDonate: decide_donate,
+    inputs.RewardClaim: decide_claim,
 }
 
 

@@ -23,7 +23,10 @@ from schemas.decisions import (
     ActivityRewarded,
     MemberErased,
     MemberProfiled,
+    PointsAdjusted,
+    PointsDonated,
     PointsReceived,
+    PointsRedeemed,
     PointsReserved,
     PointsSent,
     PurchaseReturned,
@@ -32,6 +35,7 @@ from schemas.decisions import (
     ReservationCancelled,
     ReservationConfirmed,
     ReturnWaiting,
+    RewardClaimed,
     RewardReceived,
     RewardTakenBack,
     SurveyRewarded,
@@ -123,6 +127,8 @@ _BEFORE: dict[type, _Before] = {
     ReservationCancelled: fold_others.before_cancelling,
     PointsReceived: fold_pairs.before_receiving,
     AccountAbsorbed: fold_pairs.before_absorbing,
+    PointsRedeemed: fold_others.before_redeeming,
+    PointsAdjusted: fold_others.open_adjustment,
 }
 """What comes before the postings: what they need, and the grants. Each says how many of the first
 postings it has applied itself."""
@@ -138,6 +144,9 @@ _AFTER: dict[type, _After] = {
     PointsReserved: fold_others.fold_reserved,
     ReservationConfirmed: fold_others.fold_confirmed,
     ReservationCancelled: fold_others.fold_cancelled,
+    PointsRedeemed: fold_others.fold_spent,
+    PointsDonated: fold_others.fold_spent,
+    RewardClaimed: fold_others.fold_spent,
     MemberProfiled: fold_others.fold_profile,
     MemberErased: fold_others.fold_erased,
     AccountFrozen: fold_standing.fold_frozen,

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from ledger.core.account import Account
 from ledger.core.errors import InvariantBroken
 from ledger.core.grants import new_lots
-from ledger.core.keep import LIFETIME
+from ledger.core.keep import LIFETIME, forget_days
 from schemas.decisions import Award, Posting
 from schemas.fields import Instant
 
@@ -50,6 +50,16 @@ def use(account: Account, awards: Iterable[Award], at: Instant) -> None:
             if not key.endswith(LIFETIME):
                 account.used_at.pop(key, None)
                 account.used_at[key] = at
+
+
+def use_day(account: Account, counter: str | None, points: int, at: Instant) -> None:
+    """Count spent or held points in their day, where there is a cap."""
+    if counter is not None:
+        forget_days(account, at)
+        had_points, times = account.used.get(counter, (0, 0))
+        account.used[counter] = (had_points + points, times + 1)
+        account.used_at.pop(counter, None)
+        account.used_at[counter] = at
 
 
 def give_back(account: Account, counters: tuple[tuple[str, int, int], ...]) -> None:

@@ -4,9 +4,10 @@ from msgspec.structs import replace
 
 from ledger.core.account import Account
 from ledger.core.errors import InvariantBroken
-from ledger.core.fold_counts import count, expire_at, grant, use
+from ledger.core.fold_counts import count, expire_at, give_back, grant, use, use_day
 from ledger.core.fold_orders import order_awards
 from ledger.core.fold_standing import forget_all
+from ledger.core.grants import adjusted_postings, open_adjusted
 from ledger.core.records import (
     Redemption,
     Referral,
@@ -20,10 +21,14 @@ from schemas.decisions import (
     ActivityRewarded,
     MemberErased,
     MemberProfiled,
+    PointsAdjusted,
+    PointsDonated,
+    PointsRedeemed,
     PointsReserved,
     ReferralAccepted,
     ReservationCancelled,
     ReservationConfirmed,
+    RewardClaimed,
     RewardReceived,
     RewardTakenBack,
     SurveyRewarded,
@@ -41,7 +46,7 @@ def before_settling(account: Account, event: AccountSettled) -> int:
 def fold_settled(account: Account, event: AccountSettled) -> None:
     """Forget the reservations that lapsed and the returns that waited too long."""
     for reservation_id in event.lapsed:
-        del account.reservations[reservation_id]
+        _give_back_day(account, account.reservations.pop(reservation_id))
     if event.refused_returns:
         refused = set(event.refused_returns)
         for order_id, waiting in list(account.waiting.items()):
@@ -138,11 +143,34 @@ def fold_reward_taken(account: Account, event: RewardTakenBack) -> None:
 def fold_reserved(account: Account, event: PointsReserved) -> None:
     """Remember which lots are held."""
     draws = tuple((p.lot, p.points) for p in event.postings if p.account == "reserved")
-    account.reservations[event.reservation_id] = Reservation(event.lapses_at, draws)
+    account.reservations[event.reservation_id] = Reservation(event.lapses_at, draws, event.counter)
+    use_day(account, event.counter, event.points, event.occurred_at)
+
+
+def _give_back_day(account: Account, reservation: Reservation, spent: int = 0) -> None:
+    """What is not spent of a reservation that is over counts no more in its day."""
+    if reservation.counter is not None:
+        held = sum(points for _, points in reservation.draws)
+        give_back(account, ((reservation.counter, held - spent, int(not spent)),))
 
 
 def before_confirming(account: Account, event: ReservationConfirmed) -> int:
-    """Remember what was spent, from which lots, while a return can restore it."""
+    """Remember what was spent, and let lots that get something back expire later."""
+    _remember(account, event, event.reservation_id)
+    expire_at(account, event.lot_expiries)
+    return 0
+
+
+def before_redeeming(account: Account, event: PointsRedeemed) -> int:
+    """Remember what was spent."""
+    _remember(account, event, event.redemption_id)
+    return 0
+
+
+def _remember(
+    account: Account, event: ReservationConfirmed | PointsRedeemed, redemption_id: str
+) -> None:
+    """What was spent, from which lots, while a return can restore it."""
     lots = account.holdings.lots
     spent = [(p.lot, p.points) for p in event.postings if p.account == "redeemed"]
     draws = tuple(
@@ -150,12 +178,10 @@ def before_confirming(account: Account, event: ReservationConfirmed) -> int:
     )
     until, order_id = event.returnable_until, event.order_id
     if order_id is None:
-        order_id = _paid_with(account, event.reservation_id)
+        order_id = _paid_with(account, redemption_id)
     if order_id is not None and order_id in account.orders:
         until = max(until, returnable_until(account.orders[order_id]))
-    account.redemptions[event.reservation_id] = Redemption(until, draws, order_id)
-    expire_at(account, event.lot_expiries)
-    return 0
+    account.redemptions[redemption_id] = Redemption(until, draws, order_id)
 
 
 def _paid_with(account: Account, redemption_id: str) -> str | None:
@@ -170,7 +196,7 @@ def _paid_with(account: Account, redemption_id: str) -> str | None:
 
 def fold_confirmed(account: Account, event: ReservationConfirmed) -> None:
     """The reservation is over."""
-    del account.reservations[event.reservation_id]
+    _give_back_day(account, account.reservations.pop(event.reservation_id), event.points)
 
 
 def before_cancelling(account: Account, event: ReservationCancelled) -> int:
@@ -181,7 +207,24 @@ def before_cancelling(account: Account, event: ReservationCancelled) -> int:
 
 def fold_cancelled(account: Account, event: ReservationCancelled) -> None:
     """The reservation is over."""
-    del account.reservations[event.reservation_id]
+    _give_back_day(account, account.reservations.pop(event.reservation_id))
+
+
+def fold_spent(account: Account, event: PointsRedeemed | PointsDonated | RewardClaimed) -> None:
+    """Count what was spent in its day."""
+    use_day(account, event.counter, event.points, event.occurred_at)
+
+
+# --- adjustments ------------------------------------------------------------------------------
+
+
+def open_adjustment(account: Account, event: PointsAdjusted) -> int:
+    """Open the lot of given points."""
+    for award in event.awards:
+        if event.postings[:2] != adjusted_postings(award):
+            raise InvariantBroken(4, f"lot {award.lot} of {award.points} points is given otherwise")
+        open_adjusted(account.holdings, award)
+    return 2 * len(event.awards)
 
 
 # --- members ----------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ The same for deciding, which writes the postings, and for folding, which checks 
 from collections.abc import Iterable
 
 from ledger.core.errors import InvariantBroken
+from ledger.core.lots import Holdings
 from schemas.decisions import Award, Posting
 
 NewLot = tuple[int, int, Award]
@@ -41,3 +42,16 @@ def grant_postings(number: int, points: int, award: Award) -> tuple[Posting, Pos
     """The double entry by which a new lot gets its points."""
     at = award.granted_at
     return Posting("issued", -points, number, at), Posting(granted_to(award), points, number, at)
+
+
+def adjusted_postings(award: Award) -> tuple[Posting, Posting]:
+    """The double entry by which a lot given by hand gets its points."""
+    at, number, points = award.granted_at, award.lot, award.points
+    return Posting("adjusted", -points, number, at), Posting("available", points, number, at)
+
+
+def open_adjusted(held: Holdings, award: Award) -> None:
+    """Open the lot of points given by hand; they are not among those granted. Raises
+    InvariantBroken (3)."""
+    held.open(award.lot, award.points, award, "", "available")
+    held.granted -= award.points

@@ -9,6 +9,7 @@ from ledger.core.errors import Undecidable
 from ledger.core.program.compiled import Compiled
 from schemas.inputs import (
     InputEvent,
+    PointsAdjust,
     PurchaseCompleted,
     PurchaseLine,
     PurchaseReturned,
@@ -17,7 +18,7 @@ from schemas.inputs import (
 
 
 def check(event: InputEvent, program: Compiled) -> None:
-    """Raises Undecidable (other_currency, duplicate_line_id)."""
+    """Raises Undecidable (other_currency, duplicate_line_id, no_points)."""
     if isinstance(event, PurchaseCompleted):
         if event.data.currency != program.form.currency:
             raise Undecidable(
@@ -28,6 +29,8 @@ def check(event: InputEvent, program: Compiled) -> None:
         _distinct(event.data.lines)
     elif isinstance(event, PurchaseReturned) and event.data.lines is not None:
         _distinct(event.data.lines)
+    elif isinstance(event, PointsAdjust) and not event.data.points:
+        raise Undecidable("no_points", "data.points", "an adjustment gives or takes points, not 0")
 
 
 def _distinct(lines: Sequence[PurchaseLine | ReturnedLine]) -> None:

@@ -8,6 +8,7 @@ finds its limit windows unused and its order no longer returnable.
 from ledger.core.account import Account
 from ledger.core.calendar import DAY_US
 from ledger.core.records import Redemption, Reward, returnable_until, unpack
+from schemas.fields import Instant
 
 LATE_KEPT_US = 35 * DAY_US
 """How long orders, rewards and redemptions are kept beyond their return window: a return that
@@ -22,6 +23,19 @@ a late input may fall."""
 
 LIFETIME = "/lifetime/all"
 """How the key of a counter ends that is never forgotten."""
+
+SPENT_IN = "~spent/day/"
+"""How the key of a counter begins that counts what was spent in a day; no rule's id holds `~`. Such
+a counter is kept no longer than an input may be late: there is one for each day of spending."""
+
+
+def forget_days(account: Account, at: Instant) -> None:
+    """Drop the counters of days that ended too long before `at` to be asked for."""
+    before = at - LATE_KEPT_US
+    used_at = account.used_at
+    for key in [key for key in used_at if key.startswith(SPENT_IN) and used_at[key] < before]:
+        del used_at[key]
+        del account.used[key]
 
 
 def forget(account: Account) -> None:

@@ -1,9 +1,10 @@
 """Deciding on an account's standing: frozen, open again, closed; and what each lets through.
 
 A frozen account earns, and gets points from others, but spends nothing: it can neither reserve nor
-give points away. What it had reserved before can still be confirmed or cancelled: the till has
-promised that discount already. A closed account takes no inputs; what it holds is forfeited when
-the notice of the program ends. An erasure is taken whatever the standing.
+redeem, donate, claim or give points away. Adjustments by hand are taken. What it had reserved
+before can still be confirmed or cancelled: the till has promised that discount already. A closed
+account takes no inputs; what it holds is forfeited when the notice of the program ends. An erasure
+is taken whatever the standing.
 """
 
 from ledger.core.account import Account
@@ -20,12 +21,22 @@ from schemas.inputs import (
     MemberEnrolled,
     MemberErased,
     MemberUpdated,
+    PointsDonate,
+    PointsRedeem,
     PointsReserve,
     PointsTransfer,
     PurchaseCompleted,
+    RewardClaim,
 )
 
-SPENDING = (PointsReserve, PointsTransfer, AccountMerge)
+SPENDING = (
+    PointsReserve,
+    PointsRedeem,
+    PointsDonate,
+    RewardClaim,
+    PointsTransfer,
+    AccountMerge,
+)
 """What a frozen account refuses: whatever takes points out of it."""
 
 NOT_FORWARDED = (

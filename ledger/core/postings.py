@@ -9,7 +9,13 @@ what falls due at its due moment, a draw at the later of its occurred_at and the
 from collections.abc import Iterable, Sequence
 
 from ledger.core.calendar import add
-from ledger.core.grants import grant_postings, granted_to, new_lots
+from ledger.core.grants import (
+    adjusted_postings,
+    grant_postings,
+    granted_to,
+    new_lots,
+    open_adjusted,
+)
 from ledger.core.lots import Holdings, Lot
 from ledger.core.program.compiled import Compiled
 from schemas.decisions import NO_LOT, Award, Posting
@@ -45,6 +51,11 @@ class Draft:
         for number, points, award in new_lots(awards, held.next_lot):
             held.open(number, points, award, source, granted_to(award))
             self.postings += grant_postings(number, points, award)
+
+    def adjust_in(self, award: Award) -> None:
+        """Give points by hand: a new lot, whose points come from `adjusted`."""
+        open_adjusted(self.held, award)
+        self.postings += adjusted_postings(award)
 
     def catch_up(self, first_lot: int, until: Instant) -> None:
         """Bring lots just granted (from `first_lot` on) up to `until`: a late one may be due
@@ -120,12 +131,16 @@ class Draft:
 
     def reserve(self, points: int, at: Instant) -> None:
         """Hold `points`, which are available, in draw order."""
+        self.draw("reserved", points, at)
+
+    def draw(self, target: str, points: int, at: Instant) -> None:
+        """Move `points`, which are available, in draw order to another account."""
         held = self.held
         while points:
             number = held.draw[0][2]
             lot = held.lots[number]
             part = min(points, lot.available)
-            self.move("available", "reserved", part, number, max(at, lot.activates_at))
+            self.move("available", target, part, number, max(at, lot.activates_at))
             points -= part
 
     def revoke(self, number: int, most: int, at: Instant, *, spendable: bool) -> int:
@@ -170,6 +185,6 @@ class Draft:
             points -= part
         return sent
 
-    def owe(self, points: int, at: Instant) -> None:
+    def owe(self, points: int, at: Instant, target: str = "revoked") -> None:
         """Take points that are not there: the account goes into debt."""
-        self.move("available", "revoked", points, NO_LOT, at)
+        self.move("available", target, points, NO_LOT, at)

@@ -124,10 +124,12 @@ def returnable_until(packed: PackedOrder) -> Instant:
 
 
 class Reservation(Struct, frozen=True, array_like=True, gc=False):
-    """Points held. `draws`: (lot, points) in the order in which they were drawn."""
+    """Points held. `draws`: (lot, points) in the order in which they were drawn. `counter`: the
+    key of the day's counter that they count in, where there is a cap."""
 
     lapses_at: Instant
     draws: tuple[tuple[int, int], ...]
+    counter: str | None = None
 
 
 class Redemption(Struct, frozen=True, array_like=True, gc=False):

@@ -1,7 +1,8 @@
-"""Deciding on reservations: points held, then spent or given back; both are final.
+"""Deciding on what pays for baskets: points held, then spent or given back; or spent at once.
 
-Points are drawn soonest-expiring first. A reservation remembers its lots, so what is given back
-goes to the same lots. None of the limits is met below zero.
+Both ends of a reservation are final. Points are drawn soonest-expiring first. A reservation
+remembers its lots, so what is given back goes to the same lots. None of the limits is met below
+zero.
 """
 
 from ledger.core.account import Account
@@ -9,8 +10,20 @@ from ledger.core.calendar import SECOND_US, add
 from ledger.core.context import Context, Refused
 from ledger.core.postings import Draft
 from ledger.core.records import Reservation
-from schemas.decisions import PointsReserved, ReservationCancelled, ReservationConfirmed
-from schemas.inputs import PointsReserve, ReservationCancel, ReservationConfirm
+from ledger.core.spending_limits import (
+    asks_basket,
+    check_amount,
+    check_available,
+    check_basket,
+    day_counter,
+)
+from schemas.decisions import (
+    PointsRedeemed,
+    PointsReserved,
+    ReservationCancelled,
+    ReservationConfirmed,
+)
+from schemas.inputs import PointsRedeem, PointsReserve, ReservationCancel, ReservationConfirm
 
 
 def decide_reserve(context: Context, event: PointsReserve) -> PointsReserved:
@@ -19,13 +32,10 @@ def decide_reserve(context: Context, event: PointsReserve) -> PointsReserved:
     redemption, name = program.form.redemption, data.reservation_id
     if name in account.reservations or name in account.redemptions:
         raise Refused("reservation_exists", f"there was a reservation {name} before")
-    if data.points < redemption.minimum:
-        raise Refused("below_minimum", f"at least {redemption.minimum} points are spent at once")
-    if data.points % redemption.step:
-        raise Refused("not_a_step", f"points are spent in steps of {redemption.step}")
-    available = account.holdings.available - account.holdings.debt
-    if data.points > available:
-        raise Refused("not_enough_points", f"{available} points are available")
+    check_amount(context, data.points)
+    check_basket(context, data.points, data.basket)
+    check_available(context, data.points)
+    counter = day_counter(context, data.points)
     lapses_at = (
         add(context.at, redemption.reservation_ttl, program.zone)
         if data.ttl_seconds is None
@@ -41,6 +51,32 @@ def decide_reserve(context: Context, event: PointsReserve) -> PointsReserved:
         reservation_id=name,
         points=data.points,
         lapses_at=lapses_at,
+        basket=data.basket if asks_basket(redemption) else None,
+        counter=counter,
+    )
+
+
+def decide_redeem(context: Context, event: PointsRedeem) -> PointsRedeemed:
+    """Spend points at once: a reservation and its confirmation in one decision. Raises Refused."""
+    account, data = context.account, event.data
+    redemption, name = context.program.form.redemption, data.redemption_id
+    if name in account.reservations or name in account.redemptions:
+        raise Refused("redemption_exists", f"there was a redemption {name} before")
+    check_amount(context, data.points)
+    check_basket(context, data.points, data.basket)
+    check_available(context, data.points)
+    counter = day_counter(context, data.points)
+    draft = Draft(account.holdings)
+    draft.draw("redeemed", data.points, context.at)
+    return PointsRedeemed(
+        **context.head(),
+        postings=tuple(draft.postings),
+        redemption_id=name,
+        points=data.points,
+        returnable_until=context.returnable_until,
+        order_id=data.order_id,
+        basket=data.basket if asks_basket(redemption) else None,
+        counter=counter,
     )
 
 

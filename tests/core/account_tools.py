@@ -211,10 +211,15 @@ class Member:
         return self.send(inputs.RewardRevoked(**self.head(when), data=revoke))
 
     def reserve(
-        self, when: Instant | str, name: str, points: int, ttl: int | None = None
+        self,
+        when: Instant | str,
+        name: str,
+        points: int,
+        ttl: int | None = None,
+        basket: inputs.Basket | None = None,
     ) -> list[AccountEvent]:
         """Hold points."""
-        data = inputs.ReserveData(name, points, ttl)
+        data = inputs.ReserveData(name, points, ttl, basket)
         return self.send(inputs.PointsReserve(**self.head(when), data=data))
 
     def confirm(
@@ -227,6 +232,44 @@ class Member:
     def cancel(self, when: Instant | str, name: str) -> list[AccountEvent]:
         """Give a reservation back."""
         return self.send(inputs.ReservationCancel(**self.head(when), data=inputs.CancelData(name)))
+
+    def redeem(
+        self,
+        when: Instant | str,
+        name: str,
+        points: int,
+        order: str | None = None,
+        basket: inputs.Basket | None = None,
+    ) -> list[AccountEvent]:
+        """Spend points at once."""
+        data = inputs.RedeemData(name, points, order, basket)
+        return self.send(inputs.PointsRedeem(**self.head(when), data=data))
+
+    def adjust(
+        self,
+        when: Instant | str,
+        points: int,
+        expires_at: str | None = None,
+        *,
+        allow_debt: bool = False,
+    ) -> list[AccountEvent]:
+        """Give or take points by hand."""
+        expiry = None if expires_at is None else moment(expires_at)
+        data = inputs.AdjustData(points, "goodwill", "clerk-7", expiry, allow_debt)
+        return self.send(inputs.PointsAdjust(**self.head(when), data=data))
+
+    def donate(self, when: Instant | str, charity: str, points: int) -> list[AccountEvent]:
+        """Give points to a charity."""
+        data = inputs.DonateData(charity, points)
+        return self.send(inputs.PointsDonate(**self.head(when), data=data))
+
+    def claim(
+        self, when: Instant | str, reward: str, given: int = 0, loaded: int = 0
+    ) -> list[AccountEvent]:
+        """Take a reward of the catalogue, of which `given` were given before."""
+        facts = Facts(reward_given=given, codes_loaded=loaded)
+        data = inputs.ClaimData(reward)
+        return self.send(inputs.RewardClaim(**self.head(when), data=data), facts)
 
     def erase(self, when: Instant | str) -> list[AccountEvent]:
         """Erase the member."""

@@ -116,7 +116,6 @@ CASES: list[tuple[str, int, str]] = [
      "expiry: {after_inactivity: P6M}}\n")),
     ("not_supported_yet", 3, RULE + "tiers: {qualify_by: {purchases: {rolling: P1Y}}, "
      "levels: [{id: a, at_least: 1}]}\n"),
-    ("not_supported_yet", 3, RULE + "redemption: {per_day: 5}\n"),
     ("tag_refused", 3, RULE + "rounding: !!python/name:os.system floor\n"),
     ("tag_refused", 3, RULE + "segments: !!set {a}\n"),
     ("alias_refused", 3, RULE + "rounding: &r floor\n"),

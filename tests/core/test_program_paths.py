@@ -206,9 +206,6 @@ UNSUPPORTED: list[tuple[str, list[str]]] = [
      ["referral.referrer.share"]),
     (referral(f"{QUALIFIES}, referee: {{fixed: 1}}, per_referrer: {{times: 5}}"),
      ["referral.per_referrer"]),
-    (RULE + "redemption: {maximum_share: {percent: 50}, per_day: 5}\n",
-     ["redemption.maximum_share", "redemption.per_day"]),
-    (RULE + "redemption: {excluded_categories: [wine]}\n", ["redemption.excluded_categories"]),
 ]  # fmt: skip
 
 FINE = [

@@ -30,7 +30,7 @@ from streams.effects import EffectsPublisher
 from streams.metrics import Metrics
 from streams.scheduler import Scheduler
 from streams.topics import COMMAND_OUTCOMES, EFFECTS
-from tests.crash.story import BATCHES, COMMANDS, DIRECT, RIGHT
+from tests.crash.story import BATCHES, CODES, COMMANDS, DIRECT, REWARDS, RIGHT
 from tests.ledger.conftest import PROGRAM
 from tests.ledger.events import GROUP, PARTITIONS, SHARDS, day, direct
 from tests.ledger.opened import check_log, instant, opened
@@ -75,6 +75,21 @@ def with_ledger(stage: Stage, work: Callable[[Ledger], Awaitable[None]]) -> None
     asyncio.run(do())
 
 
+# --- what every story begins with -----------------------------------------------------------------
+
+
+def catalogue(stage: Stage) -> None:
+    """A version with rewards, and the codes of the voucher."""
+    program = load_program(PROGRAM.read_text(encoding="utf-8"), PROGRAM.name)
+    rewarding = replace(program, effective_from=day(-0.5), rewards=REWARDS)
+
+    async def work(ledger: Ledger) -> None:
+        await ledger.publish_program(rewarding)
+        await ledger.load_codes("cinema", CODES)
+
+    with_ledger(stage, work)
+
+
 # --- appending ------------------------------------------------------------------------------------
 
 
@@ -92,6 +107,12 @@ def append(stage: Stage) -> None:
                 await ledger.handle([right], retry_of=letter.id)
 
     with_ledger(stage, work)
+
+
+def appended(stage: Stage) -> None:
+    """The whole story, undisturbed."""
+    catalogue(stage)
+    append(stage)
 
 
 # --- effects --------------------------------------------------------------------------------------
@@ -282,17 +303,17 @@ def fold_on(stage: Stage) -> None:
 
 def appended_and_published(stage: Stage) -> None:
     """A log with two program versions, so that members are computed anew, too."""
-    append(stage)
+    appended(stage)
     publish(stage)
 
 
 PLAYS = {
-    "append": Play("append", nothing, append, nothing),
-    "notify": Play("notify", nothing, append, nothing),
-    "effects": Play("effects", append, publish_effects, take_effects),
-    "outcomes": Play("outcomes", append, tell, all_told),
-    "scheduler": Play("scheduler", append, settle, nothing),
-    "publish": Play("publish", append, publish, nothing),
+    "append": Play("append", catalogue, append, nothing),
+    "notify": Play("notify", catalogue, append, nothing),
+    "effects": Play("effects", appended, publish_effects, take_effects),
+    "outcomes": Play("outcomes", appended, tell, all_told),
+    "scheduler": Play("scheduler", appended, settle, nothing),
+    "publish": Play("publish", appended, publish, nothing),
     "init": Play("init", emptied, initialised, first_append),
     "fold": Play("fold", appended_and_published, fold, fold_on),
 }

@@ -33,6 +33,9 @@ _TABLES = {
     "member keys": "SELECT member_id FROM ledger.member_keys ORDER BY 1",
     "untold": "SELECT shard, convert_from(outcome, 'UTF8') FROM ledger.command_outcomes"
     " ORDER BY 1, n",
+    "stock": "SELECT reward_id, loaded, given FROM ledger.reward_stock ORDER BY 1",
+    "codes": "SELECT reward_id, number, code, shard, position FROM ledger.voucher_codes"
+    " ORDER BY 1, 2",
     "cursors": "SELECT shard, position FROM ledger.effects_cursors ORDER BY 1",
 }
 

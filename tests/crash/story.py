@@ -6,10 +6,12 @@ batch that begins within the one before it, as after a rebalance.
 
 from typing import Any
 
+from ledger.core.program.form import CatalogueReward
 from ledger.received import Received, RecordRef, SourcePosition, TopicMove, received, undecodable
 from schemas.inputs import InputEvent, MemberData, MemberEnrolled, Profile
 from tests.ledger.events import (
     GROUP,
+    claim,
     erased,
     head,
     purchase,
@@ -59,7 +61,19 @@ COMMANDS: list[InputEvent | None] = [
     reserve("m4", "h2", at=61),  # a duplicate
     None,
     reserve("m6", "h3", at=61),  # refused: it has no points
+    claim("m4", "1", "cup", at=61),
+    claim("m1", "2", "cup", at=61),  # sold out
+    claim("m4", "3", "cinema", at=61),
+    claim("m1", "4", "cinema", at=61),
 ]
+
+REWARDS = (
+    CatalogueReward(id="cup", points=2, kind="gift", stock=1),
+    CatalogueReward(id="cinema", points=3, kind="voucher"),
+)
+CODES = ["AAA", "BBB", "CCC"]
+"""Of the voucher."""
+
 DIRECT: list[InputEvent] = [reserve("m1", "h1", at=62), purchase("m3", "o6", at=62)]
 
 RIGHT = purchase("m3", "o7", at=63)
@@ -98,5 +112,6 @@ BATCHES: list[Batch] = [
     stretch(purchases=(3, 8)),  # two of them once more
     stretch(members=(3, 5), purchases=(8, 11)),
     stretch(commands=(0, 4)),
+    stretch(commands=(4, 8)),
 ]
 """In the order in which a worker would append them."""

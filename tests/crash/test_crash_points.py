@@ -78,6 +78,7 @@ def test_dying_again_and_again_while_recovering_changes_nothing(
 ) -> None:
     """Each successor dies as well, at the next point in the order of an append."""
     play, stage = PLAYS["append"], stages()
+    play.prepare(stage)
     deaths = 0
     for name in (name for name in CRASH_POINTS if name.startswith("append.")):
         deaths += dies(name, tmp_path / "said", play.act, stage)

@@ -48,6 +48,7 @@ NOT_PASSED = (
     "append.after_retry_taken",
     "append.after_decided_again",
     "append.after_released",
+    "append.after_stock_",
     "scheduler.",
 )
 """Points of retries, of two who want the same shard, of a return that waits for a later batch, and

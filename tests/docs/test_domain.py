@@ -23,9 +23,6 @@ OF_KEYS = {
         "a total budget",
         "profile, budget",
     ),
-    "maximum_share": ("maximum share of the basket",),
-    "excluded_categories": ("excluded categories",),
-    "per_day": ("per-day cap",),
     "rolling": (
         "a rolling window",
         "kept for `grace` after it fell",
@@ -42,14 +39,7 @@ OF_KEYS = {
 
 OF_TOPICS: dict[str, tuple[str, ...]] = {}
 
-OF_POSTINGS = {
-    "adjusted": (
-        "`adjusted`",
-        "an adjustment",
-        "what comes in by transfer, merge, or adjustment",
-        "Adjustments name actor and reason",
-    ),
-}
+OF_POSTINGS: dict[str, tuple[str, ...]] = {}
 
 OF_OTHERS = (
     "to ask by recorded_at instead",
@@ -58,8 +48,6 @@ OF_OTHERS = (
     "but found by a read model and alerted",
     "is unique over all members",
     "participation KPI",
-    "a gift or a voucher code",
-    "a charity donation",
     "recorded on its event and counted",
     "end tier overrides",
     "longer cycles by a read model with an alert",

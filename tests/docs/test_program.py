@@ -62,6 +62,8 @@ BLOCKS: dict[str, type[msgspec.Struct]] = {
     "`returns`": form.Returns,
     "`redemption`": form.Redemption,
     "`redemption.maximum_share`": form.BasketShare,
+    "`charities[]`": form.Charity,
+    "`rewards[]`": form.CatalogueReward,
     "`segments[]`": form.Segment,
     "`segments[].when`": form.SegmentWhen,
     "`segments[].when.rfm`": form.Rfm,
@@ -92,9 +94,6 @@ REFUSED = {
         "referral: {qualifies: {purchase: {}},"
         " referrer: {share: {rate: {points: 1, per_amount: 100}}}}\n"
     ),
-    ("`redemption`", "maximum_share"): "redemption: {maximum_share: {percent: 50}}\n",
-    ("`redemption`", "excluded_categories"): "redemption: {excluded_categories: TOBACCO}\n",
-    ("`redemption`", "per_day"): "redemption: {per_day: 1000}\n",
 }
 """For each key that says so: a program that uses it."""
 

@@ -111,6 +111,13 @@ def reserve(member: str, name: str, at: float = 0) -> inputs.PointsReserve:
     )
 
 
+def claim(member: str, name: str, reward_id: str, at: float = 1) -> inputs.RewardClaim:
+    """Take a reward of the catalogue."""
+    return inputs.RewardClaim(
+        **head(member, f"claim-{name}", at), data=inputs.ClaimData(reward_id=reward_id)
+    )
+
+
 def direct(*events: InputEvent) -> list[Received]:
     """Inputs that did not come from Kafka."""
     return [received(event) for event in events]

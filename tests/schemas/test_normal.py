@@ -46,6 +46,10 @@ PINNED = {
     "command.close.v1": ("263033f1ba20e8a21b31491ad3db01a5", "518fd75cbd933c620540adaced58d779"),
     "command.transfer.v1": ("6052503321dbaf8f74b79532547b3dc7", "a6e2e116a6fa6af0e66c8301c819ffa0"),
     "command.merge.v1": ("a7adc12f3328507fe9dff5796ef5b539", "f30c93c4b7b50b2b56fe76e51b9d395d"),
+    "command.redeem.v1": ("9bd9e44502260884c74af16a092f8fc5", "3d410c2243d911651900321883e58cc7"),
+    "command.adjust.v1": ("2c1ea0953a5db67121736d4af825d4a7", "618a9aa2941d0b1ecc4d1a2e7a8f086a"),
+    "command.donate.v1": ("d35756189f95528c410f98f6d504e7b5", "a0f39b1fa95f0f7424aae29aae11ce89"),
+    "command.claim.v1": ("7ab7ad5bdd934925cd94f24d21c1ecda", "5cd356028286925f7db444df5a694dc2"),
 }
 """What is stored for ever of each valid example: the key, and the content (without a member's key).
 When a change of the code changes one, inputs already taken are no longer known as duplicates."""
@@ -157,8 +161,22 @@ def test_business_keys() -> None:
         "command.close.v1": ("id", "/backoffice", "key-6"),
         "command.transfer.v1": ("id", "/app", "key-7"),
         "command.merge.v1": ("id", "/backoffice", "key-8"),
+        "command.redeem.v1": ("id", "/pos/store-12", "key-4"),
+        "command.adjust.v1": ("id", "/pos/store-12", "key-5"),
+        "command.donate.v1": ("id", "/pos/store-12", "key-6"),
+        "command.claim.v1": ("id", "/pos/store-12", "key-7"),
     }
     one = decode_record(record(valid("member.erased.v1") | {"source": "a b", "id": "c"}))
     two = decode_record(record(valid("member.erased.v1") | {"source": "a", "id": "b c"}))
     assert key_of(one) != key_of(two)
     assert joined_key("ab", "c") != joined_key("a", "bc") != joined_key("abc")
+
+
+def test_the_offset_of_an_adjustment_s_expiry_makes_no_difference() -> None:
+    one = valid("command.adjust.v1")
+    one["data"] |= {"points": 5, "expires_at": "2027-01-01T03:00:00+03:00"}
+    two = valid("command.adjust.v1")
+    two["data"] |= {"points": 5, "expires_at": "2027-01-01T00:00:00Z"}
+    assert content(one) == content(two)
+    two["data"]["expires_at"] = "2027-01-01T00:00:01Z"
+    assert content(one) != content(two)

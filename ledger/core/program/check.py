@@ -45,6 +45,7 @@ def check(program: form.Program, judge: Judge) -> None:
     _check_returns(program, judge)
     _check_segments(program, judge)
     _check_accounts(program, judge)
+    _check_catalogue(program, judge)
     check_supported(program, judge)
 
 
@@ -211,6 +212,14 @@ def _check_returns(program: form.Program, judge: Judge) -> None:
         judge.say("debt_limit_unused", message, "returns", "debt_limit")
     _check_length(returns.window, judge, "returns", "window")
     _check_length(program.redemption.reservation_ttl, judge, "redemption", "reservation_ttl")
+
+
+def _check_catalogue(program: form.Program, judge: Judge) -> None:
+    _check_unique([charity.id for charity in program.charities], "charities", judge)
+    _check_unique([reward.id for reward in program.rewards], "rewards", judge)
+    for section in ("charities", "rewards"):
+        for i, each in enumerate(getattr(program, section)):
+            _check_validity(each.valid, judge, section, i, "valid")
 
 
 def _check_segments(program: form.Program, judge: Judge) -> None:

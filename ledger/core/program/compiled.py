@@ -53,6 +53,8 @@ class Compiled(Struct, frozen=True, eq=False):
     surveys: Mapping[str, forms.Survey]
     activities: frozenset[str]
     """Those that some rule rewards."""
+    charities: Mapping[str, forms.Charity]
+    rewards: Mapping[str, forms.CatalogueReward]
     contested: bool
     """Whether any rule on purchases stands in a group or is exclusive."""
     expressions: tuple[Expression, ...]
@@ -109,6 +111,8 @@ def compile_program(program: forms.Program, version: str | None = None) -> Compi
         levels=tuple((level.at_least, level.id) for level in levels),
         measure=measure,
         surveys={survey.id: survey for survey in program.surveys},
+        charities={charity.id: charity for charity in program.charities},
+        rewards={reward.id: reward for reward in program.rewards},
         activities=frozenset[str]().union(*(rule.activities or () for rule in rules)),
         contested=any(
             rule.group is not None or rule.exclusive for rule in rules if rule.activities is None

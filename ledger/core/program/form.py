@@ -361,6 +361,23 @@ class Redemption(Strict, frozen=True):
     per_day: Count | None = None
 
 
+class Charity(Strict, frozen=True):
+    """A charity that points can be given to."""
+
+    id: Id
+    valid: Validity | None = None
+
+
+class CatalogueReward(Strict, frozen=True):
+    """A reward that points buy: a gift, or a voucher whose code is handed out once."""
+
+    id: Id
+    points: Count
+    kind: Literal["gift", "voucher"]
+    stock: Points | None = None
+    valid: Validity | None = None
+
+
 class Rfm(Strict, frozen=True):
     """Quintile scores, 5 = best; a member is in when each given score is one of those named."""
 
@@ -429,3 +446,5 @@ class Program(Strict, frozen=True):
     segments: Annotated[tuple[Segment, ...], Meta(max_length=200)] = ()
     closing: Closing | None = None
     transfers: Transfers | None = None
+    charities: Annotated[tuple[Charity, ...], Meta(max_length=1_000)] = ()
+    rewards: Annotated[tuple[CatalogueReward, ...], Meta(max_length=1_000)] = ()

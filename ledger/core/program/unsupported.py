@@ -23,9 +23,6 @@ def check_supported(program: form.Program, judge: Judge) -> None:
         _tiers(program.tiers, judge)
     if program.referral is not None:
         _referral(program.referral, judge)
-    for key in ("maximum_share", "excluded_categories", "per_day"):
-        if getattr(program.redemption, key) is not None:
-            judge.unsupported(key, "redemption", key)
 
 
 def _timing(
