@@ -1,13 +1,13 @@
 """Outcomes of commands that are to be told, stock of catalogue rewards, voucher codes.
 
-Revision ID: 0005
+Revision ID: 0007
 """
 
 from pathlib import Path
 
 from alembic import op
 
-revision = "0005"
+revision = "0007"
 down_revision = "0006"
 branch_labels = None
 depends_on = None
