@@ -6,13 +6,15 @@ cards) stays as the other one has it; a reservation of such an id is released. L
 all raised by the same, so that whatever names one still does.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 from msgspec import Raw
 
 from ledger.core.account import Account
 from ledger.core.context import Context, Refused
 from ledger.core.fold import evolve
-from ledger.core.kept import add_counts, kept_of
+from ledger.core.kept import Kept, add_counts, kept_of
 from ledger.core.postings import Draft
 from ledger.core.program.timeline import Timeline
 from ledger.core.rules.tiers import NO_TIER
@@ -82,6 +84,8 @@ def absorb(
     shift = account.holdings.next_lot - 1
     kept = kept_of(ended, shift)
     taken = kept.reservations.keys() & (account.reservations.keys() | account.redemptions.keys())
+    if taken:
+        kept = msgspec.structs.replace(kept, used=_not_held(kept, taken))
     draft = Draft(account.holdings)
     lots = _receive(draft, ended, shift, context)
     for name in sorted(taken):
@@ -119,6 +123,18 @@ def absorb(
     evolve(account, absorbed)
     events.append(absorbed)
     return events
+
+
+def _not_held(kept: Kept, cancelled: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """The counters without what these reservations, which are cancelled, count in their days."""
+    used = dict(kept.used)
+    for name in cancelled:
+        reservation = kept.reservations[name]
+        if reservation.counter in used:
+            points, times = used[reservation.counter]
+            held = sum(points for _, points in reservation.draws)
+            used[reservation.counter] = (points - held, times - 1)
+    return used
 
 
 def _receive(draft: Draft, ended: Account, shift: int, context: Context) -> tuple[MovedLot, ...]:

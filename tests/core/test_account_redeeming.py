@@ -3,8 +3,8 @@
 import pytest
 
 from schemas.decisions import PointsRedeemed, PointsReserved
-from schemas.inputs import BasketLine
-from tests.core.account_tools import Member, refused, timeline
+from schemas.inputs import AccountFreeze, BasketLine
+from tests.core.account_tools import Member, merge, refused, timeline
 
 PROGRAM = """
 program: test
@@ -178,3 +178,30 @@ def test_counters_of_days_are_kept_no_longer_than_an_input_may_be_late() -> None
     member.redeem("2017-02-20T10:00:00Z", "late", 10)
     assert len(member.account.used) == 14  # from 16 January on, and this one
     assert refused(member.redeem("2017-01-20T10:00:00Z", "b", 91)) == "above_day_limit"
+
+
+def test_a_merge_adds_up_the_day_and_forgets_what_it_cancels() -> None:
+    ends, stays = member_of(CAPPED), Member(timeline(PROGRAM.replace("REDEMPTION", CAPPED)), "m2")
+    stays.survey("2017-01-02", "big")
+    ends.redeem("2017-01-03T10:00:00Z", "a", 20)
+    ends.reserve("2017-01-03T10:00:00Z", "both", 30)
+    ends.reserve("2017-01-03T10:00:00Z", "b", 10)
+    stays.reserve("2017-01-03T10:00:00Z", "both", 5)
+    merge(ends, stays, "2017-01-03T10:01:00Z")
+    assert refused(stays.redeem("2017-01-03T10:02:00Z", "c", 66)) == "above_day_limit"
+    stays.redeem("2017-01-03T10:02:00Z", "c", 65)
+    stays.cancel("2017-01-03T10:03:00Z", "b")
+    stays.redeem("2017-01-03T10:04:00Z", "d", 10)
+    assert refused(stays.redeem("2017-01-03T10:04:00Z", "e", 1)) == "above_day_limit"
+
+
+def test_a_frozen_account_confirms_and_spends_nothing_new() -> None:
+    member = member_of()
+    member.reserve("2017-01-03", "v", 10)
+    member.standing("2017-01-03", AccountFreeze)
+    assert refused(member.redeem("2017-01-03", "w", 10)) == "account_frozen"
+    assert refused(member.donate("2017-01-03", "shelter", 10)) == "account_frozen"
+    assert refused(member.claim("2017-01-03", "cup")) == "account_frozen"
+    member.confirm("2017-01-03", "v")
+    member.adjust("2017-01-03", -10)
+    assert member.points == (980, 0, 0)

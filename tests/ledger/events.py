@@ -118,6 +118,14 @@ def claim(member: str, name: str, reward_id: str, at: float = 1) -> inputs.Rewar
     )
 
 
+def merged(member: str, into: str, at: float = 1) -> inputs.AccountMerge:
+    """The member's account goes over into another."""
+    return inputs.AccountMerge(
+        **head(member, f"merge-{member}", at),
+        data=inputs.MergeData(into=into, actor="clerk-7", reason="two cards"),
+    )
+
+
 def direct(*events: InputEvent) -> list[Received]:
     """Inputs that did not come from Kafka."""
     return [received(event) for event in events]

@@ -15,7 +15,7 @@ from ledger.settings import Settings
 from schemas.decisions import RewardClaimed
 from schemas.log_events import decode_event
 from schemas.outcomes import CommandOutcome
-from tests.ledger.events import SHARDS, claim, day, direct, records, stretch, survey
+from tests.ledger.events import SHARDS, claim, day, direct, merged, records, stretch, survey
 from tests.ledger.opened import opened, run
 
 CUPS = 25
@@ -200,3 +200,36 @@ def test_a_batch_whose_shard_moved_numbers_all_its_claims_anew(
 
     run(test())
     assert check_given(owner) == {"cup": CUPS}
+
+
+def test_who_was_merged_is_told_the_code_that_the_account_that_stays_got(
+    settings: Settings, program: Program, owner: psycopg.Connection[Any]
+) -> None:
+    async def test() -> None:
+        async with opened(settings) as ledger:
+            await prepare(ledger, program)
+            await ledger.load_codes("cinema", CODES)
+            await ledger.handle(direct(merged("m1", "m2")))
+            asked = claim("m1", "x", "cinema", at=2)
+            other = claim("m2", "y", "cinema", at=2)
+            batch = records([asked, other, asked], 0, "commands")
+            await ledger.handle(batch, stretch(0, 3, "commands"))
+            untold = await ledger.pending_outcomes(range(SHARDS), 10)
+            told = [msgspec.json.decode(one.event, type=CommandOutcome) for one in untold]
+            found = {one.id: one.data for one in told}
+            first, second, again = (found[f"commands:0:{n}"] for n in range(3))
+            assert [one.outcome for one in (first, second, again)] == [
+                "applied", "applied", "duplicate",
+            ]  # fmt: skip
+            assert first.voucher_code == again.voucher_code
+            assert {first.voucher_code, second.voucher_code} == {"CODE-0", "CODE-1"}
+            assert first.balance is not None
+            assert first.balance.available == 390  # both had 200
+            assert first.shard is not None
+            assert first.position is not None
+            code = await ledger.voucher_code(first.shard, first.position)
+            assert code == first.voucher_code
+
+    run(test())
+    (row,) = owner.execute("SELECT loaded, given FROM ledger.reward_stock").fetchall()
+    assert row == (30, 2)
