@@ -184,6 +184,35 @@ def test_counters_and_tiers_are_summed() -> None:
     assert new.account.purchases == 3
 
 
+def test_what_counts_for_tiers_and_the_first_purchase_are_those_of_both() -> None:
+    old, new = two()
+    merge(old, new, "2020-03-01")
+    assert new.account.lifetime == (15_000, 150, 2)
+    assert new.account.months == {
+        at("2020-01-01"): (10_000, 100, 1),
+        at("2020-02-01"): (5_000, 50, 1),
+    }
+    assert new.account.first_purchase is not None
+    assert new.account.first_purchase.order_id == "o1"
+    other, stays = two()
+    merge(stays, other, "2020-03-01")
+    assert other.account.first_purchase is not None
+    assert other.account.first_purchase.order_id == "o1"
+
+
+def test_points_of_a_reservation_that_is_released_live_on_for_the_grace() -> None:
+    program = MINIMAL.replace("after: P12M", "after: P1M") + "redemption: {restore_grace: P7D}\n"
+    old, new = two(program)
+    old.reserve("2020-01-31T12:00:00Z", "r1", 40, ttl=86_400)
+    new.reserve("2020-02-01T00:30:00Z", "r1", 20, ttl=86_400)
+    merge(old, new, "2020-02-01T01:00:00Z")
+    assert new.points == (70, 0, 20), "60 of the 100 expired at midnight"
+    new.tick("2020-02-08T00:59:59Z")
+    assert new.points == (90, 0, 0)
+    new.tick("2020-02-08T01:00:00Z")
+    assert new.points == (50, 0, 0)
+
+
 def test_a_waiting_return_goes_over_and_is_decided_by_its_purchase() -> None:
     old, new = two()
     old.give_back("2020-01-02", "o9", "early", facts=Facts(order_known=False))
@@ -246,6 +275,7 @@ def test_the_number_of_accounts_in_one_is_bounded(monkeypatch: pytest.MonkeyPatc
     third = Member(old.programs, "third")
     third.buy("2020-01-01", "t1", 100)
     assert merge(third, new, "2020-03-02") == "too_many_merges"
+    assert merge(new, third, "2020-03-02") == "too_many_merges", "what it took over counts too"
 
 
 def test_a_merged_account_keeps_its_profile_and_its_standing_to_itself() -> None:

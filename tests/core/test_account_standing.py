@@ -151,6 +151,15 @@ def test_a_referral_by_a_closed_member_is_refused() -> None:
     assert referral.referrer_id == "m3"
 
 
+def test_an_open_referral_ends_with_the_account() -> None:
+    member = Member(timeline(REFERRAL))
+    member.referred("2020-01-01", "m2", Facts(referrer_status="open"))
+    member.standing("2020-01-02", CLOSE)
+    referral = member.account.referral
+    assert referral is not None
+    assert referral.status == "closed"
+
+
 def test_a_reward_does_not_reach_a_closed_account() -> None:
     member = rich(REFERRAL)
     member.standing("2020-01-02", CLOSE)
