@@ -11,16 +11,13 @@ from collections import Counter, defaultdict
 from hashlib import sha256
 from typing import Any
 
-import msgspec
-
 from ledger.accounts import AccountKey
 from ledger.chain import genesis
 from ledger.core import snapshot
 from ledger.core.account import Account, check_invariants
 from ledger.core.fold import evolve
 from ledger.core.forecast import forecast
-from schemas.decisions import AccountEvent
-from tests.machine.memory import LEDGER_ID, MemoryLedger, Stored
+from tests.machine.memory import LEDGER_ID, MemoryLedger, Stored, columns, decode
 
 ACCOUNTS = {
     *("issued", "pending", "available", "reserved", "redeemed"),
@@ -28,19 +25,7 @@ ACCOUNTS = {
 }
 HELD = ("pending", "available", "reserved")
 
-decode = msgspec.json.Decoder(AccountEvent).decode
-
 Row = dict[str, Any]
-
-
-def columns(row: bytes) -> list[bytes]:
-    """The columns of a stored row: each has its length before it."""
-    found, place = [], 0
-    while place < len(row):
-        length = int.from_bytes(row[place : place + 4], "big")
-        found.append(row[place + 4 : place + 4 + length])
-        place += 4 + length
-    return found
 
 
 class Book:

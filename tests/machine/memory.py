@@ -5,7 +5,10 @@ histories can be lived through. Nothing of the ledger's own code is replaced: wh
 is a duplicate, which facts a decision gets, the positions and the hash chain are all its own.
 """
 
+from collections.abc import Iterable
 from uuid import UUID
+
+import msgspec
 
 from ledger.accounts import AccountKey, account_key_of
 from ledger.batch import Batch
@@ -19,7 +22,7 @@ from ledger.numbering import DueRow, number
 from ledger.received import Received, received, tick
 from ledger.sharding import shard_of
 from ledger.work import Work
-from schemas.decisions import Effect
+from schemas.decisions import AccountEvent, Effect
 from schemas.fields import Instant
 from schemas.inputs import InputEvent
 
@@ -31,6 +34,19 @@ SHARDS = 2
 EPOCH_2000: Instant = 946_684_800_000_000
 FAR: Instant = 2**62
 """The wall clock: nothing is from the future."""
+
+
+decode = msgspec.json.Decoder(AccountEvent).decode
+
+
+def columns(row: bytes) -> list[bytes]:
+    """The columns of a stored row: each has its length before it."""
+    found, place = [], 0
+    while place < len(row):
+        length = int.from_bytes(row[place : place + 4], "big")
+        found.append(row[place + 4 : place + 4 + length])
+        place += 4 + length
+    return found
 
 
 class Broken(AssertionError):
@@ -85,11 +101,13 @@ class MemoryLedger:
         batch = Batch([item], SHARDS, FAR, 0)
         shards = set(range(SHARDS))
         for shard, keys in batch.keys(shards).items():
-            for key in keys:
-                if (shard, key) in self.inputs:
-                    batch.stored[shard, key] = self.inputs[shard, key]
-        for wanted in batch.accounts(shards):
-            batch.bases[wanted] = self._cached(wanted)
+            self._look_up(batch, shard, keys)
+        self._find(batch, batch.accounts(shards))
+        while batch.linked and (found := batch.follow()):
+            self._find(batch, found)
+        if batch.linked:
+            for shard, keys in batch.other_keys(shards).items():
+                self._look_up(batch, shard, keys)
         decide_all(batch, shards, self.programs)
         (work,) = batch.works
         for _, failure in batch.failures.values():
@@ -113,12 +131,26 @@ class MemoryLedger:
             self.inputs[work.shard, work.key] = (work.content, work.position)
         for due in rows.due:
             self.due[due.account_id] = due
-        for n, event in enumerate(work.events):
-            assert work.position is not None
-            position = work.position - work.decisive + n
-            for m, effect in enumerate(event.effects):
-                self.sent.append((work.shard, position, m, effect))
+        for shard, log in rows.logs.items():
+            for stored in self.log[shard][-len(log.rows) // 4 :]:
+                self._effects(stored)
         return work
+
+    def _look_up(self, batch: Batch, shard: int, keys: list[bytes]) -> None:
+        for key in keys:
+            if (shard, key) in self.inputs:
+                batch.stored[shard, key] = self.inputs[shard, key]
+
+    def _find(self, batch: Batch, places: Iterable[AccountKey]) -> None:
+        for place in places:
+            batch.bases[place] = found = self._cached(place)
+            if found.account.merged_into or found.account.merged_from:
+                batch.linked = True
+
+    def _effects(self, stored: Stored) -> None:
+        event = decode(columns(stored.row)[-1])
+        for n, effect in enumerate(event.effects):
+            self.sent.append((stored.shard, stored.position, n, effect))
 
     def _cached(self, key: AccountKey) -> Cached:
         account = self.accounts.get(key) or Account.new(key[1])
