@@ -45,7 +45,13 @@ _KEYS = {
     "redemption.confirm.v1": ("redemption_id",),
     "redemption.cancel.v1": ("redemption_id",),
 }
-_OTHER = {"member.enrolled.v1", "member.updated.v1", "member.erased.v1"}
+# What a merged account does not pass on to the one that stays.
+_NOT_FORWARDED = {
+    *("member.enrolled.v1", "member.updated.v1", "member.erased.v1"),
+    *("command.freeze.v1", "command.unfreeze.v1", "command.close.v1", "command.merge.v1"),
+}
+_SPENDING = {"redemption.reserve.v1", "command.transfer.v1", "command.merge.v1"}
+_OTHER = _NOT_FORWARDED | _SPENDING
 
 
 class RefusedError(Exception):
@@ -81,7 +87,9 @@ class Order:
 class Referral:
     referrer_id: str
     at: datetime
-    open: bool = True
+    referee_id: str
+    status: str = "open"  # open | closed | qualified | taken_back
+    order_id: str | None = None  # the purchase that qualified
 
 
 @dataclass
@@ -96,7 +104,10 @@ class Member:
     referral: Referral | None = None
     redemptions: dict[str, Hold] = field(default_factory=dict)
     waiting: dict[str, list[tuple[datetime, Data]]] = field(default_factory=dict)
-    erased: bool = False
+    status: str = "open"  # open | frozen | closed | merged | erased
+    merged_into: str | None = None
+    merged_from: list[str] = field(default_factory=list)
+    given: list[tuple[datetime, int]] = field(default_factory=list)  # to other members
     # What became of the returns that waited for their purchase, by return_id.
     waited: dict[str, str] = field(default_factory=dict)
 
@@ -162,6 +173,8 @@ class ReferenceProgram:
         if key in member.seen:
             return "duplicate" if member.seen[key] == content else "conflict"
         member.seen[key] = content
+        if kind not in _NOT_FORWARDED:
+            member = self.stays(member)
         self.settle(member, at)
         try:
             outcome = self._decide(kind, member, at, data)
@@ -169,6 +182,12 @@ class ReferenceProgram:
             outcome = f"refused({refusal})"
         self.settle(member, at)  # what was granted may be due at once, or have been due already
         return outcome
+
+    def stays(self, member: Member) -> Member:
+        """The account itself, or the one that it was merged into."""
+        while member.merged_into is not None:
+            member = self.members[member.merged_into]
+        return member
 
     def settle(self, member: Member, at: datetime) -> None:
         at = max(at, member.wallet.settled_to)
@@ -183,11 +202,26 @@ class ReferenceProgram:
         return plus(at, by, self.program.zone)
 
     def _decide(self, kind: str, member: Member, at: datetime, data: Data) -> str:
-        if member.erased:
+        if member.status == "erased":
             raise RefusedError("account_erased")
+        if member.status in ("closed", "merged") and kind != "member.erased.v1":
+            raise RefusedError(f"account_{member.status}")
+        if member.status == "frozen" and kind in _SPENDING:
+            raise RefusedError("account_frozen")
         match kind:
             case "member.erased.v1":
-                self._erase(member, at)
+                self._end(member, "erased")
+                member.merged_into = None
+                member.wallet.forfeit(at)
+            case "command.freeze.v1" | "command.unfreeze.v1":
+                self._freeze(member, kind == "command.freeze.v1")
+            case "command.close.v1":
+                self._end(member, "closed")
+                member.wallet.forfeits_at = self.after(at, self.program.closing_notice)
+            case "command.transfer.v1":
+                self._transfer(member, at, data)
+            case "command.merge.v1":
+                self._merge(member, at, data)
             case "purchase.completed.v1":
                 self._purchase(member, at, data)
             case "purchase.returned.v1":
@@ -294,24 +328,24 @@ class ReferenceProgram:
         referrer = self.members.get(data["referrer_id"])
         if self.program.referral is None:
             raise RefusedError("no_referral")
-        if data["referrer_id"] == member.id:
+        if data["referrer_id"] in (member.id, *member.merged_from):
             raise RefusedError("self_referral")
         if member.referral is not None:
             raise RefusedError("already_referred")
-        if referrer and referrer.erased:
-            raise RefusedError("referrer_erased")
+        if referrer and referrer.status in ("closed", "erased"):
+            raise RefusedError(f"referrer_{referrer.status}")
         if referrer and referrer.referral and referrer.referral.referrer_id == member.id:
             raise RefusedError("cycle")
         if any(order.purchase.occurred_at < at for order in member.orders.values()):
             raise RefusedError("existing_buyer")
-        member.referral = Referral(data["referrer_id"], at)
+        member.referral = Referral(data["referrer_id"], at, member.id)
         for order in sorted(member.orders.values(), key=lambda o: o.purchase.occurred_at):
             self._qualify(member, order)
 
     def _qualify(self, member: Member, order: Order) -> None:
         """Look at one purchase of a referred member, while the referral is open."""
         terms, referral = self.program.referral, member.referral
-        if terms is None or referral is None or not referral.open:
+        if terms is None or referral is None or referral.status != "open":
             return
         at = order.purchase.occurred_at
         qualifies = (
@@ -319,19 +353,25 @@ class ReferenceProgram:
             and order.amount_left >= terms.at_least
             and (terms.within is None or at <= self.after(referral.at, terms.within))
         )
-        if qualifies or terms.first_only:
-            referral.open = False
         if not qualifies:
+            referral.status = "closed" if terms.first_only else "open"
             return
-        for who, points in (
-            (member, terms.referee_points),
-            (self.member(referral.referrer_id), terms.referrer_points),
-        ):
-            if points and not who.erased:
+        referral.status, referral.order_id = "qualified", order.purchase.order_id
+        referrer = self.stays(self.member(referral.referrer_id))
+        for who, points in ((member, terms.referee_points), (referrer, terms.referrer_points)):
+            if points and (who is member or self._takes_reward(who, referral)):
                 self.settle(who, at)
                 lot = self._grant(who, points, at, terms.activation, terms.expiry)
                 self.settle(who, at)
                 order.referral_rewards.append((who, lot, points))
+
+    def _takes_reward(self, referrer: Member, referral: Referral) -> bool:
+        own = referrer.referral
+        return (
+            referrer.status in ("open", "frozen")
+            and referral.referee_id not in (referrer.id, *referrer.merged_from)
+            and (own is None or own.referrer_id != referral.referee_id)
+        )
 
     # Spending
 
@@ -367,17 +407,94 @@ class ReferenceProgram:
             raise RefusedError("more_than_reserved")
         member.wallet.confirm(hold, points, at)
 
-    # Members
+    # Two accounts, and the end of one
 
-    def _erase(self, member: Member, at: datetime) -> None:
-        member.wallet.forfeit(at)
-        member.erased = True
-        if member.referral is not None:
-            member.referral.open = False
+    def _end(self, member: Member, status: str) -> None:
+        """No input is taken any more, and no return waits."""
+        member.status = status
         for waiting in member.waiting.values():
             for _, data in waiting:
-                member.waited[data["return_id"]] = "refused(account_erased)"
+                member.waited[data["return_id"]] = f"refused(account_{status})"
         member.waiting = {}
+
+    def _freeze(self, member: Member, freeze: bool) -> None:
+        if freeze == (member.status == "frozen"):
+            raise RefusedError("already_frozen" if freeze else "not_frozen")
+        member.status = "frozen" if freeze else "open"
+
+    def _other(self, member_id: str) -> Member:
+        other = self.members.get(member_id)
+        if other is None or not (other.seen or other.wallet.entries):
+            raise RefusedError("receiver_unknown")
+        if other.status not in ("open", "frozen"):
+            raise RefusedError(f"receiver_{other.status}")
+        return other
+
+    def _transfer(self, member: Member, at: datetime, data: Data) -> None:
+        terms, points, wallet = self.program.transfers, int(data["points"]), member.wallet
+        if terms is None:
+            raise RefusedError("transfers_off")
+        if data["to"] == member.id:
+            raise RefusedError("transfer_to_self")
+        other = self._other(data["to"])
+        if points < terms.minimum:
+            raise RefusedError("below_minimum")
+        if terms.at_most is not None and points > terms.at_most:
+            raise RefusedError("above_maximum")
+        for period, most in terms.per:
+            here = window(at, period, "", self.program.zone)
+            given = sum(
+                n for t, n in member.given if window(t, period, "", self.program.zone) == here
+            )
+            if most is not None and given + points > most:
+                raise RefusedError("over_limit")
+        if points > sum(lot.left for lot in wallet.spendable()) - wallet.debt:
+            raise RefusedError("not_enough_points")
+        member.given.append((at, points))
+        self.settle(other, at)
+        other.wallet.receive(wallet.send(points, at), at)
+
+    def _merge(self, member: Member, at: datetime, data: Data) -> None:
+        if data["into"] == member.id:
+            raise RefusedError("merge_into_self")
+        other = self._other(data["into"])
+        self.settle(other, at)
+        lots = {id(lot): lot for lot in member.wallet.lots}
+        for hold in member.redemptions.values():
+            lots |= {id(lot): lot for lot, _ in hold.parts}
+        for order in member.orders.values():
+            lots |= {id(granted.lot): granted.lot for granted in order.awards}
+        other.wallet.absorb(member.wallet, list(lots.values()), at)
+        now = max(at, other.wallet.settled_to)
+        # It counts for the other's tier from now on, in the periods in which it happened.
+        other.counted += [Counted(max(one.at, now), *one[1:]) for one in member.counted]
+        other.orders |= member.orders
+        for rule_id, granted in member.limited.items():
+            other.limited.setdefault(rule_id, []).extend(granted)
+        for order_id, waiting in member.waiting.items():
+            other.waiting.setdefault(order_id, []).extend(waiting)
+        other.surveys |= member.surveys
+        other.redemptions |= member.redemptions
+        other.given += member.given
+        other.merged_from += [*member.merged_from, member.id]
+        self._merge_referrals(member, other)
+        member.status, member.merged_into = "merged", other.id
+        member.counted, member.waiting = [], {}
+
+    def _merge_referrals(self, member: Member, other: Member) -> None:
+        """Of two referrals the own one stays, unless only the other can still be taken back."""
+        own, came = other.referral, member.referral
+        if own is None or (
+            came is not None
+            and came.status == "qualified"
+            and own.status in ("closed", "taken_back")
+        ):
+            own = came
+        if own is not None and own.status == "open":
+            bought = [order.purchase.occurred_at for order in other.orders.values()]
+            if own.referrer_id in (other.id, *other.merged_from) or any(t < own.at for t in bought):
+                own.status = "closed"
+        other.referral = own
 
 
 def _purchase(at: datetime, data: Data) -> Purchase:

@@ -133,12 +133,19 @@ class ReferralTerms:
     expiry: Expiry
 
 
+@dataclass(frozen=True)
+class Transfers:
+    minimum: int
+    at_most: int | None
+    per: tuple[tuple[str, int | None], ...]  # (day or month, points)
+
+
 _ALWAYS = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 _PERIOD_MONTHS = {"calendar_month": 1, "calendar_quarter": 3, "calendar_year": 12, "lifetime": 0}
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _TOP = (
     "program currency time_zone effective_from point_value rounding activation expiry earn tiers "
-    "surveys referral returns redemption segments"
+    "surveys referral returns redemption segments transfers closing"
 )
 _RULE = (
     "id when lines award stacking limits valid activation expiry counts_for_tier overrides rounding"
@@ -171,6 +178,10 @@ class Program:
             raise UnsupportedError(f"returns policy: {self.return_policy}")
         self.return_window = duration(str(returns.get("window", "P1Y")))
         self.debt_limit: int | None = returns.get("debt_limit")
+        self.transfers = _transfers(document["transfers"]) if document.get("transfers") else None
+        closing = document.get("closing") or {}
+        _only(closing, "notice", "closing")
+        self.closing_notice = duration(str(closing.get("notice", "P0D")))
         redemption = document.get("redemption") or {}
         _only(redemption, "minimum step reservation_ttl restore_grace", "redemption")
         self.minimum, self.step = int(redemption.get("minimum", 1)), int(redemption.get("step", 1))
@@ -401,6 +412,12 @@ def _expiry(value: Any) -> Expiry:
     _only(value, "after end_of", "expiry")
     months = {"month": 1, "year": 12}[value["end_of"]] if "end_of" in value else 0
     return Expiry(duration(value.get("after", "P0D")), months)
+
+
+def _transfers(entry: Mapping[str, Any]) -> Transfers:
+    _only(entry, "minimum at_most per_day per_month", "transfers")
+    per = tuple((period, entry.get(f"per_{period}")) for period in ("day", "month"))
+    return Transfers(int(entry.get("minimum", 0)), entry.get("at_most"), per)
 
 
 def _tiers(entry: Mapping[str, Any]) -> Tiers:

@@ -67,7 +67,7 @@ def apply(
         points_earned=-points_for_tier,
         purchases=-int(all(order.whole) and not was_whole),
     )
-    _take_back_referral(model, order, at)
+    _take_back_referral(model, member, order, at)
     _restore_spent_points(member, order, at)
 
 
@@ -79,12 +79,18 @@ def _due(order: "Order", place: int, share: int) -> int:
     return share * order.returned[place] // order.purchase.lines[place].amount
 
 
-def _take_back_referral(model: "ReferenceProgram", order: "Order", at: datetime) -> None:
-    terms = model.program.referral
+def _take_back_referral(
+    model: "ReferenceProgram", member: "Member", order: "Order", at: datetime
+) -> None:
+    terms, referral = model.program.referral, member.referral
+    if referral is None or referral.order_id != order.purchase.order_id:
+        return  # after a merge it may be another one's
     if terms is None or (order.amount_left >= terms.at_least and not all(order.whole)):
         return
-    for rewarded, lot, points in order.referral_rewards:
-        if rewarded.erased:
+    referral.status = "taken_back"
+    for who, lot, points in order.referral_rewards:
+        rewarded = model.stays(who)
+        if rewarded.status in ("closed", "erased"):
             continue
         model.settle(rewarded, at)
         rewarded.wallet.claw_back(points, lot, [], at)

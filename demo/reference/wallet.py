@@ -58,6 +58,7 @@ class Wallet:
     debt: int = 0
     entries: list[tuple[datetime, dict[str, int]]] = field(default_factory=list)
     granted_lots: int = 0
+    forfeits_at: datetime | None = None  # when the notice of a closed account ends
 
     def post(self, at: datetime, **moves: int) -> None:
         assert sum(moves.values()) == 0, moves
@@ -113,10 +114,13 @@ class Wallet:
                 if lot.active and lot.expires_at is not None and lot.expires_at <= due:
                     self._expire(lot)
             self._forget_empty()
+            if self.forfeits_at is not None and self.forfeits_at <= due:
+                self.forfeit(self.forfeits_at)
         self.settled_to = max(self.settled_to, until)
 
     def _next_due(self, until: datetime) -> datetime | None:
-        due = min((hold.lapses_at for hold in self.holds), default=_FAR)
+        due = min((hold.lapses_at for hold in self.holds), default=self.forfeits_at or _FAR)
+        due = min(due, self.forfeits_at or _FAR)
         for lot in self.lots:
             moment = lot.expires_at if lot.active else lot.activates_at
             if moment is not None and moment < due:
@@ -253,4 +257,62 @@ class Wallet:
             hold.open, hold.parts = False, []
         if self.debt:
             self.post(at, revoked=-self.debt, available=self.debt)
-        self.lots, self.holds, self.debt = [], [], 0
+        self.lots, self.holds, self.debt, self.forfeits_at = [], [], 0, None
+
+    # Two wallets
+
+    def send(self, points: int, at: datetime) -> list[tuple[Lot, int]]:
+        """Give points away in draw order: from which lots how many."""
+        sent = []
+        for lot in self.spendable():
+            part = min(lot.left, points)
+            if part:
+                self.take(lot, part, at, "transferred")
+                sent.append((lot, part))
+                points -= part
+        self._forget_empty()
+        return sent
+
+    def receive(self, sent: list[tuple[Lot, int]], at: datetime) -> None:
+        """Points from another member: new lots with the moments that they had there."""
+        for theirs, points in sent:
+            self.granted_lots += 1
+            lot = Lot(self.granted_lots, at, theirs.activates_at, theirs.expires_at, points)
+            lot.active = lot.activates_at <= max(at, self.settled_to)
+            self.post(max(at, lot.activates_at), transferred=-points, **{lot.account: points})
+            self.lots.append(lot)
+        self._drop_expired(at)
+        self.pay_debt()
+
+    def absorb(self, other: "Wallet", lots: list[Lot], at: datetime) -> None:
+        """Everything of another wallet, which ends empty. `lots`: all that are known of it, also
+        those with nothing left."""
+        for lot in lots:
+            lot.number += self.granted_lots
+        self.granted_lots += other.granted_lots
+        for lot in other.lots:
+            self._over(other, lot.account, lot.left, at, lot)
+        for hold in other.holds:
+            for lot, part in hold.parts:
+                self._over(other, "reserved", part, at, lot)
+        if other.debt:
+            other.post(at, transferred=-other.debt, available=other.debt)
+            self.post(at, available=-other.debt, transferred=other.debt)
+        self.lots += other.lots
+        self.holds += other.holds
+        self.debt += other.debt
+        other.lots, other.holds, other.debt = [], [], 0
+        self._drop_expired(at)
+        self.pay_debt()
+
+    def _over(self, other: "Wallet", account: str, points: int, at: datetime, lot: Lot) -> None:
+        moment = max(at, lot.granted_at if account == "pending" else lot.activates_at)
+        other.post(moment, **{account: -points}, transferred=points)
+        self.post(moment, transferred=-points, **{account: points})
+
+    def _drop_expired(self, at: datetime) -> None:
+        now = max(at, self.settled_to)
+        for lot in self.lots:
+            if lot.active and lot.expires_at is not None and lot.expires_at <= now:
+                self._expire(lot)
+        self._forget_empty()

@@ -75,7 +75,6 @@ class Book:
         own = {n: (x.pending, x.available, x.reserved) for n, x in account.holdings.lots.items()}
         ours = {n: tuple(x[name] for name in HELD) for n, x in self.lots.items() if any(x.values())}
         assert own == ours, "2: the account's lots are those of its postings"
-        assert self.totals["redeemed"] >= 0, "10: more was restored than was spent"
         assert account.version == self.events
 
 
@@ -101,6 +100,11 @@ class Auditor:
             self.books[key].check(account)
             mirror = self.mirrors[key]
             assert snapshot.encode(mirror) == snapshot.encode(account), "8: folded otherwise"
+        total: Counter[str] = Counter()
+        for book in self.books.values():
+            total.update(book.totals)
+        assert total["redeemed"] >= 0, "10: more was restored than was spent"
+        assert total["transferred"] == 0, "1: what one gives another gets"
 
     def _row(self, shard: int, stored: Stored, position: int) -> AccountKey:
         before = self.ledger.log[shard][position - 2].link if position > 1 else None
@@ -118,7 +122,7 @@ class Auditor:
         assert int.from_bytes(found[4], "big") == book.events, "7: an account's versions"
         book.post(event.get("postings", []))
         self._causes(event)
-        self._clawbacks(book, event)
+        self._orders(book, event)
         mirror = self.mirrors.setdefault(key, Account.new(member_id))
         evolve(mirror, decode(payload))
         return key
@@ -140,10 +144,22 @@ class Auditor:
         if kind != "AccountSettled":
             assert event["cause"], "4: a decision names its cause"
 
-    def _clawbacks(self, book: Book, event: Row) -> None:
+    def _orders(self, book: Book, event: Row) -> None:
         """10: no more is taken back than was granted, and what is taken is what was posted."""
         kind = event["type"]
-        if kind == "PurchaseRewarded":
+        if kind == "AccountAbsorbed":
+            # What was taken back of its orders, and what may be, is this account's business now.
+            for merged, other in self.books.items():
+                if merged[1] == event["merged"]:
+                    book.awards |= other.awards
+                    book.taken |= other.taken
+            for number, granted, *_ in event.get("lots", []):
+                book.granted[number] = granted
+            # A lot that was spent to nothing may be given back to.
+            for _, draws, *_ in event["kept"].get("redemptions", {}).values():
+                for (number, granted, *_), _ in draws:
+                    book.granted[number] = granted
+        elif kind == "PurchaseRewarded":
             order_id = event["purchase"]["order_id"]
             assert order_id not in book.awards, "5: an order took effect twice"
             book.awards[order_id] = [award["points"] for award in event.get("awards", [])]

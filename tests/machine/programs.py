@@ -211,17 +211,32 @@ def whole_programs(draw: st.DrawFn, *, tier_rules: bool) -> Document:
             # Who asks for a tier must have one.
             "tiers": draw(tiers_of()),
             "surveys": draw(surveys()),
+            "transfers": draw(st.one_of(transfers(), transfers(), st.none())),
+            "closing": draw(_maybe(st.sampled_from([{"notice": "P1D"}, {"notice": "P10D"}]))),
             "referral": draw(st.one_of(referrals(), referrals(), st.none())),
             "returns": {
                 **draw(st.sampled_from(RETURNS)),
-                "window": draw(st.sampled_from(["P7D", "P1M"])),
+                "window": draw(st.sampled_from(["P7D", "P1M", "P3M"])),
             },
             "redemption": {
-                "minimum": draw(st.sampled_from([0, 2, 10])),
+                "minimum": draw(st.sampled_from([0, 0, 2, 10])),
                 "step": draw(st.sampled_from([1, 1, 5])),
                 "reservation_ttl": draw(st.sampled_from(["PT6H", "P4D"])),
                 "restore_grace": draw(st.sampled_from(["P0D", "P2D"])),
             },
+        }
+    )
+
+
+@st.composite
+def transfers(draw: st.DrawFn) -> Document:
+    """Members may give points to each other, within limits."""
+    return _without_none(
+        {
+            "minimum": draw(st.sampled_from([0, 2])),
+            "at_most": draw(_maybe(st.just(20))),
+            "per_day": draw(_maybe(st.just(25))),
+            "per_month": draw(_maybe(st.just(40))),
         }
     )
 

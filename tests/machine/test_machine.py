@@ -39,16 +39,20 @@ STEPS_MAX = 40
 
 SEED_MAX = 2**32
 
+OFFICE = {"actor": "office", "reason": "asked for"}
+
 who = st.sampled_from(MEMBERS + MEMBERS[:1] * 3)
 waits = st.one_of(st.integers(0, 20), st.integers(0, 20), st.integers(0, 400))
 lates = st.sampled_from([0, 0, 0, 0, 0, 2, 10, 30, 60])
-points = st.integers(1, 30)
+soon = st.sampled_from([0, 0, 0, 1, 5, 80])
+parts = st.sampled_from([1, 10, 50, 100, 100, 120])
+"""Percent of what is available, a little more than all of it."""
 
 line = st.fixed_dictionaries(
     {
         "sku": st.sampled_from(["x1", "x2", "x3"]),
         "quantity": st.sampled_from([1, 2, "0.482"]),
-        "amount": st.one_of(st.integers(0, 2_500), st.sampled_from([0, 1, 100, 500])),
+        "amount": st.one_of(st.integers(300, 2_500), st.integers(0, 500), st.just(0)),
     },
     optional={
         "category": st.sampled_from([c for c in programs.CATEGORIES if c]),
@@ -79,9 +83,14 @@ class Histories(RuleBasedStateMachine):
     @initialize(
         choice=st.booleans().flatmap(
             lambda late: st.tuples(st.just(late), programs.whole_programs(tier_rules=not late))
-        )
+        ),
+        opening=st.lists(st.tuples(who, baskets, st.integers(0, 30)), min_size=2, max_size=8),
     )
-    def open(self, choice: tuple[bool, dict[str, Any]]) -> None:
+    def open(
+        self,
+        choice: tuple[bool, dict[str, Any]],
+        opening: list[tuple[str, dict[str, Any], int]],
+    ) -> None:
         """A ledger of some program.
 
         The model works out the tiers of the past again from all that it ever saw; the account keeps
@@ -89,6 +98,14 @@ class Histories(RuleBasedStateMachine):
         """
         self.lateness, document = choice
         self.world = World(document)
+        for member, basket, wait in opening:  # so that there is something to spend and to return
+            self.world.wait(wait)
+            self.world.buy(member, basket, 0)
+            self.world.audit()
+
+    def _rich(self, n: int) -> str:
+        """One of those who have points to spend."""
+        return self.world.rich[n % len(self.world.rich)]
 
     def _hours(self, wait: int, late: int) -> int:
         self.world.wait(wait)
@@ -110,12 +127,22 @@ class Histories(RuleBasedStateMachine):
     def buy_more(self, member: str, basket: dict[str, Any], wait: int, late: int) -> None:
         self.world.buy(member, basket, self._hours(wait, late))
 
+    @rule(member=who, basket=baskets, wait=waits, late=lates)
+    def buy_again(self, member: str, basket: dict[str, Any], wait: int, late: int) -> None:
+        self.world.buy(member, basket, self._hours(wait, late))
+
     @rule(basket=baskets)
     def somebody_buys(self, basket: dict[str, Any]) -> None:
         self.world.buy(None, basket, 0)
 
     @precondition(lambda self: self.world.orders)
-    @rule(back=st.integers(0, 5), whole=st.booleans(), amounts=st.data(), wait=waits, late=lates)
+    @rule(
+        back=st.sampled_from([0, 0, 0, 1, 1, 2, 3, 5]),
+        whole=st.booleans(),
+        amounts=st.data(),
+        wait=waits,
+        late=lates,
+    )
     def give_back(
         self, back: int, whole: bool, amounts: st.DataObject, wait: int, late: int
     ) -> None:
@@ -149,16 +176,20 @@ class Histories(RuleBasedStateMachine):
         data = {"referrer_id": referrer, "code": self.world.number()}
         self.world.send("referral.registered.v1", member, data, late)
 
-    @rule(member=who, amount=points, ttl=st.sampled_from([None, None, 60, 7_200]), wait=waits)
-    def reserve(self, member: str, amount: int, ttl: int | None, wait: int) -> None:
+    @precondition(lambda self: self.world.rich)
+    @rule(n=st.integers(0, 3), percent=parts, ttl=st.sampled_from([None, None, 60]), wait=soon)
+    def reserve(self, n: int, percent: int, ttl: int | None, wait: int) -> None:
+        member = self._rich(n)
         self._hours(wait, 0)
-        self.world.reserve(member, amount, ttl)
+        self.world.reserve(member, self.world.part_of(member, percent), ttl)
 
-    @rule(member=who, amount=points, basket=baskets, wait=waits)
-    def check_out(self, member: str, amount: int, basket: dict[str, Any], wait: int) -> None:
+    @precondition(lambda self: self.world.rich)
+    @rule(n=st.integers(0, 3), percent=parts, basket=baskets, wait=soon)
+    def check_out(self, n: int, percent: int, basket: dict[str, Any], wait: int) -> None:
         """All that a till does with points and a basket."""
+        member = self._rich(n)
         self._hours(wait, 0)
-        name = self.world.reserve(member, amount, None)
+        name = self.world.reserve(member, self.world.part_of(member, percent), None)
         self.world.finish("confirm", member, name, None, 0)
         self.world.buy(member, {**basket, "redemption_id": name}, 0)
 
@@ -166,7 +197,7 @@ class Histories(RuleBasedStateMachine):
     @rule(
         back=st.integers(0, 3),
         kind=st.sampled_from(["confirm", "confirm", "cancel"]),
-        part=st.one_of(st.none(), points),
+        part=st.one_of(st.none(), st.integers(1, 30)),
         wait=st.integers(0, 8),
         late=lates,
     )
@@ -195,10 +226,46 @@ class Histories(RuleBasedStateMachine):
             other = event["time"].replace("Z", ".5Z")
             assert world.take({**event, "time": other}) == "conflict"
 
-    @precondition(lambda self: len(self.world.past) > 20)
+    @precondition(lambda self: len(self.world.past) > 20 and self.world.standing() > 2)
     @rule(member=who)
     def erase(self, member: str) -> None:
         self.world.send("member.erased.v1", member, {})
+
+    @precondition(lambda self: self.world.past)
+    @rule(member=who, other=who, percent=parts)
+    def ask_to_give(self, member: str, other: str, percent: int) -> None:
+        self.give_points(member, other, percent, 0, 0)
+
+    @precondition(lambda self: self.world.rich)
+    @rule(n=st.integers(0, 3), other=who, percent=parts, wait=soon, late=lates)
+    def give(self, n: int, other: str, percent: int, wait: int, late: int) -> None:
+        """Points for another member."""
+        self.give_points(self._rich(n), other, percent, wait, late)
+
+    def give_points(self, member: str, other: str, percent: int, wait: int, late: int) -> None:
+        late = self._hours(wait, late)
+        amount = self.world.part_of(member, percent)
+        self.world.send("command.transfer.v1", member, {"to": other, "points": amount}, late)
+
+    @rule(member=who, luck=st.integers(0, 3), wait=soon)
+    def freeze(self, member: str, luck: int, wait: int) -> None:
+        """Frozen, sometimes; a frozen one mostly open again."""
+        self._hours(wait, 0)
+        frozen = self.world.is_frozen(member)
+        kind = "freeze" if (luck == 0) ^ (frozen and luck == 1) else "unfreeze"
+        self.world.send(f"command.{kind}.v1", member, OFFICE)
+
+    @precondition(lambda self: len(self.world.past) > 15 and self.world.standing() > 2)
+    @rule(member=who, wait=waits)
+    def close(self, member: str, wait: int) -> None:
+        self._hours(wait, 0)
+        self.world.send("command.close.v1", member, OFFICE)
+
+    @precondition(lambda self: self.world.standing() > 2)
+    @rule(member=who, into=who, wait=waits)
+    def merge(self, member: str, into: str, wait: int) -> None:
+        self._hours(wait, 0)
+        self.world.send("command.merge.v1", member, {"into": into, **OFFICE})
 
     @invariant()
     def all_holds(self) -> None:

@@ -12,7 +12,7 @@ from ledger.core.account import Account
 from ledger.core.calendar import format_instant
 from ledger.core.decide import decide, decide_tick
 from ledger.work import Work
-from schemas.decisions import Facts, InputRefused
+from schemas.decisions import Facts, InputForwarded, InputRefused
 from schemas.decode import decode_record, instant_of
 from schemas.fields import Instant
 from schemas.log_events import encode_event
@@ -20,7 +20,7 @@ from tests.core.account_tools import at, moment, timeline
 from tests.machine.invariants import Auditor
 from tests.machine.memory import MemoryLedger
 
-MEMBERS = ("a", "b", "c")
+MEMBERS = ("a", "b", "c", "d")
 
 HOUR_US = 3_600_000_000
 LATENESS_US = 60 * HOUR_US
@@ -29,6 +29,16 @@ LATENESS_US = 60 * HOUR_US
 START: Instant = at("2017-01-01") + LATENESS_US
 
 Event = dict[str, Any]
+
+STANDING = ("open", "frozen")
+
+NOT_TAKEN = tuple(
+    f"refused: {code}"
+    for code in (
+        *("account_erased", "account_closed", "self_referral", "referral_cycle", "unknown_reward"),
+    )
+)
+"""Why a reward may not arrive."""
 
 _FOR_THE_MODEL = {
     "command.reserve.v1": "redemption.reserve.v1",
@@ -61,6 +71,7 @@ class World:
         self.past: list[Event] = []
         self.orders: list[tuple[str, str, dict[str, int]]] = []  # member, order, lines
         self.held: list[tuple[str, str]] = []  # member, reservation
+        self.available: dict[str, int] = {}
         self.bought = 0
         self.numbers = 0
 
@@ -99,12 +110,14 @@ class World:
 
     def _for_the_model(self, event: Event) -> Event:
         kind, data = event["type"], dict(event["data"])
-        if kind not in _FOR_THE_MODEL:
+        if not kind.startswith("command."):
             return event
+        key = {"idempotency_key": f"{event['source']} {event['id']}"}
+        if kind not in _FOR_THE_MODEL:
+            return {**event, **key}
         data["redemption_id"] = data.pop("reservation_id")
         if "ttl_seconds" in data:
             data["ttl"] = f"PT{data.pop('ttl_seconds')}S"
-        key = {"idempotency_key": f"{event['source']} {event['id']}"}
         return {**event, "type": _FOR_THE_MODEL[kind], "data": data, **key}
 
     def _handle(self, ledger: MemoryLedger, event: Event) -> str:
@@ -121,8 +134,8 @@ class World:
     def _again(self, ledger: MemoryLedger, before: Account, decoded: Any, work: Work) -> None:
         """9: deciding again, with the facts that lie on the event, gives the same bytes."""
         decision = work.events[work.decisive]
-        if isinstance(decision, InputRefused):
-            return  # a refusal does not tell the facts that it used
+        if isinstance(decision, InputRefused | InputForwarded):
+            return  # a refusal does not tell the facts that it used; the other decided elsewhere
         facts = getattr(decision, "facts", None) or Facts()
         again = decide(before.fork(), decoded, instant_of(decoded), ledger.programs, facts)
         assert [*map(encode_event, again)] == [*map(encode_event, work.events)], "9"
@@ -140,10 +153,31 @@ class World:
                 "subject": effect.target,
                 "data": json.loads(bytes(effect.data)),
             }
-            assert self._handle(ledger, event) in ("applied", "refused: account_erased")
+            found = self._handle(ledger, event)
+            assert found in ("applied", *NOT_TAKEN), found
             assert self._handle(ledger, event) == "duplicate"
 
     # --- what may happen
+
+    def part_of(self, member: str, percent: int) -> int:
+        """So much of what the member can spend; in whole steps, if there are any; at least 1."""
+        amount = max(0, self.available.get(member, 0)) * percent // 100
+        return max(1, amount - amount % self.model.program.step)
+
+    @property
+    def rich(self) -> list[str]:
+        """Who had points to spend when all were asked last."""
+        return [member for member, points in self.available.items() if points > 1]
+
+    def is_frozen(self, member: str) -> bool:
+        """Whether the account is frozen."""
+        known = self.model.members.get(member)
+        return known is not None and known.status == "frozen"
+
+    def standing(self) -> int:
+        """How many members still take part."""
+        ended = [one for one in self.model.members.values() if one.status not in STANDING]
+        return len(MEMBERS) - len(ended)
 
     def late_tick(self, member: str, hours: int) -> None:
         """A scheduler that is behind looks after one account."""
@@ -220,6 +254,7 @@ class World:
             if member in self.model.members:
                 told = self.model.state(member, moment(self.now))
                 assert found == told, (member, found, told)
+                self.available[member] = int(told["available"])
             else:
                 assert not account.version, member
 
