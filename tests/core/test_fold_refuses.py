@@ -212,3 +212,21 @@ def test_a_recount_finds_totals_that_are_wrong() -> None:
     lots[1] = replace(lots[1], granted=lots[1].left - 1)
     with pytest.raises(InvariantBroken, match="invariant 3"):
         check_invariants(account)
+
+
+def test_points_given_by_hand_are_the_lot_that_the_event_names() -> None:
+    member = member_of()
+    member.adjust("2017-01-02", 10)
+    account, event = last(member)
+    given, lot = event.postings
+    refuses(account.fork(), replace(event, postings=()), 4)
+    issued = (replace(given, account="issued"), lot)
+    refuses(account.fork(), replace(event, postings=issued), 4)
+    more = (replace(given, points=-11), replace(lot, points=11))
+    refuses(account.fork(), replace(event, postings=more), 4)
+    (award,) = event.awards
+    other = replace(award, lot=2)
+    moved = tuple(replace(posting, lot=2) for posting in event.postings)
+    refuses(account.fork(), replace(event, awards=(other,), postings=moved), 3)
+    evolve(account, event)
+    assert account == member.account

@@ -51,8 +51,8 @@ NOT_PASSED = (
     "append.after_stock_",
     "scheduler.",
 )
-"""Points of retries, of two who want the same shard, of a return that waits for a later batch, and
-of a worker in service for hours: the plays of test_crash_points.py pass them."""
+"""Points of retries, of claims, of two who want the same shard, of a return that waits for a later
+batch, and of a worker in service for hours: the plays of test_crash_points.py pass them."""
 
 PASSED = [
     name

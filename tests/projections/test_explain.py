@@ -11,7 +11,13 @@ from ledger.core.program.compiled import compile_program
 from ledger.core.program.timeline import Timeline
 from projections.explain import explain, money
 from projections.lots import lots_at
-from schemas.decisions import AccountEvent
+from schemas.decisions import (
+    AccountEvent,
+    PointsAdjusted,
+    PointsDonated,
+    PointsRedeemed,
+    RewardClaimed,
+)
 from schemas.inputs import InputEvent, PurchaseCompleted
 from tests.projections.log_writer import confirm, give_back, program, purchase, reserve, survey
 
@@ -105,3 +111,23 @@ def test_money_is_written_with_the_currency_s_digits() -> None:
     assert money(5, "USD") == "0.05 USD"
     assert money(-1234567, "KWD") == "-1234.567 KWD"
     assert money(500, "JPY") == "500 JPY"
+
+
+def test_what_points_buy_and_what_is_adjusted_is_told_in_one_line() -> None:
+    told = {
+        PointsRedeemed(
+            occurred_at=0, redemption_id="r1", points=100, returnable_until=0
+        ): "spent 100 points (r1)",
+        PointsAdjusted(
+            occurred_at=0, points=-50, reason="granted twice", actor="clerk-7"
+        ): "adjusted by clerk-7, granted twice: -50 points",
+        PointsDonated(occurred_at=0, charity_id="shelter", points=20): "gave 20 points to shelter",
+        RewardClaimed(
+            occurred_at=0, reward_id="cinema", kind="voucher", points=40, number=7
+        ): "took voucher cinema number 7 for 40 points",
+        RewardClaimed(
+            occurred_at=0, reward_id="pen", kind="gift", points=7
+        ): "took gift pen for 7 points",
+    }
+    for event, headline in told.items():
+        assert explain(event, "RUB").headline == headline
