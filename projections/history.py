@@ -118,12 +118,14 @@ class History:
     """`purchases`: moments, in order of arrival. `money`: (from, until-order moment, minor units).
 
     `balance`, changes of available by effective moment, and `categories` are kept on demand.
+    `elsewhere`: orders that came with a merged account; their money counts for the member who paid.
     """
 
     __slots__ = (
         "_keep_categories",
         "balance",
         "categories",
+        "elsewhere",
         "ended_at",
         "lot_rules",
         "money",
@@ -136,6 +138,7 @@ class History:
     def __init__(self, keep: Keep) -> None:
         self.opened_at: Instant | None = None
         self.ended_at: Instant | None = None
+        self.elsewhere: frozenset[str] = frozenset()
         self.purchases: list[Instant] = []
         self.money: list[tuple[Instant, Instant, int]] = []
         self.categories: dict[str, Instant] = {}
@@ -170,7 +173,8 @@ class History:
             case PurchaseRewarded():
                 self._purchase(event, at)
             case PurchaseReturned():
-                self.money.append((at, bought_at or at, -returned_amount(event)))
+                if event.returned.order_id not in self.elsewhere:
+                    self.money.append((at, bought_at or at, -returned_amount(event)))
             case MemberProfiled():
                 self.outcomes.append((at, event.outcomes))
             case MemberErased() | AccountClosed() | AccountMerged():

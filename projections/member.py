@@ -20,7 +20,7 @@ from projections.errors import LogDamaged
 from projections.history import Change, History, Keep, changes_of
 from projections.log import Entry
 from projections.tables import Row, Table, Writes
-from schemas.decisions import AccountEvent, PurchaseReturned
+from schemas.decisions import AccountAbsorbed, AccountEvent, PurchaseReturned
 from schemas.fields import Instant
 
 Ahead = tuple[tuple[Instant, Change], ...]
@@ -87,7 +87,10 @@ class Member:
             )
         try:
             bought_at = self.bought_at(event) if isinstance(event, PurchaseReturned) else None
+            known = set(self.account.orders) if isinstance(event, AccountAbsorbed) else None
             evolve(self.account, event)
+            if known is not None:
+                self.history.elsewhere |= frozenset(self.account.orders.keys() - known)
             self.history.fold(event, bought_at)
         except (AssertionError, LookupError) as error:
             raise LogDamaged(

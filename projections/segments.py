@@ -3,10 +3,11 @@
 A member is in a segment exactly while all its conditions hold, by the program version in force at
 each moment (a segment is known by its id over all versions). Recency, frequency and monetary value
 follow from purchases by `occurred_at`; monetary value is net of returns from the return on, a
-return leaves the window with its purchase, and a returned purchase still counts for frequency. Who
-never bought has no recency, so no condition on it holds. `category_bought` means ever bought. Who
-was erased is in no segment from then on. RFM scores are by the bounds with the latest `as_of`;
-without bounds nobody has scores.
+return leaves the window with its purchase, and a returned purchase still counts for frequency. What
+was bought counts for the member who was named, also when that account was merged since; what comes
+back of it after the merge counts for nobody. Who never bought has no recency, so no condition on it
+holds. `category_bought` means ever bought. Who was erased, closed or merged is in no segment from
+then on. RFM scores are by the bounds with the latest `as_of`; without bounds nobody has scores.
 """
 
 from itertools import accumulate
@@ -78,6 +79,8 @@ class Segments:
             case PurchaseRewarded():
                 order_id, kind = event.purchase.order_id, "purchase"
                 bought_at, amount = at, purchase_amount(event)
+            case PurchaseReturned() if event.returned.order_id in member.history.elsewhere:
+                return
             case PurchaseReturned():
                 order_id, kind = event.returned.order_id, "return"
                 bought_at, amount = member.bought_at(event), -returned_amount(event)

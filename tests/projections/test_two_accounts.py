@@ -137,6 +137,14 @@ def test_who_was_merged_or_closed_is_in_no_segment_from_then_on(told: Shop) -> N
         assert all(i.left_at is not None and i.left_at <= end for i in intervals), member
 
 
+def test_a_return_of_what_another_bought_does_not_make_money_negative(told: Shop) -> None:
+    rows = told.session.execute(
+        "SELECT member_id, monetary FROM read.values_at(%s) WHERE member_id = ANY(%s)",
+        [day(60), ["anna", "cleo"]],
+    ).fetchall()
+    assert dict(rows) == {"anna": 35_000 + 60_000 + 9_000, "cleo": 35_000}
+
+
 def test_what_happened_is_told_in_words(told: Shop) -> None:
     lines = []
     for member in MEMBERS:
