@@ -50,8 +50,11 @@ _NOT_FORWARDED = {
     *("member.enrolled.v1", "member.updated.v1", "member.erased.v1"),
     *("command.freeze.v1", "command.unfreeze.v1", "command.close.v1", "command.merge.v1"),
 }
-_SPENDING = {"redemption.reserve.v1", "command.transfer.v1", "command.merge.v1"}
-_OTHER = _NOT_FORWARDED | _SPENDING
+_SPENDING = {
+    *("redemption.reserve.v1", "command.redeem.v1", "command.donate.v1"),
+    *("command.transfer.v1", "command.merge.v1"),
+}
+_OTHER = _NOT_FORWARDED | _SPENDING | {"command.adjust.v1"}
 
 
 class RefusedError(Exception):
@@ -108,6 +111,7 @@ class Member:
     merged_into: str | None = None
     merged_from: list[str] = field(default_factory=list)
     given: list[tuple[datetime, int]] = field(default_factory=list)  # to other members
+    donated: list[tuple[datetime, int]] = field(default_factory=list)
     # What became of the returns that waited for their purchase, by return_id.
     waited: dict[str, str] = field(default_factory=dict)
 
@@ -218,6 +222,12 @@ class ReferenceProgram:
             case "command.close.v1":
                 self._end(member, "closed")
                 member.wallet.forfeits_at = self.after(at, self.program.closing_notice)
+            case "command.redeem.v1":
+                self._redeem(member, at, data)
+            case "command.donate.v1":
+                self._donate(member, at, data)
+            case "command.adjust.v1":
+                self._adjust(member, at, data)
             case "command.transfer.v1":
                 self._transfer(member, at, data)
             case "command.merge.v1":
@@ -381,16 +391,64 @@ class ReferenceProgram:
             known = member.redemptions[data["redemption_id"]]
             if known.open or known.parts:  # one that gave everything back is forgotten
                 raise RefusedError("reservation_exists")
+        self._check_spending(member, points, at)
+        ttl = duration(data["ttl"]) if "ttl" in data else self.program.reservation_ttl
+        if self.after(at, ttl) <= wallet.settled_to:
+            raise RefusedError("reservation_lapsed")
+        member.redemptions[data["redemption_id"]] = wallet.reserve(points, at, ttl)
+
+    def _check_spending(self, member: Member, points: int, at: datetime) -> None:
+        wallet = member.wallet
         if points < self.program.minimum:
             raise RefusedError("below_minimum")
         if points % self.program.step:
             raise RefusedError("not_a_step")
         if points > sum(lot.left for lot in wallet.spendable()) - wallet.debt:
             raise RefusedError("not_enough_points")
-        ttl = duration(data["ttl"]) if "ttl" in data else self.program.reservation_ttl
-        if self.after(at, ttl) <= wallet.settled_to:
-            raise RefusedError("reservation_lapsed")
-        member.redemptions[data["redemption_id"]] = wallet.reserve(points, at, ttl)
+        if self.program.spent_per_day is not None:
+            spent = [(hold.made_at, hold.held) for hold in member.redemptions.values()]
+            today = at.astimezone(self.program.zone).date()
+            before = sum(
+                n
+                for moment, n in spent + member.donated
+                if moment.astimezone(self.program.zone).date() == today
+            )
+            if before + points > self.program.spent_per_day:
+                raise RefusedError("above_day_limit")
+
+    def _redeem(self, member: Member, at: datetime, data: Data) -> None:
+        points, wallet, name = int(data["points"]), member.wallet, str(data["redemption_id"])
+        if name in member.redemptions:
+            raise RefusedError("redemption_exists")
+        self._check_spending(member, points, at)
+        hold = member.redemptions[name] = wallet.reserve(points, at, Duration())
+        wallet.confirm(hold, points, at)
+        hold.order_id = data.get("order_id")
+
+    def _donate(self, member: Member, at: datetime, data: Data) -> None:
+        valid = self.program.charities.get(data["charity_id"])
+        if valid is None:
+            raise RefusedError("unknown_charity")
+        if not valid[0] <= at < valid[1]:
+            raise RefusedError("outside_window")
+        self._check_spending(member, int(data["points"]), at)
+        member.donated.append((at, int(data["points"])))
+        member.wallet.draw(int(data["points"]), at, "redeemed")
+
+    def _adjust(self, member: Member, at: datetime, data: Data) -> None:
+        points, wallet = int(data["points"]), member.wallet
+        if points > 0:
+            expires_at = self.program.expiry.of(at, self.program.zone)
+            if "expires_at" in data:
+                expires_at = instant(data["expires_at"])
+                if expires_at <= at:
+                    raise RefusedError("already_expired")
+            wallet.adjust_in(points, at, expires_at)
+            return
+        there = sum(lot.left for lot in wallet.spendable()) - wallet.debt
+        if -points > there and not data.get("allow_debt", False):
+            raise RefusedError("not_enough_points")
+        wallet.draw(-points, at, "adjusted")
 
     def _finish(self, member: Member, at: datetime, data: Data, *, confirm: bool) -> None:
         hold = member.redemptions.get(data["redemption_id"])
@@ -476,6 +534,7 @@ class ReferenceProgram:
         other.surveys |= member.surveys
         other.redemptions |= member.redemptions
         other.given += member.given
+        other.donated += member.donated
         other.merged_from += [*member.merged_from, member.id]
         self._merge_referrals(member, other)
         member.status, member.merged_into = "merged", other.id

@@ -146,6 +146,7 @@ _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _TOP = (
     "program currency time_zone effective_from point_value rounding activation expiry earn tiers "
     "surveys referral returns redemption segments transfers closing"
+    " charities"
 )
 _RULE = (
     "id when lines award stacking limits valid activation expiry counts_for_tier overrides rounding"
@@ -163,7 +164,7 @@ class Program:
         self.rounding = str(document.get("rounding", "floor"))
         _known_rounding(self.rounding)
         self._activation = _activation(document.get("activation", "immediately"))
-        self._expiry = _expiry(document.get("expiry", "never"))
+        self._expiry = self.expiry = _expiry(document.get("expiry", "never"))
         self.tiers = _tiers(document["tiers"]) if document.get("tiers") else None
         self.rules = [self._rule(entry) for entry in document.get("earn") or ()]
         for place, rule in enumerate(self.rules):
@@ -183,7 +184,10 @@ class Program:
         _only(closing, "notice", "closing")
         self.closing_notice = duration(str(closing.get("notice", "P0D")))
         redemption = document.get("redemption") or {}
-        _only(redemption, "minimum step reservation_ttl restore_grace", "redemption")
+        _only(redemption, "minimum step reservation_ttl restore_grace per_day", "redemption")
+        self.spent_per_day: int | None = redemption.get("per_day")
+        charities = document.get("charities") or ()
+        self.charities = {str(entry["id"]): _valid(entry) for entry in charities}
         self.minimum, self.step = int(redemption.get("minimum", 1)), int(redemption.get("step", 1))
         self.reservation_ttl = duration(str(redemption.get("reservation_ttl", "PT30M")))
         self.restore_grace = duration(str(redemption.get("restore_grace", "P0D")))

@@ -42,11 +42,17 @@ class Hold:
     back).
     """
 
+    made_at: datetime
     lapses_at: datetime
     parts: list[tuple[Lot, int]]
     open: bool = True
     order_id: str | None = None  # the purchase it was spent on
     restored: int = 0
+
+    @property
+    def held(self) -> int:
+        """Points held or spent; restoring them does not change it."""
+        return sum(part for _, part in self.parts)
 
 
 @dataclass
@@ -189,7 +195,7 @@ class Wallet:
         self.post(max(at, lot.activates_at if lot.active else lot.granted_at), **moves)
 
     def reserve(self, points: int, at: datetime, ttl: Duration) -> Hold:
-        hold = Hold(self._after(at, ttl), [])
+        hold = Hold(at, self._after(at, ttl), [])
         for lot in self.spendable():
             part = min(lot.left, points)
             if part:
@@ -258,6 +264,28 @@ class Wallet:
         if self.debt:
             self.post(at, revoked=-self.debt, available=self.debt)
         self.lots, self.holds, self.debt, self.forfeits_at = [], [], 0, None
+
+    # Points by hand
+
+    def adjust_in(self, points: int, at: datetime, expires_at: datetime | None) -> None:
+        self.granted_lots += 1
+        lot = Lot(self.granted_lots, at, at, expires_at, points, active=True)
+        self.post(at, adjusted=-points, available=points)
+        self.lots.append(lot)
+        self._drop_expired(at)
+        self.pay_debt()
+
+    def draw(self, points: int, at: datetime, target: str) -> None:
+        """Take points that are there, in draw order, and what is not there as debt."""
+        for lot in self.spendable():
+            part = min(lot.left, points)
+            if part:
+                self.take(lot, part, at, target)
+                points -= part
+        self._forget_empty()
+        if points:
+            self.debt += points
+            self.post(at, available=-points, **{target: points})
 
     # Two wallets
 

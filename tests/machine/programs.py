@@ -223,7 +223,13 @@ def whole_programs(draw: st.DrawFn, *, tier_rules: bool) -> Document:
                 "step": draw(st.sampled_from([1, 1, 5])),
                 "reservation_ttl": draw(st.sampled_from(["PT6H", "P4D"])),
                 "restore_grace": draw(st.sampled_from(["P0D", "P2D"])),
+                **draw(st.sampled_from([{}, {}, {"per_day": 40}])),
             },
+            "charities": draw(
+                _maybe(
+                    st.just([{"id": "c"}, {"id": "d", "valid": {"from": "2017-01-20T00:00:00Z"}}])
+                )
+            ),
         }
     )
 

@@ -140,7 +140,7 @@ class Histories(RuleBasedStateMachine):
         back=st.sampled_from([0, 0, 0, 1, 1, 2, 3, 5]),
         whole=st.booleans(),
         amounts=st.data(),
-        wait=waits,
+        wait=soon,
         late=lates,
     )
     def give_back(
@@ -154,7 +154,12 @@ class Histories(RuleBasedStateMachine):
             named = {name: amounts.draw(_part_of(bought.get(name, 0))) for name in lines}
         world.give_back(member, order_id, named, self._hours(wait, late))
 
-    @precondition(lambda self: self.world.document["returns"]["policy"] != "only_pending")
+    @precondition(
+        lambda self: (
+            self.world.document["returns"]["policy"] != "only_pending"
+            and len(self.world.past) % 3 == 0  # not too often
+        )
+    )
     @rule(member=who, ahead=st.integers(0, 3), wait=waits)
     def give_back_before(self, member: str, ahead: int, wait: int) -> None:
         """Its purchase follows, if at all. (Under `only_pending` the model decides such a return
@@ -192,6 +197,45 @@ class Histories(RuleBasedStateMachine):
         name = self.world.reserve(member, self.world.part_of(member, percent), None)
         self.world.finish("confirm", member, name, None, 0)
         self.world.buy(member, {**basket, "redemption_id": name}, 0)
+
+    @precondition(lambda self: self.world.rich)
+    @rule(n=st.integers(0, 3), percent=parts, basket=baskets, named=st.booleans(), wait=soon)
+    def pay_at_once(
+        self, n: int, percent: int, basket: dict[str, Any], named: bool, wait: int
+    ) -> None:
+        """Points spent in one command, on a purchase that follows."""
+        member, world = self._rich(n), self.world
+        self._hours(wait, 0)
+        name, points = f"h{world.number()}", world.part_of(member, percent)
+        data = {"redemption_id": name, "points": points}
+        more = {"order_id": f"o{world.bought + 1}"} if named else {}
+        world.send("command.redeem.v1", member, {**data, **more})
+        world.buy(member, {**basket, "redemption_id": name}, 0)
+
+    @precondition(lambda self: self.world.rich)
+    @rule(
+        n=st.integers(0, 3), percent=parts, charity=st.sampled_from("ccdde"), wait=soon, late=lates
+    )
+    def donate(self, n: int, percent: int, charity: str, wait: int, late: int) -> None:
+        member, late = self._rich(n), self._hours(wait, late)
+        data = {"charity_id": charity, "points": self.world.part_of(member, percent)}
+        self.world.send("command.donate.v1", member, data, late)
+
+    @rule(
+        member=who,
+        amount=st.integers(-40, 40).filter(bool),
+        debt=st.booleans(),
+        until=st.sampled_from([None, None, None, "2017-01-02T00:00:00Z", "2017-03-01T00:00:00Z"]),
+        late=lates,
+    )
+    def adjust(self, member: str, amount: int, debt: bool, until: str | None, late: int) -> None:
+        """Points by hand."""
+        data = {"points": amount, **OFFICE}
+        if amount < 0:
+            data["allow_debt"] = debt
+        elif until is not None:
+            data["expires_at"] = until
+        self.world.send("command.adjust.v1", member, data, self._hours(0, late))
 
     @precondition(lambda self: self.world.held)
     @rule(
