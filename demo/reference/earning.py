@@ -34,17 +34,24 @@ def allocate(points: int, amounts: list[int]) -> list[int]:
     return shares
 
 
-def awards(program: Program, purchase: Purchase, account: Account, used: Used) -> list[Award]:
-    """The awards above 0, in file order."""
+def awards(
+    program: Program, purchase: Purchase, account: Account, used: Used, activity: str | None = None
+) -> list[Award]:
+    """The awards above 0, in file order. An activity is judged like a purchase of nothing."""
     drafts: dict[str, Award] = {}
-    for rule in program.rules:
+    rules = [
+        rule
+        for rule in program.rules
+        if (not rule.activities if activity is None else activity in rule.activities)
+    ]
+    for rule in rules:
         points, matched = _value(rule, purchase, account, drafts)
         for limit in rule.limits if points else ():
             left = max(0, limit.most - used(rule, limit))
             points = min(points, left) if limit.kind == "points" else points if left else 0
         amounts = [purchase.lines[i].amount for i in matched]
         drafts[rule.id] = Award(rule, points, matched, allocate(points, amounts) if points else [])
-    for group in {rule.group for rule in program.rules if rule.group}:
+    for group in {rule.group for rule in rules if rule.group}:
         members = [draft for draft in drafts.values() if draft.rule.group == group]
         kept = max(members, key=lambda draft: draft.points)  # the first of equals
         for loser in members:

@@ -11,7 +11,7 @@ what it is known by.
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from fractions import Fraction
 from typing import Any
 
@@ -112,6 +112,7 @@ class Member:
     merged_from: list[str] = field(default_factory=list)
     given: list[tuple[datetime, int]] = field(default_factory=list)  # to other members
     donated: list[tuple[datetime, int]] = field(default_factory=list)
+    profile: dict[str, Any] = field(default_factory=dict)
     # What became of the returns that waited for their purchase, by return_id.
     waited: dict[str, str] = field(default_factory=dict)
 
@@ -244,8 +245,11 @@ class ReferenceProgram:
             case "survey.completed.v1":
                 self._survey(member, at, data)
             case "activity.completed.v1":
-                # The programs that this model reads have no rule on activities.
-                raise RefusedError("unknown_activity")
+                self._activity(member, at, data)
+            case "member.enrolled.v1":
+                member.profile = dict(data.get("profile", {}))
+            case "member.updated.v1":
+                member.profile |= data["profile"]
             case "redemption.reserve.v1":
                 self._reserve(member, at, data)
             case "redemption.confirm.v1" | "redemption.cancel.v1":
@@ -257,36 +261,10 @@ class ReferenceProgram:
     def _purchase(self, member: Member, at: datetime, data: Data) -> None:
         purchase = _purchase(at, data)
 
-        def used(rule: Rule, limit: Limit) -> int:
-            here = window(at, limit.per, purchase.order_id, self.program.zone)
-            kept = [
-                granted.kept()
-                for earlier, granted in member.limited.get(rule.id, ())
-                if window(earlier.occurred_at, limit.per, earlier.order_id, self.program.zone)
-                == here
-            ]
-            return sum(kept) if limit.kind == "points" else sum(1 for points in kept if points)
-
-        wallet = member.wallet
-        balance = sum(lot.left for lot in wallet.spendable()) - wallet.debt
-        account = Account(self.tier(member, at), balance, len(member.orders))
         order = Order(purchase)
         order.returned = [0] * len(purchase.lines)
         order.whole = [False] * len(purchase.lines)
-        awards = earning.awards(self.program, purchase, account, used)
-        # Points of one purchase with the same activation and expiry are one lot.
-        dates = [self._dates(at, award.rule.activation, award.rule.expiry) for award in awards]
-        lots = {
-            when: member.wallet.grant(
-                sum(a.points for a, d in zip(awards, dates, strict=True) if d == when), at, *when
-            )
-            for when in dict.fromkeys(dates)
-        }
-        for award, when in zip(awards, dates, strict=True):
-            order.awards.append(Granted(award, lots[when], [0] * len(award.shares)))
-        for granted in order.awards:
-            if granted.award.rule.limits:
-                member.limited.setdefault(granted.award.rule.id, []).append((purchase, granted))
+        awards = self._earn(member, order)
         earned = sum(award.points for award in awards if award.rule.counts_for_tier)
         self.count(member, at, at, amount_spent=purchase.amount, points_earned=earned, purchases=1)
         member.orders[purchase.order_id] = order
@@ -300,6 +278,59 @@ class ReferenceProgram:
                 member.waited[waited["return_id"]] = "applied"
             except RefusedError as refusal:
                 member.waited[waited["return_id"]] = f"refused({refusal})"
+
+    def _earn(
+        self, member: Member, order: Order, activity: str | None = None
+    ) -> list[earning.Award]:
+        """Grant what the purchase (or the activity) earns."""
+        purchase, wallet = order.purchase, member.wallet
+        at = purchase.occurred_at
+
+        def used(rule: Rule, limit: Limit) -> int:
+            here = window(at, limit.per, purchase.order_id, self.program.zone)
+            kept = [
+                granted.kept()
+                for earlier, granted in member.limited.get(rule.id, ())
+                if window(earlier.occurred_at, limit.per, earlier.order_id, self.program.zone)
+                == here
+            ]
+            return sum(kept) if limit.kind == "points" else sum(1 for points in kept if points)
+
+        balance = sum(lot.left for lot in wallet.spendable()) - wallet.debt
+        birthday = member.profile.get("birthday")
+        account = Account(
+            self.tier(member, at),
+            balance,
+            len(member.orders),
+            tuple(member.profile.get("tags") or ()),
+            None if birthday is None else date.fromisoformat(birthday),
+        )
+        awards = earning.awards(self.program, purchase, account, used, activity)
+        # Points of one purchase with the same activation and expiry are one lot.
+        dates = [self._dates(at, award.rule.activation, award.rule.expiry) for award in awards]
+        lots = {
+            when: member.wallet.grant(
+                sum(a.points for a, d in zip(awards, dates, strict=True) if d == when), at, *when
+            )
+            for when in dict.fromkeys(dates)
+        }
+        for award, when in zip(awards, dates, strict=True):
+            order.awards.append(Granted(award, lots[when], [0] * len(award.shares)))
+        for granted in order.awards:
+            if granted.award.rule.limits:
+                member.limited.setdefault(granted.award.rule.id, []).append((purchase, granted))
+        return awards
+
+    def _activity(self, member: Member, at: datetime, data: Data) -> None:
+        name = str(data["activity"])
+        if not any(name in rule.activities for rule in self.program.rules):
+            raise RefusedError("unknown_activity")
+        nothing = [Line("", "", None, None, 0, 0)]
+        done = Purchase("", at, nothing, 0, data.get("store_id"), None, None, None, None)
+        order = Order(done, [], [0], [False])
+        awards = self._earn(member, order, name)
+        earned = sum(award.points for award in awards if award.rule.counts_for_tier)
+        self.count(member, at, at, amount_spent=0, points_earned=earned, purchases=0)
 
     def _return(self, member: Member, at: datetime, data: Data) -> None:
         order = member.orders[data["order_id"]]
@@ -332,6 +363,8 @@ class ReferenceProgram:
         if not survey.valid_from <= at < survey.valid_to:
             raise RefusedError("outside_window")
         member.surveys.add(data["survey_id"])
+        if survey.counts_for_tier:
+            self.count(member, at, at, amount_spent=0, points_earned=survey.points, purchases=0)
         self._grant(member, survey.points, at, survey.activation, survey.expiry)
 
     def _referral(self, member: Member, at: datetime, data: Data) -> None:

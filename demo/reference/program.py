@@ -5,9 +5,10 @@ the model does not follow: each is refused with `UnsupportedError`, because a mo
 skips a rule would agree with nothing.
 """
 
+import calendar
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -50,6 +51,8 @@ class Account(NamedTuple):
     tier: str
     balance: int = 0  # available, below 0 in debt
     purchases: int = 0
+    tags: tuple[str, ...] = ()
+    birthday: date | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ class Award:
 @dataclass(frozen=True)
 class Rule:
     id: str
+    activities: tuple[str, ...]  # none: it rewards purchases
     of: str  # a multiplier's rule
     awards: tuple[tuple[tuple[Condition, ...], Award], ...]  # the first that holds counts
     rounding: str
@@ -103,6 +107,7 @@ class Rule:
 @dataclass(frozen=True)
 class Survey:
     points: int
+    counts_for_tier: bool
     valid_from: datetime
     valid_to: datetime
     activation: Duration
@@ -149,7 +154,8 @@ _TOP = (
     " charities"
 )
 _RULE = (
-    "id when lines award stacking limits valid activation expiry counts_for_tier overrides rounding"
+    "id on when lines award stacking limits valid activation expiry counts_for_tier overrides"
+    " rounding"
 )
 _PLACES = {"store": "store_id", "region": "region", "channel": "channel", "partner": "partner_id"}
 
@@ -222,8 +228,11 @@ class Program:
         when = entry.get("when") or {}
         conditions = {"expression": when} if isinstance(when, str) else when
         activation, expiry = self._when(entry)
+        on = entry.get("on") or {}
+        _only(on, "activity", name)
         return Rule(
             id=name,
+            activities=tuple(_texts(on["activity"])) if on else (),
             of=award.of,
             awards=tuple(awards),
             rounding=rounding,
@@ -252,6 +261,14 @@ class Program:
             case "purchase_amount":
                 in_range = _range(wanted, where)
                 return lambda purchase, _: in_range(purchase.amount)
+            case "tag":
+                return lambda _, account: not texts.isdisjoint(account.tags)
+            case "birthday":
+                _only(wanted, "days_before days_after", where)
+                before, after = wanted.get("days_before", 0), wanted.get("days_after", 0)
+                return lambda purchase, account: _near(
+                    account.birthday, purchase.occurred_at.astimezone(self.zone), before, after
+                )
             case "balance":
                 in_range = _range(wanted, where)
                 return lambda _, account: in_range(account.balance)
@@ -284,8 +301,9 @@ class Program:
         raise UnsupportedError(f"{where}: condition {key}")
 
     def _survey(self, entry: Mapping[str, Any]) -> Survey:
-        _only(entry, "id award activation expiry valid", str(entry["id"]))
-        return Survey(_fixed(entry["award"]), *_valid(entry), *self._when(entry))
+        _only(entry, "id award activation expiry valid counts_for_tier", str(entry["id"]))
+        counts = bool(entry.get("counts_for_tier", False))
+        return Survey(_fixed(entry["award"]), counts, *_valid(entry), *self._when(entry))
 
     def _referral(self, entry: Mapping[str, Any]) -> ReferralTerms:
         _only(entry, "qualifies referrer referee activation expiry", "referral")
@@ -346,6 +364,17 @@ def _valid(entry: Mapping[str, Any]) -> tuple[datetime, datetime]:
         instant(valid["from"]) if "from" in valid else _ALWAYS[0],
         instant(valid["to"]) if "to" in valid else _ALWAYS[1],
     )
+
+
+def _near(birthday: date | None, local: datetime, before: int, after: int) -> bool:
+    if birthday is None:
+        return False
+    for year in range(local.year - 1, local.year + 2):
+        leap_day = (birthday.month, birthday.day) == (2, 29) and not calendar.isleap(year)
+        this = date(year, 2, 28) if leap_day else birthday.replace(year=year)
+        if this - timedelta(before) <= local.date() <= this + timedelta(after):
+            return True
+    return False
 
 
 def _minute(clock: str) -> int:

@@ -6,6 +6,7 @@ is a duplicate, which facts a decision gets, the positions and the hash chain ar
 """
 
 from collections.abc import Iterable
+from datetime import date
 from uuid import UUID
 
 import msgspec
@@ -24,7 +25,7 @@ from ledger.sharding import shard_of
 from ledger.work import Work
 from schemas.decisions import AccountEvent, Effect
 from schemas.fields import Instant
-from schemas.inputs import InputEvent
+from schemas.inputs import InputEvent, MemberEnrolled, MemberErased, MemberUpdated
 
 LEDGER_ID = UUID(int=1)
 PROGRAM = "machine"
@@ -72,6 +73,8 @@ class MemoryLedger:
         self.inputs: dict[InputKey, tuple[bytes, int]] = {}
         self.log: dict[int, list[Stored]] = {shard: [] for shard in range(SHARDS)}
         self.due: dict[bytes, DueRow] = {}
+        self.birthdays: dict[str, date] = {}
+        self.member_keys: dict[str, bytes] = {}
         self.sent: list[tuple[int, int, int, Effect]] = []
         self.heads = {
             shard: HeadRow(shard, 0, genesis(LEDGER_ID, shard), EPOCH_2000, EPOCH_2000, 0, FAR)
@@ -108,6 +111,11 @@ class MemoryLedger:
         if batch.linked:
             for shard, keys in batch.other_keys(shards).items():
                 self._look_up(batch, shard, keys)
+        if self.programs.asks_outside:
+            for asked in batch.works:
+                for member_id in batch.may_decide(asked):
+                    batch.birthdays[member_id] = self.birthdays.get(member_id)
+        batch.member_keys.update(self.member_keys)
         decide_all(batch, shards, self.programs)
         (work,) = batch.works
         for _, failure in batch.failures.values():
@@ -126,6 +134,7 @@ class MemoryLedger:
             )
         for held, fork in batch.forks.items():
             self.accounts[held] = fork.account
+        self._profile(work, batch)
         if work.key and work.kind in ("applied", "refused", "waiting"):
             assert work.position is not None
             self.inputs[work.shard, work.key] = (work.content, work.position)
@@ -135,6 +144,23 @@ class MemoryLedger:
             for stored in self.log[shard][-len(log.rows) // 4 :]:
                 self._effects(stored)
         return work
+
+    def _profile(self, work: Work, batch: Batch) -> None:
+        """The table of profiles, of which rules ask for the birthday, and the members' keys."""
+        event, member_id = work.item.event, work.member_id
+        if member_id in batch.member_keys:
+            self.member_keys[member_id] = batch.member_keys[member_id]
+        if work.kind != "applied":
+            return
+        if isinstance(event, MemberErased):
+            self.birthdays.pop(member_id, None)
+            self.member_keys.pop(member_id, None)
+        elif isinstance(event, MemberEnrolled | MemberUpdated):
+            told = event.data.profile.birthday
+            if isinstance(told, date):
+                self.birthdays[member_id] = told
+            elif told is None or isinstance(event, MemberEnrolled):
+                self.birthdays.pop(member_id, None)
 
     def _look_up(self, batch: Batch, shard: int, keys: list[bytes]) -> None:
         for key in keys:

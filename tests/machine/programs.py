@@ -19,6 +19,8 @@ CATEGORIES = ("PRODUCE", "MEAT", None)
 BRANDS = ("Own", None)
 PAYMENTS = ("card", None)
 
+ACTIVITY_CONDITIONS = ("store", "weekday", "hours", "balance", "tag", "birthday")
+
 PERIODS = ("order", "day", "iso_week", "month", "year", "lifetime")
 WINDOWS = ("calendar_month", "calendar_quarter", "calendar_year", "lifetime")
 ZONES = ("UTC", "Europe/Berlin", "America/New_York")
@@ -64,6 +66,8 @@ conditions: dict[str, st.SearchStrategy[Any]] = {
     "nth_purchase": nth,
     "promo_code": st.sampled_from([*CODES, list(CODES)]),
     "balance": ranges,
+    "tag": st.sampled_from(["vip", ["vip", "staff"]]),
+    "birthday": st.sampled_from([{"days_before": 3, "days_after": 3}, {"days_after": 30}]),
 }
 tier_conditions: dict[str, st.SearchStrategy[Any]] = {
     "tier": st.sampled_from(["none", "silver", "gold"]),
@@ -160,6 +164,35 @@ def rules(draw: st.DrawFn, name: str, earlier: list[str], *, tiers: bool) -> Doc
 
 
 @st.composite
+def activity_rules(draw: st.DrawFn, *, tiers: bool) -> list[Document]:
+    """Rules on a review, and perhaps one that multiplies them."""
+    known = {key: conditions[key] for key in ACTIVITY_CONDITIONS}
+    known |= tier_conditions if tiers else {}
+    found: list[Document] = []
+    for n in range(draw(st.integers(0, 3))):
+        award: Document = {"fixed": draw(_points)}
+        if found and draw(st.booleans()):
+            award = {"multiplier": {"of": found[0]["id"], "by": draw(st.sampled_from(["1.5", 2]))}}
+        keys = draw(_some(st.sampled_from(sorted(known)), max_size=1))
+        stacking = ("add", "add", "exclusive", {"best_of_group": "g"})
+        found.append(
+            _without_none(
+                {
+                    "id": f"a{n}",
+                    "on": {"activity": "review"},
+                    "award": award,
+                    "when": {key: draw(known[key]) for key in keys} or None,
+                    "limits": [x for x in draw(limits()) if x["per"] != "order"],
+                    "stacking": draw(st.sampled_from(stacking)),
+                    "activation": draw(_maybe(st.sampled_from(ACTIVATIONS))),
+                    "counts_for_tier": draw(st.booleans()),
+                }
+            )
+        )
+    return found
+
+
+@st.composite
 def tiers_of(draw: st.DrawFn) -> Document:
     """Silver and gold, so low that a history reaches both."""
     measure = draw(st.sampled_from(sorted(LEVELS)))
@@ -197,6 +230,7 @@ def whole_programs(draw: st.DrawFn, *, tier_rules: bool) -> Document:
     for n in range(draw(st.integers(1, 5))):
         earn.append(draw(rules(f"r{n}", names, tiers=tier_rules)))
         names.append(f"r{n}")
+    earn += draw(activity_rules(tiers=tier_rules))
     return _without_none(
         {
             "program": "machine",
@@ -254,6 +288,11 @@ def surveys(draw: st.DrawFn) -> list[Document]:
     return [
         {"id": "s", "award": {"fixed": draw(_points)}, "activation": "immediately"},
         _without_none(
-            {"id": "t", "award": {"fixed": draw(_points)}, "valid": draw(_maybe(st.just(valid)))}
+            {
+                "id": "t",
+                "award": {"fixed": draw(_points)},
+                "valid": draw(_maybe(st.just(valid))),
+                "counts_for_tier": draw(st.booleans()),
+            }
         ),
     ]
