@@ -6,9 +6,15 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.core.histories import ACTIVATIONS, EXPIRIES, LEVELS, RETURNS
+from tests.core.histories import LEVELS, RETURNS
 
 Document = dict[str, Any]
+
+ACTIVATIONS = ("immediately", "immediately", {"after": "P3D"}, {"after": "PT40H"})
+EXPIRIES = (
+    *({"after": "P2D"}, {"after": "P9D"}, {"after": "P1M"}),
+    *({"end_of": "month", "after": "P10D"}, "never"),
+)
 
 CHANNELS = ("store", "web", "app")
 REGIONS = ("north", "south", None)
@@ -256,14 +262,10 @@ def whole_programs(draw: st.DrawFn, *, tier_rules: bool) -> Document:
                 "minimum": draw(st.sampled_from([0, 0, 2, 10])),
                 "step": draw(st.sampled_from([1, 1, 5])),
                 "reservation_ttl": draw(st.sampled_from(["PT6H", "P4D"])),
-                "restore_grace": draw(st.sampled_from(["P0D", "P2D"])),
+                "restore_grace": draw(st.sampled_from(["P0D", "P2D", "P5D"])),
                 **draw(st.sampled_from([{}, {}, {"per_day": 40}])),
             },
-            "charities": draw(
-                _maybe(
-                    st.just([{"id": "c"}, {"id": "d", "valid": {"from": "2017-01-20T00:00:00Z"}}])
-                )
-            ),
+            "charities": [{"id": "c"}, {"id": "d", "valid": {"from": "2017-01-20T00:00:00Z"}}],
         }
     )
 

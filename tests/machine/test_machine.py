@@ -41,9 +41,16 @@ SEED_MAX = 2**32
 
 OFFICE = {"actor": "office", "reason": "asked for"}
 
+REVIEWS = ("review", "nap")
+"""Activities; nobody rewards naps."""
+
 who = st.sampled_from(MEMBERS + MEMBERS[:1] * 3)
+anybody = st.sampled_from((*MEMBERS, *MEMBERS, None))
 waits = st.one_of(st.integers(0, 20), st.integers(0, 20), st.integers(0, 400))
 lates = st.sampled_from([0, 0, 0, 0, 0, 2, 10, 30, 60])
+keeping = st.sampled_from([0, 1, 5, 30, 60, 90, 200])
+"""Hours until something comes back or is confirmed."""
+
 soon = st.sampled_from([0, 0, 0, 1, 5, 80])
 parts = st.sampled_from([1, 10, 50, 100, 100, 120])
 """Percent of what is available, a little more than all of it."""
@@ -93,7 +100,7 @@ class Histories(RuleBasedStateMachine):
         choice=st.booleans().flatmap(
             lambda late: st.tuples(st.just(late), programs.whole_programs(tier_rules=not late))
         ),
-        opening=st.lists(st.tuples(who, baskets, st.integers(0, 30)), min_size=2, max_size=8),
+        opening=st.lists(st.tuples(who, baskets, st.integers(0, 30)), min_size=3, max_size=12),
     )
     def open(
         self,
@@ -120,29 +127,19 @@ class Histories(RuleBasedStateMachine):
         self.world.wait(wait)
         return late if self.lateness else 0
 
-    @rule(hours=st.one_of(waits, st.integers(0, 24 * 60)))
-    def time_passes(self, hours: int) -> None:
+    @rule(hours=st.one_of(waits, st.integers(0, 24 * 60)), member=who, behind=st.integers(0, 500))
+    def time_passes(self, hours: int, member: str, behind: int) -> None:
+        """And a scheduler that is late looks after somebody, as of so many hours ago."""
         self.world.wait(hours)
+        self.world.late_tick(member, behind)
 
-    @rule(member=who, hours=st.integers(0, 500))
-    def a_late_scheduler_looks(self, member: str, hours: int) -> None:
-        self.world.late_tick(member, hours)
-
-    @rule(member=who, basket=baskets, wait=waits, late=lates)
-    def buy(self, member: str, basket: dict[str, Any], wait: int, late: int) -> None:
+    @rule(member=anybody, basket=baskets, wait=waits, late=lates)
+    def buy(self, member: str | None, basket: dict[str, Any], wait: int, late: int) -> None:
         self.world.buy(member, basket, self._hours(wait, late))
 
-    @rule(member=who, basket=baskets, wait=waits, late=lates)
-    def buy_more(self, member: str, basket: dict[str, Any], wait: int, late: int) -> None:
+    @rule(member=who, basket=baskets, wait=soon, late=lates)
+    def buy_soon(self, member: str, basket: dict[str, Any], wait: int, late: int) -> None:
         self.world.buy(member, basket, self._hours(wait, late))
-
-    @rule(member=who, basket=baskets, wait=waits, late=lates)
-    def buy_again(self, member: str, basket: dict[str, Any], wait: int, late: int) -> None:
-        self.world.buy(member, basket, self._hours(wait, late))
-
-    @rule(basket=baskets)
-    def somebody_buys(self, basket: dict[str, Any]) -> None:
-        self.world.buy(None, basket, 0)
 
     @precondition(lambda self: self.world.orders)
     @rule(
@@ -163,12 +160,7 @@ class Histories(RuleBasedStateMachine):
             named = {name: amounts.draw(_part_of(bought.get(name, 0))) for name in lines}
         world.give_back(member, order_id, named, self._hours(wait, late))
 
-    @precondition(
-        lambda self: (
-            self.world.document["returns"]["policy"] != "only_pending"
-            and len(self.world.past) % 3 == 0  # not too often
-        )
-    )
+    @precondition(lambda self: self.world.document["returns"]["policy"] != "only_pending")
     @rule(member=who, ahead=st.integers(0, 3), wait=waits)
     def give_back_before(self, member: str, ahead: int, wait: int) -> None:
         """Its purchase follows, if at all. (Under `only_pending` the model decides such a return
@@ -178,18 +170,16 @@ class Histories(RuleBasedStateMachine):
         if all(order_id != known for _, known, _ in self.world.orders):
             self.world.give_back(member, order_id, None, 0)
 
-    @rule(member=who, name=st.sampled_from("stu"), wait=waits, late=lates)
-    def survey(self, member: str, name: str, wait: int, late: int) -> None:
+    @rule(member=who, name=st.sampled_from(["s", "t", "u", *REVIEWS]), wait=waits, late=lates)
+    def take_part(self, member: str, name: str, wait: int, late: int) -> None:
+        """A survey, or an activity."""
         late = self._hours(wait, late)
-        data = {"survey_id": name, "completion_id": f"c{self.world.number()}"}
-        self.world.send("survey.completed.v1", member, data, late)
-
-    @rule(member=who, name=st.sampled_from(["review", "review", "nap"]), wait=waits, late=lates)
-    def act(self, member: str, name: str, wait: int, late: int) -> None:
-        """An activity."""
-        late = self._hours(wait, late)
-        data = {"activity": name, "reference": self.world.number(), "store_id": "s1"}
-        self.world.send("activity.completed.v1", member, data, late)
+        if name in REVIEWS:
+            data = {"activity": name, "reference": self.world.number(), "store_id": "s1"}
+            self.world.send("activity.completed.v1", member, data, late)
+        else:
+            data = {"survey_id": name, "completion_id": f"c{self.world.number()}"}
+            self.world.send("survey.completed.v1", member, data, late)
 
     @rule(member=who, profile=profiles, enrolled=st.booleans())
     def tell_profile(self, member: str, profile: dict[str, Any], enrolled: bool) -> None:
@@ -210,38 +200,66 @@ class Histories(RuleBasedStateMachine):
         self._hours(wait, 0)
         self.world.reserve(member, self.world.part_of(member, percent), ttl)
 
-    @precondition(lambda self: self.world.rich)
-    @rule(n=st.integers(0, 3), percent=parts, basket=baskets, wait=soon)
-    def check_out(self, n: int, percent: int, basket: dict[str, Any], wait: int) -> None:
-        """All that a till does with points and a basket."""
-        member = self._rich(n)
-        self._hours(wait, 0)
-        name = self.world.reserve(member, self.world.part_of(member, percent), None)
-        self.world.finish("confirm", member, name, None, 0)
-        self.world.buy(member, {**basket, "redemption_id": name}, 0)
-
-    @precondition(lambda self: self.world.rich)
-    @rule(n=st.integers(0, 3), percent=parts, basket=baskets, named=st.booleans(), wait=soon)
-    def pay_at_once(
-        self, n: int, percent: int, basket: dict[str, Any], named: bool, wait: int
-    ) -> None:
-        """Points spent in one command, on a purchase that follows."""
-        member, world = self._rich(n), self.world
-        self._hours(wait, 0)
-        name, points = f"h{world.number()}", world.part_of(member, percent)
-        data = {"redemption_id": name, "points": points}
-        more = {"order_id": f"o{world.bought + 1}"} if named else {}
-        world.send("command.redeem.v1", member, {**data, **more})
-        world.buy(member, {**basket, "redemption_id": name}, 0)
+    @precondition(lambda self: self.world.held)
+    @rule(
+        back=st.integers(0, 3),
+        kind=st.sampled_from(["confirm", "cancel"]),
+        part=st.one_of(st.none(), st.integers(1, 30)),
+        wait=keeping,
+        late=lates,
+    )
+    def finish(self, back: int, kind: str, part: int | None, wait: int, late: int) -> None:
+        late = self._hours(wait, late)
+        member, name = self.world.held[-1 - back % len(self.world.held)]
+        self.world.finish(kind, member, name, part if kind == "confirm" else None, late)
 
     @precondition(lambda self: self.world.rich)
     @rule(
-        n=st.integers(0, 3), percent=parts, charity=st.sampled_from("ccdde"), wait=soon, late=lates
+        n=st.integers(0, 3),
+        percent=parts,
+        basket=baskets,
+        how=st.sampled_from(["reserve", "at once", "at once, for the order"]),
+        kept=keeping,
+        back=st.sampled_from([None, "whole", "line"]),
     )
-    def donate(self, n: int, percent: int, charity: str, wait: int, late: int) -> None:
+    def pay(
+        self, n: int, percent: int, basket: dict[str, Any], how: str, kept: int, back: str | None
+    ) -> None:
+        """All that a till does with points and a basket; what they paid for may come back, also
+        after they would have expired."""
+        member, world = self._rich(n), self.world
+        points = world.part_of(member, percent)
+        if how == "reserve":
+            name = world.reserve(member, points, None)
+            world.finish("confirm", member, name, None, 0)
+        else:
+            name = f"h{world.number()}"
+            order = {} if how == "at once" else {"order_id": f"o{world.bought + 1}"}
+            data = {"redemption_id": name, "points": points, **order}
+            world.send("command.redeem.v1", member, data)
+        world.buy(member, {**basket, "redemption_id": name}, 0)
+        if back is not None:
+            world.wait(kept)
+            _, order_id, bought = world.orders[-1]
+            world.give_back(member, order_id, None if back == "whole" else {"1": bought["1"]}, 0)
+
+    @precondition(lambda self: self.world.rich)
+    @rule(
+        n=st.integers(0, 3),
+        percent=parts,
+        to=st.one_of(who, st.sampled_from(["charity c", "charity d", "charity e"])),
+        wait=soon,
+        late=lates,
+    )
+    def give(self, n: int, percent: int, to: str, wait: int, late: int) -> None:
+        """Points for another member, or for a charity."""
         member, late = self._rich(n), self._hours(wait, late)
-        data = {"charity_id": charity, "points": self.world.part_of(member, percent)}
-        self.world.send("command.donate.v1", member, data, late)
+        amount = self.world.part_of(member, percent)
+        if to.startswith("charity"):
+            data = {"charity_id": to[-1], "points": amount}
+            self.world.send("command.donate.v1", member, data, late)
+        else:
+            self.world.send("command.transfer.v1", member, {"to": to, "points": amount}, late)
 
     @rule(
         member=who,
@@ -252,87 +270,44 @@ class Histories(RuleBasedStateMachine):
     )
     def adjust(self, member: str, amount: int, debt: bool, until: str | None, late: int) -> None:
         """Points by hand."""
-        data = {"points": amount, **OFFICE}
+        data: dict[str, Any] = {"points": amount, **OFFICE}
         if amount < 0:
             data["allow_debt"] = debt
         elif until is not None:
             data["expires_at"] = until
         self.world.send("command.adjust.v1", member, data, self._hours(0, late))
 
-    @precondition(lambda self: self.world.held)
-    @rule(
-        back=st.integers(0, 3),
-        kind=st.sampled_from(["confirm", "confirm", "cancel"]),
-        part=st.one_of(st.none(), st.integers(1, 30)),
-        wait=st.integers(0, 8),
-        late=lates,
-    )
-    def finish(self, back: int, kind: str, part: int | None, wait: int, late: int) -> None:
-        late = self._hours(wait, late)
-        member, name = self.world.held[-1 - back % len(self.world.held)]
-        self.world.finish(kind, member, name, part if kind == "confirm" else None, late)
-
     @precondition(lambda self: self.world.past)
-    @rule(back=st.integers(0, 200))
-    def again(self, back: int) -> None:
-        """An input comes a second time."""
+    @rule(back=st.integers(0, 200), other=st.booleans())
+    def again(self, back: int, other: bool) -> None:
+        """An input comes a second time, or its key with something else."""
         world = self.world
         event = world.past[-1 - back % len(world.past)]
-        if event.get("subject"):
+        if not other:
             # One that was a conflict itself (a referral by the same two) is one again.
             assert world.take({**event, "traceid": "other"}) in ("duplicate", "conflict")
-
-    @precondition(lambda self: self.world.past)
-    @rule(back=st.integers(0, 200))
-    def again_and_other(self, back: int) -> None:
-        """Its key comes a second time with something else."""
-        world = self.world
-        event = world.past[-1 - back % len(world.past)]
         # Once a member is erased, profiles cannot be compared any more: their key is gone.
-        if event.get("subject") and not event["type"].startswith("member."):
-            other = event["time"].replace("Z", ".5Z")
-            assert world.take({**event, "time": other}) == "conflict"
-
-    @precondition(lambda self: len(self.world.past) > 20 and self.world.standing() > 2)
-    @rule(member=who)
-    def erase(self, member: str) -> None:
-        self.world.send("member.erased.v1", member, {})
-
-    @precondition(lambda self: self.world.past)
-    @rule(member=who, other=who, percent=parts)
-    def ask_to_give(self, member: str, other: str, percent: int) -> None:
-        self.give_points(member, other, percent, 0, 0)
-
-    @precondition(lambda self: self.world.rich)
-    @rule(n=st.integers(0, 3), other=who, percent=parts, wait=soon, late=lates)
-    def give(self, n: int, other: str, percent: int, wait: int, late: int) -> None:
-        """Points for another member."""
-        self.give_points(self._rich(n), other, percent, wait, late)
-
-    def give_points(self, member: str, other: str, percent: int, wait: int, late: int) -> None:
-        late = self._hours(wait, late)
-        amount = self.world.part_of(member, percent)
-        self.world.send("command.transfer.v1", member, {"to": other, "points": amount}, late)
-
-    @rule(member=who, luck=st.integers(0, 3), wait=soon)
-    def freeze(self, member: str, luck: int, wait: int) -> None:
-        """Frozen, sometimes; a frozen one mostly open again."""
-        self._hours(wait, 0)
-        frozen = self.world.is_frozen(member)
-        kind = "freeze" if (luck == 0) ^ (frozen and luck == 1) else "unfreeze"
-        self.world.send(f"command.{kind}.v1", member, OFFICE)
-
-    @precondition(lambda self: len(self.world.past) > 15 and self.world.standing() > 2)
-    @rule(member=who, wait=waits)
-    def close(self, member: str, wait: int) -> None:
-        self._hours(wait, 0)
-        self.world.send("command.close.v1", member, OFFICE)
+        elif not event["type"].startswith("member."):
+            changed = event["time"].replace("Z", ".5Z")
+            assert world.take({**event, "time": changed}) == "conflict"
 
     @precondition(lambda self: self.world.standing() > 2)
-    @rule(member=who, into=who, wait=waits)
-    def merge(self, member: str, into: str, wait: int) -> None:
+    @rule(
+        kind=st.sampled_from(["freeze", "freeze", "unfreeze", "merge", "merge", "close", "erase"]),
+        member=who,
+        into=who,
+        wait=soon,
+    )
+    def end(self, kind: str, member: str, into: str, wait: int) -> None:
+        """What the office does to an account; a frozen one is mostly opened again."""
         self._hours(wait, 0)
-        self.world.send("command.merge.v1", member, {"into": into, **OFFICE})
+        if kind == "erase":
+            self.world.send("member.erased.v1", member, {})
+        elif kind == "merge":
+            self.world.send("command.merge.v1", member, {"into": into, **OFFICE})
+        else:
+            opens = self.world.is_frozen(member) and member != into
+            self.world.send(f"command.{'unfreeze' if opens else kind}.v1", member, OFFICE)
 
     @invariant()
     def all_holds(self) -> None:
