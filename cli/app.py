@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from cli import (
+    codes,
     dead_letters,
     demo,
     history,
@@ -61,6 +62,7 @@ for group in (
     members,
     history,
     dead_letters,
+    codes,
     kafka,
     demo,
 ):

@@ -1,14 +1,16 @@
 """The append transaction's statements: everything that must be stored together, or not at all.
 
-Order of locks, everywhere: stream rows, heads ascending, then dead letters and counts. The caller
-opens the transaction (`lock`), numbers the events, and ends it (`store`), whose last statement is
-COMMIT. Whatever exception comes out of `store`: whether it happened is not known.
+Order of locks, everywhere: stream rows, heads ascending, leases of budgets by (budget, shard),
+promo codes, budgets by id, stock of rewards, then dead letters and counts. The caller opens the
+transaction (`lock`), numbers the events, and ends it (`store`), whose last statement is COMMIT.
+Whatever exception comes out of `store`: whether it happened is not known.
 """
 
 from collections.abc import Sequence
 
 from ledger import command_outcomes, stock
 from ledger.batch import Batch
+from ledger.budgets import spend
 from ledger.core import snapshot
 from ledger.core.calendar import from_instant
 from ledger.crash import crash_point
@@ -17,6 +19,7 @@ from ledger.lookups import LOCK_HEADS, Connection, HeadRow, head_row
 from ledger.numbering import RETURN_TYPE, CountKey, Rows, move_count
 from ledger.packed_arrays import moment_array, uuid_array
 from ledger.profiles import store_profiles
+from ledger.promo_codes import use
 from ledger.received import SourcePosition
 from ledger.recorder import COPY_DEAD_LETTERS, COPY_EVENTS, COPY_INPUTS, copy_stream
 from ledger.sharding import SYSTEM_SHARD
@@ -233,6 +236,10 @@ async def _small_rows(connection: Connection, rows: Rows, batch: Batch) -> None:
         )
     await stock.give(connection, batch)
     await command_outcomes.store(connection, rows.told)
+    if rows.budgets:
+        await spend(connection, rows.budgets)
+    if rows.codes:
+        await use(connection, rows.codes)
     if rows.snapshots:
         await connection.execute(
             _SNAPSHOT,

@@ -3,7 +3,9 @@
     read      heads, dedupe rows, cold accounts            no locks
     decide    on forks, in the order of the inputs         no I/O
     lock      stream rows, then heads in ascending order
-    check     offsets; a head that moved: read and decide its inputs again
+    check     offsets; a head that moved: read and decide its inputs again; a budget's lease
+              that was too small: draw on the budget and decide again, or give up, call back what
+              other shards hold, and begin anew
     store     events, inputs, dead letters, counts, heads, offsets, COMMIT
     follow    only now the forks enter the cache
 
@@ -14,16 +16,20 @@ the stored offsets and in the dedupe rows.
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
-from ledger import append, lookups, stock, stream_rows, system
+from ledger import append, budgets, lookups, stock, stream_rows, system
 from ledger.batch import Batch, check_call
+from ledger.budgets import CALL_BACKS_MAX, CallBack
 from ledger.cache import AccountCache, Cached
+from ledger.code_files import Made, generate
 from ledger.core.program.form import Program
+from ledger.core.program.promo_codes import Series
 from ledger.core.program.timeline import Timeline
 from ledger.crash import crash_point
 from ledger.database import open_pool, translated
 from ledger.deciding import decide_all, log_failures
-from ledger.errors import AppendFailed
+from ledger.errors import AppendFailed, LedgerError
 from ledger.heads import Ends
 from ledger.identity import Identity, check_database
 from ledger.locking import ShardLocks, lock_checked
@@ -119,34 +125,53 @@ class Ledger(Questions):
         AppendFailed (nothing was stored) and DatabaseUnavailable (not known; call again).
         """
         check_call(inputs, source, retry_of)
-        batch = Batch(
-            inputs,
-            self.identity.shards,
-            time.time_ns() // 1_000,
-            self._skew,
-            retry=retry_of is not None,
-        )
+        call_backs = 0
         with translated():
             async with self._pool.connection() as connection:
-                for _ in range(FOLLOWS_MAX):
-                    with self.stats.reading.timed():
-                        await self._reader.read(connection, batch, batch.shards())
-                    programs, shards = self.programs, batch.shards()
-                    with self.stats.deciding.timed():
-                        decide_all(batch, set(shards), programs)
+                while True:
+                    batch = Batch(
+                        inputs,
+                        self.identity.shards,
+                        time.time_ns() // 1_000,
+                        self._skew,
+                        retry=retry_of is not None,
+                        may_call_back=call_backs < CALL_BACKS_MAX,
+                    )
                     try:
-                        async with self._locks.hold(shards):
-                            await self._append(
-                                connection, batch, programs, source, retry_of, internal_errors_max
-                            )
+                        await self._try(connection, batch, source, retry_of, internal_errors_max)
                         break
-                    except MoreShards:
+                    except CallBack as wanted:
+                        call_backs += 1
                         await connection.execute("ROLLBACK")
-                        batch.forget(shards)
-                else:
-                    raise AppendFailed("Accounts are merged faster than inputs can follow them.")
+                        await budgets.call_back(connection, wanted, call_backs)
         self.stats.count(len(inputs))
         return [outcome_of(work) for work in batch.works]
+
+    async def _try(
+        self,
+        connection: Connection,
+        batch: Batch,
+        source: SourcePosition | None,
+        retry_of: int | None,
+        internal_errors_max: int | None,
+    ) -> None:
+        """Read, decide and append. Raises CallBack when other shards hold what is needed."""
+        for _ in range(FOLLOWS_MAX):
+            with self.stats.reading.timed():
+                await self._reader.read(connection, batch, batch.shards())
+            programs, shards = self.programs, batch.shards()
+            with self.stats.deciding.timed():
+                decide_all(batch, set(shards), programs)
+            try:
+                async with self._locks.hold(shards):
+                    await self._append(
+                        connection, batch, programs, source, retry_of, internal_errors_max
+                    )
+                return
+            except MoreShards:
+                await connection.execute("ROLLBACK")
+                batch.forget(shards)
+        raise AppendFailed("Accounts are merged faster than inputs can follow them.")
 
     async def _append(
         self,
@@ -209,15 +234,25 @@ class Ledger(Questions):
             await self._programs.catch_up(connection, locked.system)
         if self.programs is not decided_with:
             moved = set(locked.heads)
+        moved |= await self._reader.hold(connection, batch)
         claiming = {work.shard for work in stock.claims(batch, locked.heads)}
-        if moved:
-            # Units are numbered over the whole batch: all its claims are decided, or none.
-            moved |= claiming
-            await self._decide_anew(connection, batch, moved, locked)
-        if claiming:
+        while True:
+            if moved:
+                # Units are numbered over the whole batch: all its claims are decided, or none.
+                await self._decide_anew(connection, batch, moved | claiming, locked)
+            moved = await self._draw(connection, batch)
             # Each round locks the rows of more rewards, so this ends: those locked do not move.
-            while await stock.lock(connection, batch, claiming):
-                await self._decide_anew(connection, batch, claiming, locked)
+            if not moved and claiming and await stock.lock(connection, batch, claiming):
+                moved = claiming
+            if not moved:
+                return
+
+    async def _draw(self, connection: Connection, batch: Batch) -> set[int]:
+        """Draw on budgets for what their leases lacked; the shards that can be decided again."""
+        if batch.leases is None:
+            return set()
+        shards, call_back = self.identity.shards, batch.may_call_back
+        return await budgets.draw(connection, batch.leases, shards, call_back=call_back)
 
     async def _decide_anew(
         self, connection: Connection, batch: Batch, shards: set[int], locked: append.Locked
@@ -257,6 +292,28 @@ class Ledger(Questions):
         self._notifier.add({SYSTEM_SHARD})
         await append_outcomes(self._pool, self.handle, self.programs, done[0])
         return done
+
+    async def generate_codes(
+        self, series_id: str, count: int, out: Path, members: Sequence[str] | None = None
+    ) -> Made:
+        """Generate promo codes of a series into a file, bound to `members` if they are given.
+
+        Raises LedgerError: unknown_series, fixed_code, file_exists.
+        """
+        async with self._connection() as connection:
+            return await generate(connection, self.series(series_id), count, out, members)
+
+    def series(self, series_id: str) -> Series:
+        """A series of promo codes, as the version that takes effect last has it. Raises LedgerError
+        (unknown_series)."""
+        for _, program in reversed(self.programs.versions):
+            if series_id in program.series:
+                return program.series[series_id]
+        raise LedgerError(
+            f"No version of the program has a series {series_id} of promo codes: publish one that"
+            " names it in promo_codes.",
+            "unknown_series",
+        )
 
     async def record_bounds(self, bounds: RfmBoundsSet) -> int:
         """Record RFM bounds in the system shard; their position."""

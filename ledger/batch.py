@@ -16,7 +16,9 @@ from ledger.core.calendar import format_instant
 from ledger.core.pairs import PAIRS, other_of
 from ledger.dedupe import WITH_PROFILE, content_of, key_of, purchase_key
 from ledger.errors import BatchRefused
+from ledger.leases import Leases
 from ledger.lookups import InputKey, MemberMoment
+from ledger.promo_codes import Codes, named_code
 from ledger.received import DIRECT, INPUTS_MAX, Problem, Received, SourcePosition, source_of
 from ledger.sharding import shard_of
 from ledger.work import NO_SHARD, Fork, KnownProfile, Work
@@ -24,9 +26,12 @@ from schemas.fields import Instant
 from schemas.inputs import (
     TOPIC_OF_TYPE,
     AccountMerge,
+    ActivityCompleted,
     InputEvent,
+    PurchaseCompleted,
     PurchaseReturned,
     ReferralRegistered,
+    SurveyCompleted,
 )
 from schemas.normal import subject_of
 from schemas.routing import TYPE_NAMES, type_of
@@ -49,6 +54,13 @@ UNKNOWN = "unknown"
 """The type under which an input is counted that could not be decoded."""
 
 
+PAYING = (PurchaseCompleted, ActivityCompleted, SurveyCompleted)
+"""Inputs whose decision may use a budget or a promo code."""
+
+_GIVING_BACK = (PurchaseReturned, AccountMerge)
+"""Inputs whose decision may give some of it back: a merge, by a return that waited."""
+
+
 class Stock(NamedTuple):
     """Of a catalogue reward: how many voucher codes were loaded, how many units were given."""
 
@@ -61,8 +73,9 @@ class Batch:
     committed; `based_on`: the head positions that both hold for; `fresh_keys`: members whose key
     was made here, so that nothing stored is hashed under it; `birthdays`, `segments`: see
     `member_facts`; `failures`: what deciding raised for reasons of ours, by the id() of the work;
-    `stock`: of the catalogue rewards claimed, as stored; `given`: units of them that this batch
-    gives."""
+    `leases`: what the shards may spend of budgets, where the program has any; `codes`: the
+    generated promo codes named, where it has any; `stock`: of the catalogue rewards claimed, as
+    stored; `given`: units of them that this batch gives."""
 
     def __init__(
         self,
@@ -72,9 +85,11 @@ class Batch:
         skew: Instant,
         *,
         retry: bool = False,
+        may_call_back: bool = True,
     ) -> None:
         """`now`: the wall clock; `skew`: how far past it an event may lie. A `retry` is not bound
-        by when its record arrived: what was the future then may be the past now."""
+        by when its record arrived: what was the future then may be the past now. `may_call_back`:
+        whether what other shards hold of a budget may be called back for it."""
         self.works = [_work(item, shards, now, skew, retry) for item in inputs]
         self._types = {work.type_name for work in self.works}
         self._sources = {work.source for work in self.works}
@@ -91,6 +106,9 @@ class Batch:
         self.given: dict[str, int] = {}
         self.based_on: dict[int, int] = {}
         self.failures: dict[int, tuple[Work, Exception]] = {}
+        self.leases: Leases | None = None
+        self.codes: Codes | None = None
+        self.may_call_back = may_call_back
         self._shards = shards
         self.linked = not self._types.isdisjoint(_PAIR_NAMES)
         """Whether an input may concern two accounts; nearly never, and then nobody looks."""
@@ -128,6 +146,22 @@ class Batch:
         """Whether an input may have come by this topic."""
         return topic in self._sources
 
+    def pays(self) -> bool:
+        """Whether an input may use a budget, or give some of it back."""
+        return bool(self.of_types(*PAYING, *_GIVING_BACK))
+
+    def codes_named(self) -> dict[bytes, set[int]]:
+        """The digests of what can be generated promo codes, and the shards whose inputs name
+        them."""
+        named: defaultdict[bytes, set[int]] = defaultdict(set)
+        for work in self.of_types(PurchaseCompleted):
+            assert isinstance(work.item.event, PurchaseCompleted)
+            for text in work.item.event.data.promo_codes:
+                code = named_code(text)
+                if code is not None:
+                    named[code].add(work.shard)
+        return dict(named)
+
     def of_types(self, *kinds: type[InputEvent]) -> list[Work]:
         """The works with such an event, in their order. Most batches hold none, and ask often."""
         names = {TYPE_NAMES[kind] for kind in kinds}
@@ -146,6 +180,10 @@ class Batch:
         _drop(self.bases, gone)
         _drop(self.forks, gone)
         self.given = {}  # all claims of a batch are decided anew together
+        if self.leases is not None:
+            self.leases.forget(gone & self.leases.rooms.keys())
+        if self.codes is not None:
+            self.codes.forget(gone)
 
     def drop_below(self, topic: str, offset: int) -> None:
         """Skip the records of a topic that lie below a stored offset: they were handled before."""

@@ -31,6 +31,13 @@ CRASH_POINTS: Mapping[str, str] = {
     "append.commit_sent": "COMMIT sent, its answer not read",
     "append.after_commit": "COMMIT confirmed, the cache not told",
     "append.after_cache": "cache told, the caller not",
+    # --- budgets over all members (ledger.budgets) ----------------------------------------------
+    "budget.after_drawn": "a budget drawn on for a shard, its inputs not decided again",
+    "budget.before_called_back": "leases called back, not committed",
+    "budget.after_called_back": "leases called back, the append not begun again",
+    # --- promo codes (ledger.code_files) --------------------------------------------------------
+    "codes.after_copied": "codes on disk and copied, not committed",
+    "codes.after_commit": "codes valid, their file without its name",
     "notify.before_send": "about to wake the readers",
     # --- a worker's own steps (streams) ---------------------------------------------------------
     "worker.before_seek": "partitions assigned and stored offsets checked, not sought",

@@ -13,6 +13,7 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 
 from ledger.accounts import account_id_of
+from ledger.budgets import OPEN, OPEN_LEASES
 from ledger.chain import genesis
 from ledger.core.calendar import from_instant
 from ledger.core.program.canonical import version_of
@@ -133,6 +134,9 @@ def _create(connection: psycopg.Connection[TupleRow], program: Program, shards: 
                 ),
             ],
         )
+        for budget in compiled.budgets.values():
+            cursor.execute(OPEN, (budget.id, budget.unit, budget.total, budget.total))
+            cursor.execute(OPEN_LEASES, (budget.id, shards))
     crash_point("init.before_created")
     return identity
 

@@ -149,6 +149,7 @@ def _decide_one(batch: Batch, work: Work, programs: Timeline) -> None:
             fold_anew(each)
         return
     fork.events += work.events
+    _follow(batch, work, programs)
     if work.source == COMMANDS:
         work.balance = balance_of(batch, work)
     if work.key:
@@ -194,6 +195,19 @@ def balance_of(batch: Batch, work: Work) -> tuple[int, int, int]:
         place = (work.parts[0].shard, work.parts[0].member_id)
     held = batch.forks[place].account.holdings
     return held.available - held.debt, held.pending, held.reserved
+
+
+def _follow(batch: Batch, work: Work, programs: Timeline) -> None:
+    """Take note of what the events use of budgets and of promo codes, each in its own shard."""
+    if batch.leases is None and batch.codes is None:
+        return
+    at = work.item.occurred_at
+    decided = [(work.shard, work.events), *((part.shard, part.events) for part in work.parts)]
+    for shard, events in decided:
+        if batch.leases is not None:
+            batch.leases.follow(shard, events, at, programs)
+        if batch.codes is not None:
+            batch.codes.follow(shard, events)
 
 
 def _put_aside(work: Work, problem: Problem) -> None:

@@ -2,16 +2,25 @@
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from ledger.accounts import AccountKey
-from ledger.batch import Batch, Stock
+from ledger.batch import PAYING, Batch, Stock
+from ledger.core.context import NO_FACTS
 from ledger.core.fold import evolve
 from ledger.core.program.timeline import Timeline
 from ledger.dedupe import purchase_key
-from ledger.member_facts import NO_FACTS, REWARDED, member_facts
+from ledger.member_facts import REWARDED, member_facts
 from ledger.recorder import PackedEvent, pack_event, pack_owner
 from ledger.work import Fork, Work
-from schemas.decisions import AccountEvent, Facts
-from schemas.inputs import InputEvent, PurchaseReturned, ReferralRegistered, RewardClaim
+from schemas.decisions import AccountEvent, CodeFact, Facts
+from schemas.inputs import (
+    InputEvent,
+    PurchaseCompleted,
+    PurchaseReturned,
+    ReferralRegistered,
+    RewardClaim,
+)
 from schemas.log_events import encode_event
 
 
@@ -71,11 +80,23 @@ def facts_of(
             referrer_status=referrer.status,
             referrer_referred_by=own.referrer_id if own is not None else None,
         )
+    facts = NO_FACTS
     if programs.asks_outside and isinstance(event, REWARDED):
-        return member_facts(batch, work, member_id, programs)
+        facts = member_facts(batch, work, member_id, programs)
     if isinstance(event, RewardClaim):
         reward_id = event.data.reward_id
         of_reward = batch.stock.get(reward_id, Stock())
         given = of_reward.given + batch.given.get(reward_id, 0)
         return Facts(reward_given=given, codes_loaded=of_reward.loaded)
-    return NO_FACTS
+    if (batch.leases is None and batch.codes is None) or not isinstance(event, PAYING):
+        return facts
+    shard = work.shard if member_id == work.member_id else batch.place_of(member_id)[0]
+    had = () if batch.leases is None else batch.leases.had(shard)
+    codes: tuple[CodeFact, ...] = ()
+    if batch.codes is not None and isinstance(event, PurchaseCompleted) and event.data.promo_codes:
+        program = programs.at(work.item.occurred_at)
+        rooms = {} if batch.leases is None else batch.leases.rooms[shard]
+        # A code bound to an account that was merged is now that of the one which stays.
+        whose = {work.member_id, member_id}
+        codes = batch.codes.facts(whose, event.data.promo_codes, program, rooms)
+    return replace(facts, budgets=had, codes=codes)

@@ -14,6 +14,7 @@ from msgspec import UNSET
 from ledger import lookups, profiles
 from ledger.batch import Batch
 from ledger.core.account import ANONYMOUS
+from ledger.core.context import NO_FACTS
 from ledger.core.program.asked import Asked, birthday_holds, window_id
 from ledger.core.program.timeline import NoProgram, Timeline
 from ledger.lookups import Connection
@@ -29,8 +30,6 @@ from schemas.inputs import (
 
 REWARDED: tuple[type[InputEvent], ...] = (PurchaseCompleted, ActivityCompleted)
 """Inputs that earn rules judge."""
-
-NO_FACTS = Facts()
 
 
 async def read_member_facts(

@@ -20,6 +20,7 @@ from ledger.core.program.timeline import Timeline
 from ledger.core.settle import next_due
 from ledger.dedupe import return_key
 from ledger.headers import write_headers
+from ledger.leases import LeaseKey
 from ledger.lookups import HeadRow, InputKey
 from ledger.received import RecordRef
 from ledger.recorder import PackedEvent, ShardLog, pack_dead_letter, pack_input
@@ -80,6 +81,8 @@ class Rows(Struct):
     decided_to: dict[int, Instant] = field(default_factory=dict)
     snapshots: list[tuple[int, bytes, int, bytes]] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
+    budgets: dict[LeaseKey, int] = field(default_factory=dict)
+    codes: dict[bytes, int] = field(default_factory=dict)
 
 
 def number(batch: Batch, heads: Mapping[int, HeadRow], programs: Timeline, *, retry: bool) -> Rows:
@@ -115,6 +118,10 @@ def number(batch: Batch, heads: Mapping[int, HeadRow], programs: Timeline, *, re
             _snapshot(rows, shard, fork)
         if fork.events or fork.ticked:
             _due(rows, shard, fork, heads[shard].due_epoch, programs)
+    if batch.leases is not None:
+        rows.budgets = {key: used for key, used in batch.leases.used().items() if used}
+    if batch.codes is not None:
+        rows.codes = batch.codes.total()
     if rows.due_moved:
         for (shard, _), fork in batch.forks.items():
             if shard in rows.due_moved and fork.due_epoch == heads[shard].due_epoch:

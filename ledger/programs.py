@@ -30,11 +30,14 @@ WHERE shard = %s AND position > %s AND type = 'ProgramPublished' ORDER BY positi
 
 
 class Programs:
-    """The versions published, up to a position of the system shard."""
+    """The versions published, up to a position of the system shard. `budgets`: the ids of all that
+    any of them names; `has_codes`: whether any has series of promo codes."""
 
     def __init__(self) -> None:
         self.position = 0
         self.timeline = Timeline(())
+        self.budgets: tuple[str, ...] = ()
+        self.has_codes = False
         self._versions: list[tuple[Instant, Compiled]] = []
 
     @property
@@ -56,6 +59,9 @@ class Programs:
         self.position = max([self.position, position, *(at for at, _ in fresh)])
         if fresh:
             self.timeline = Timeline(self._versions)
+            named = {budget for _, program in self._versions for budget in program.budgets}
+            self.budgets = tuple(sorted(named))
+            self.has_codes = any(program.series for _, program in self._versions)
         return bool(fresh)
 
 

@@ -9,7 +9,16 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
-from ledger import chain, command_outcomes, dead_letters, feed, stock, stream_rows
+from ledger import (
+    budgets,
+    chain,
+    command_outcomes,
+    dead_letters,
+    feed,
+    promo_codes,
+    stock,
+    stream_rows,
+)
 from ledger.accounts import load_accounts
 from ledger.batch import Stock
 from ledger.command_outcomes import Untold
@@ -20,6 +29,7 @@ from ledger.dead_letters import DeadLetter, Status
 from ledger.identity import Identity
 from ledger.lookups import Connection
 from ledger.notify import Pool
+from ledger.promo_codes import CodeRow, SeriesCount
 from ledger.received import StoredPosition
 from ledger.sharding import shard_of
 from ledger.stock import Loaded
@@ -60,6 +70,21 @@ class Questions:
         with translated():
             async with self._pool.connection() as connection:
                 yield connection
+
+    async def promo_code(self, text: str) -> CodeRow | None:
+        """A generated promo code as it is stored; None when it is none."""
+        async with self._connection() as connection:
+            return await promo_codes.code_row(connection, text)
+
+    async def promo_code_counts(self) -> dict[str, SeriesCount]:
+        """The generated promo codes by series."""
+        async with self._connection() as connection:
+            return await promo_codes.counts(connection)
+
+    async def budget_spent(self, budget: str) -> int:
+        """What is spent of a budget; 0 when there is none of this id."""
+        async with self._connection() as connection:
+            return await budgets.spent(connection, budget)
 
     async def due_accounts(self, shards: Sequence[int], until: Instant, limit: int) -> list[str]:
         """Members whose account may have something to settle by `until`, soonest first; each is to

@@ -6,16 +6,18 @@ it is locked proves that dedupe rows, cached accounts and loaded accounts all st
 
 from collections.abc import Iterable, Sequence
 
-from ledger import lookups, stock
+from ledger import budgets, lookups, promo_codes, stock
 from ledger.accounts import AccountKey, account_key_of, load_accounts
 from ledger.append import Locked
 from ledger.batch import Batch
 from ledger.cache import AccountCache, Cached
 from ledger.core.program.timeline import Timeline
+from ledger.leases import Leases
 from ledger.lookups import Connection
 from ledger.member_facts import read_member_facts
 from ledger.profiles import known_profiles
 from ledger.programs import Programs
+from ledger.promo_codes import Codes
 
 
 class MoreShards(Exception):
@@ -69,7 +71,20 @@ class Reader:
         await self._find_accounts(connection, batch, batch.accounts(wanted))
         if batch.linked:
             await self._follow(connection, batch, wanted, locked)
+        if locked is None:
+            await self._read_shared(connection, batch)
         await self._ask_about_members(connection, batch, wanted)  # last: see there
+
+    async def _read_shared(self, connection: Connection, batch: Batch) -> None:
+        """What the batch's shards hold of budgets, and the promo codes that it names."""
+        if not (self._programs.budgets or self._programs.has_codes) or not batch.pays():
+            return
+        if self._programs.budgets:
+            batch.leases = Leases(self._programs.budgets)
+            await budgets.read(connection, batch.leases, batch.shards())
+        if self._programs.has_codes:
+            batch.codes = Codes(batch.codes_named())
+            await promo_codes.read(connection, batch.codes)
 
     async def _follow(
         self, connection: Connection, batch: Batch, shards: set[int], locked: Locked | None
@@ -88,6 +103,23 @@ class Reader:
         keys = batch.other_keys(shards)
         if keys:
             batch.stored.update(await lookups.stored_inputs(connection, keys))
+
+    async def hold(self, connection: Connection, batch: Batch) -> set[int]:
+        """Lock, under the heads, what the batch's shards hold of budgets, and the promo codes that
+        it names; the shards for which they are not as was read."""
+        known = self._programs.budgets
+        changed: set[int] = set()
+        if not (known or self._programs.has_codes) or not batch.pays():
+            return changed
+        if known:
+            if batch.leases is None or batch.leases.budgets != known:
+                batch.leases = Leases(known)
+            changed |= await budgets.hold(connection, batch.leases, batch.shards())
+        if self._programs.has_codes:
+            if batch.codes is None:
+                batch.codes = Codes(batch.codes_named())
+            changed |= await promo_codes.hold(connection, batch.codes)
+        return changed
 
     async def _catch_up(self, connection: Connection, shard: int, position: int) -> None:
         """Evict the accounts that changed between what the cache has seen and `position`."""

@@ -8,6 +8,7 @@ system events lock the system head alone.
 from collections.abc import Sequence
 
 from ledger.accounts import account_id_of
+from ledger.budgets import open_budgets
 from ledger.core.calendar import from_instant
 from ledger.core.program.compiled import compile_program
 from ledger.core.program.form import Program
@@ -44,6 +45,7 @@ async def publish(
             if shard != SYSTEM_SHARD and head.position > 0
         ]
         check_publishable(compiled, identity, versions, max(decided, default=None))
+        await open_budgets(connection, list(compiled.budgets.values()), identity.shards)
         await _append(connection, identity, heads[SYSTEM_SHARD], [published(program, compiled)])
     crash_point("publish.after_commit")
     return compiled.version, True

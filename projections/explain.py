@@ -22,6 +22,7 @@ from schemas.decisions import (
     Award,
     Cap,
     Clawback,
+    CodeFact,
     Facts,
     InputForwarded,
     InputRefused,
@@ -168,11 +169,15 @@ def _details(event: AccountEvent, currency: str) -> Iterator[str]:
         yield from _lots(event.awards)
     if isinstance(event, PurchaseRewarded | ActivityRewarded) and event.facts is not None:
         yield from _known(event.facts)
+    if isinstance(event, PurchaseRewarded) and event.facts is not None:
+        used = {use.series for use in event.codes}
+        yield from (_code(event, fact, used) for fact in event.facts.codes)
     match event:
         case PurchaseRewarded() | ReferralAccepted() if event.referral is not None:
             yield f"referral {event.referral}"
         case PurchaseReturned():
             yield from (_clawback(clawback) for clawback in event.clawbacks)
+            yield from (f"promo code of {use.series} given back" for use in event.codes)
             restored = -sum(p.points for p in event.postings if p.account == "redeemed")
             if restored:
                 yield f"{restored} spent points are back in their lots"
@@ -203,6 +208,28 @@ def _known(facts: Facts) -> Iterator[str]:
     ):
         if held is not None:
             yield f"{what} that rules ask for: {', '.join(held) or 'none held'}"
+
+
+CODE_TOLD = {
+    "unknown": "no series has it",
+    "spent": "spent",
+    "expired": "its time is over",
+    "not_yet": "its time has not come",
+    "not_yours": "bound to another member",
+    "used_by_member": "the member has used the series as often as anyone may",
+}
+"""What a promo code that is no good came to."""
+
+
+def _code(event: PurchaseRewarded, fact: CodeFact, used: set[str]) -> str:
+    code = event.purchase.promo_codes[fact.place]
+    of = f" of {fact.series}" if fact.series else ""
+    if fact.status != "ok":
+        return f"promo code {code}{of}: {CODE_TOLD[fact.status]}"
+    if fact.series in used:
+        return f"promo code {code}{of}: used"
+    # It is still good: whoever reads this must not learn it.
+    return f"promo code {code[:2]}…{of}: not used, no award asked for it"
 
 
 def _cap(cap: Cap) -> str:

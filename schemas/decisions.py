@@ -61,6 +61,13 @@ class Cap(Struct, frozen=True, array_like=True, gc=False):
     left: int
 
 
+class BudgetShare(Struct, frozen=True, array_like=True, gc=False):
+    """`amount` of budget `budget`: points, or awards where the budget counts `times`."""
+
+    budget: str
+    amount: int
+
+
 class Award(Struct, frozen=True, omit_defaults=True, gc=False):
     """Rule `rule` of the decision's program version grants `points`.
 
@@ -68,7 +75,8 @@ class Award(Struct, frozen=True, omit_defaults=True, gc=False):
     what the rule computed before caps. `matched_amount`: minor units of the lines matched. `lines`:
     the allocation, summing to `points`. `counters`: keys of the limit counters that it uses up
     (`ledger.core.rules.limits`). `lot` is NO_LOT when `points` is 0. `expires_at` None: never. Earn
-    awards of one purchase with the same `activates_at` and `expires_at` are one lot.
+    awards of one purchase with the same `activates_at` and `expires_at` are one lot. `budget`: what
+    it uses of a budget over all members.
     """
 
     rule: str
@@ -84,6 +92,7 @@ class Award(Struct, frozen=True, omit_defaults=True, gc=False):
     capped: tuple[Cap, ...] = ()
     counts_for_tier: bool = False
     counters: tuple[str, ...] = ()
+    budget: BudgetShare | None = None
 
 
 class TierChange(Struct, frozen=True, array_like=True, gc=False):
@@ -146,6 +155,24 @@ class AccountSettled(Decision, frozen=True, kw_only=True, tag="AccountSettled"):
     forfeited: bool = False
 
 
+class CodeFact(Struct, frozen=True, array_like=True, gc=False):
+    """What promo code number `place` (0-based) of a purchase came to. `status`: ok | unknown |
+    spent | expired | not_yet | not_yours | used_by_member; `series`: the one that it belongs to."""
+
+    place: int
+    status: str
+    series: str = ""
+
+
+class CodeUse(Struct, frozen=True, array_like=True, gc=False):
+    """A promo code of `series` that awards used. `code`: the digest of a generated code, in hex;
+    `budget`: by which the uses of a fixed code are counted, if they are."""
+
+    series: str
+    code: str = ""
+    budget: str = ""
+
+
 class Facts(Struct, frozen=True, omit_defaults=True, gc=False):
     """Facts from outside the account that a decision used, copied onto its event (invariant 9).
 
@@ -157,7 +184,9 @@ class Facts(Struct, frozen=True, omit_defaults=True, gc=False):
     `other_status`: the status of the second account of a transfer or merge; `other_merged`: how
     many were merged into that one. `reward_given`, `codes_loaded`: of
     the catalogue reward claimed, how many units were given before, and how many voucher codes were
-    ever loaded.
+    ever loaded. `budgets`: of each budget that an award asked for, what there was for this
+    decision: all that was left where an award did not fit, else just what the awards use. `codes`:
+    what the promo codes named came to, where the program has any.
     """
 
     tags: tuple[str, ...] | None = None
@@ -170,12 +199,15 @@ class Facts(Struct, frozen=True, omit_defaults=True, gc=False):
     other_merged: int = 0
     reward_given: int | None = None
     codes_loaded: int | None = None
+    budgets: tuple[BudgetShare, ...] = ()
+    codes: tuple[CodeFact, ...] = ()
 
 
 class PurchaseRewarded(Decision, frozen=True, kw_only=True, tag="PurchaseRewarded"):
     """A purchase was judged. `tier`: the one it was judged with. `referral`: what it did to the
     member's open referral (`qualified`, `closed`). `month`: the start of the local month whose
-    tier amounts it counts in. Returns are accepted up to and including `returnable_until`."""
+    tier amounts it counts in. Returns are accepted up to and including `returnable_until`. `codes`:
+    the promo codes that its awards used."""
 
     purchase: PurchaseData
     month: Instant
@@ -185,6 +217,7 @@ class PurchaseRewarded(Decision, frozen=True, kw_only=True, tag="PurchaseRewarde
     referral: str | None = None
     redemption_unknown: bool = False
     facts: Facts | None = None
+    codes: tuple[CodeUse, ...] = ()
 
 
 WHOLE_AWARD = -1
@@ -217,7 +250,9 @@ class PurchaseReturned(Decision, frozen=True, kw_only=True, tag="PurchaseReturne
     """A return was applied. `counters`: limit counters given back as (key, points, times).
 
     `referral` `taken_back`: what is left of the order no longer qualifies. `lot_expiries`: new
-    expiries of lots to which points spent on the order were restored."""
+    expiries of lots to which points spent on the order were restored. `budgets`: what of budgets is
+    given back, because whole awards were taken back. `codes`: promo codes given back with the whole
+    order."""
 
     returned: ReturnData
     lines: tuple[LineReturned, ...]
@@ -225,6 +260,8 @@ class PurchaseReturned(Decision, frozen=True, kw_only=True, tag="PurchaseReturne
     counters: tuple[tuple[str, int, int], ...] = ()
     referral: str | None = None
     lot_expiries: tuple[tuple[int, Instant | None], ...] = ()
+    budgets: tuple[BudgetShare, ...] = ()
+    codes: tuple[CodeUse, ...] = ()
 
 
 class ReturnWaiting(Decision, frozen=True, kw_only=True, tag="ReturnWaiting"):
@@ -256,14 +293,16 @@ class ReferralAccepted(Decision, frozen=True, kw_only=True, tag="ReferralAccepte
 
 
 class SurveyRewarded(Decision, frozen=True, kw_only=True, tag="SurveyRewarded"):
-    """A survey was completed and rewarded. `month`: as in PurchaseRewarded; None: its points do
-    not count for tiers."""
+    """A survey was completed and rewarded; with no points where its budget had too little left, and
+    then a later completion can still be rewarded. `month`: as in PurchaseRewarded; None: its points
+    do not count for tiers."""
 
     survey_id: str
     completion_id: str
     score: int | None = None
     awards: tuple[Award, ...] = ()
     month: Instant | None = None
+    facts: Facts | None = None
 
 
 class ActivityRewarded(Decision, frozen=True, kw_only=True, tag="ActivityRewarded"):

@@ -8,12 +8,11 @@ like a purchase's, and it is no purchase.
 from ledger.core.context import Context, Refused
 from ledger.core.postings import Draft
 from ledger.core.rules import evaluate_activity
+from ledger.core.rules.budgets import facts_kept
 from ledger.core.standing import standing_of
 from ledger.core.tiers import points_counted
-from schemas.decisions import ActivityRewarded, Facts
+from schemas.decisions import ActivityRewarded
 from schemas.inputs import ActivityCompleted
-
-NO_FACTS = Facts()
 
 
 def decide_activity(context: Context, event: ActivityCompleted) -> ActivityRewarded:
@@ -37,5 +36,5 @@ def decide_activity(context: Context, event: ActivityCompleted) -> ActivityRewar
         tier=standing.tier,
         awards=awards,
         month=month,
-        facts=None if standing.facts == NO_FACTS else standing.facts,
+        facts=facts_kept(standing.facts, awards),
     )

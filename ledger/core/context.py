@@ -17,6 +17,7 @@ from schemas.fields import Instant
 from schemas.inputs import InputEvent, MemberData
 
 NO_DATA = Raw(b"{}")
+NO_FACTS = Facts()
 
 
 class Refused(Exception):

@@ -14,7 +14,7 @@ from ledger.core.account import ANONYMOUS, Account
 from ledger.core.activities import decide_activity
 from ledger.core.adjustments import decide_adjust
 from ledger.core.catalogue import decide_claim, decide_donate
-from ledger.core.context import Context, Refused, input_type
+from ledger.core.context import NO_FACTS, Context, Refused, input_type
 from ledger.core.errors import Undecidable
 from ledger.core.fold import evolve
 from ledger.core.lifecycle import (
@@ -53,8 +53,6 @@ from schemas.decisions import (
 )
 from schemas.fields import Instant
 from schemas.inputs import InputEvent
-
-NO_FACTS = Facts()
 
 _HANDLERS: dict[type, Callable[[Context, Any], AccountEvent]] = {
     inputs.PurchaseCompleted: decide_purchase,

@@ -5,6 +5,7 @@ from msgspec.structs import replace
 from ledger.core.account import Account
 from ledger.core.errors import InvariantBroken
 from ledger.core.fold_counts import count, expire_at, give_back, grant, use
+from ledger.core.promo_codes import counter_of
 from ledger.core.records import (
     FirstPurchase,
     Order,
@@ -34,6 +35,9 @@ def fold_purchase(account: Account, event: PurchaseRewarded) -> int:
     points = sum([award.points for award in awards if award.counts_for_tier])
     count(account, event.month, amount, points, 1)
     use(account, awards, at)
+    for used in event.codes:
+        key = counter_of(used.series)
+        account.used[key] = (0, account.used.get(key, (0, 0))[1] + 1)
     account.purchases += 1
     if account.first_purchase is None or at < account.first_purchase.at:
         account.first_purchase = FirstPurchase(purchase.order_id, at, amount)

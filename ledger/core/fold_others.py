@@ -69,7 +69,8 @@ def open_survey(account: Account, event: SurveyRewarded) -> int:
 
 def fold_survey(account: Account, event: SurveyRewarded) -> None:
     """A survey is rewarded once."""
-    account.surveys |= {event.survey_id}
+    if any(award.points for award in event.awards):  # else its budget had too little left
+        account.surveys |= {event.survey_id}
     use(account, event.awards, event.occurred_at)
     _count_points(account, event)
 

@@ -7,28 +7,32 @@ their own moment.
 
 from collections.abc import Iterable
 
-from ledger.core.context import Context
+from msgspec.structs import replace
+
+from ledger.core.context import NO_FACTS, Context
 from ledger.core.grants import NewLot, grant_postings, new_lots
 from ledger.core.postings import Draft
+from ledger.core.promo_codes import judged, uses_of
 from ledger.core.referrals import NO_VERDICT, judge
 from ledger.core.rules import evaluate
+from ledger.core.rules.budgets import facts_kept
 from ledger.core.standing import standing_of
 from ledger.core.tiers import Extra, requalify
 from schemas.decisions import (
     AnonymousPurchaseRecorded,
-    Facts,
     Posting,
     PurchaseRewarded,
 )
 from schemas.inputs import PurchaseCompleted
-
-NO_FACTS = Facts()
 
 
 def decide_purchase(context: Context, event: PurchaseCompleted) -> PurchaseRewarded:
     """The awards of a purchase. Raises Undecidable (expression_failed)."""
     account, program, at = context.account, context.program, context.at
     purchase, held, standing = event.data, account.holdings, standing_of(context)
+    if program.series and purchase.promo_codes:
+        codes = judged(program, purchase, at, account.used, standing.facts)
+        standing = replace(standing, facts=codes)
     facts = standing.facts
     first_lot = held.next_lot
     awards = evaluate(program, purchase, at, standing, first_lot)
@@ -70,7 +74,8 @@ def decide_purchase(context: Context, event: PurchaseCompleted) -> PurchaseRewar
         awards=awards + verdict.awards,
         referral=verdict.referral,
         redemption_unknown=not known,
-        facts=None if facts is NO_FACTS or facts == NO_FACTS else facts,
+        facts=None if facts is NO_FACTS else facts_kept(facts, awards),
+        codes=uses_of(program, purchase, facts, awards) if facts.codes else (),
     )
 
 

@@ -10,14 +10,15 @@ from struct import Struct as Layout
 from msgspec import Struct, msgpack
 
 from ledger.core.lots import Lot
-from schemas.decisions import Award, Cause, LineShare, PurchaseRewarded
+from schemas.decisions import Award, BudgetShare, Cause, CodeUse, LineShare, PurchaseRewarded
 from schemas.fields import Instant
 from schemas.inputs import ReturnData
 
 
 class OrderAward(Struct, frozen=True, array_like=True, gc=False):
     """An award with points, as a return needs it. `index`: its place among the order's awards.
-    `gone`: points that count as taken back so far. `referee`: a referral's reward."""
+    `gone`: points that count as taken back so far. `referee`: a referral's reward. `budget`: what
+    it used of a budget."""
 
     index: int
     points: int
@@ -27,9 +28,12 @@ class OrderAward(Struct, frozen=True, array_like=True, gc=False):
     counts_for_tier: bool
     referee: bool = False
     gone: int = 0
+    budget: BudgetShare | None = None
 
 
-_AwardFields = tuple[int, int, int, tuple[LineShare, ...], tuple[str, ...], bool, bool, int]
+_AwardFields = tuple[
+    int, int, int, tuple[LineShare, ...], tuple[str, ...], bool, bool, int, BudgetShare | None
+]
 
 
 def award_fields(awards: tuple[Award, ...], first: int) -> list[_AwardFields]:
@@ -45,6 +49,7 @@ def award_fields(awards: tuple[Award, ...], first: int) -> list[_AwardFields]:
             award.counts_for_tier,
             award.kind == "referee",
             0,
+            award.budget,
         )
         for index, award in enumerate(awards, first)
         if award.points
@@ -53,7 +58,8 @@ def award_fields(awards: tuple[Award, ...], first: int) -> list[_AwardFields]:
 
 class Order(Struct, frozen=True, array_like=True, gc=False):
     """A purchase that can be returned. Amounts are minor units per line; `returned` and `whole`
-    (which lines came back wholly) are empty as long as nothing came back."""
+    (which lines came back wholly) are empty as long as nothing came back. `codes`: the promo codes
+    that it used."""
 
     order_id: str
     at: Instant
@@ -66,6 +72,7 @@ class Order(Struct, frozen=True, array_like=True, gc=False):
     redemption_id: str | None = None
     returned: tuple[int, ...] = ()
     whole: tuple[bool, ...] = ()
+    codes: tuple[CodeUse, ...] = ()
 
     @property
     def amount_left(self) -> int:
@@ -108,6 +115,7 @@ def pack_purchase(event: PurchaseRewarded, amounts: tuple[int, ...]) -> PackedOr
         purchase.redemption_id,
         (),
         (),
+        event.codes,
     )
     return _UNTIL.pack(event.returnable_until) + _encode(record)
 

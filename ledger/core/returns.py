@@ -14,6 +14,7 @@ from ledger.core.context import Context, Refused
 from ledger.core.fold_orders import redemption_of
 from ledger.core.postings import Draft
 from ledger.core.program.timeline import Timeline
+from ledger.core.promo_codes import counter_of
 from ledger.core.records import Order, OrderAward, WaitingReturn
 from ledger.core.referrals import taking_back, terms_of
 from ledger.core.rules import allocate
@@ -21,6 +22,8 @@ from ledger.core.tiers import Extra, requalify
 from schemas.decisions import (
     WHOLE_AWARD,
     AccountEvent,
+    BudgetShare,
+    CodeUse,
     Effect,
     Facts,
     LineReturned,
@@ -149,6 +152,7 @@ def _returned(context: Context, data: ReturnData, order: Order) -> Returned:
     counting = sum(gone.get(award.index, 0) for award in earned if award.counts_for_tier)
     emptied = all(progress.whole) and not order.wholly_returned
     extra = Extra(order.month, (-amount, -counting, -int(emptied)))
+    codes = order.codes if emptied else ()
     return Returned(
         **context.head(),
         postings=tuple(draft.postings),
@@ -157,9 +161,11 @@ def _returned(context: Context, data: ReturnData, order: Order) -> Returned:
         returned=data,
         lines=tuple(lines),
         clawbacks=tuple(clawing.clawbacks),
-        counters=_counters(earned, gone),
+        counters=_counters(earned, gone) + tuple([(counter_of(c.series), 0, 1) for c in codes]),
         referral=referral,
         lot_expiries=draft.lot_expiries,
+        budgets=_budgets(earned, gone, codes),
+        codes=codes,
     )
 
 
@@ -183,6 +189,19 @@ def _counters(
                 given[0] += points
                 given[1] += award.gone + points == award.points
     return tuple((key, points, times) for key, (points, times) in counters.items())
+
+
+def _budgets(
+    awards: Iterable[OrderAward], gone: dict[int, int], codes: Iterable[CodeUse]
+) -> tuple[BudgetShare, ...]:
+    """Budgets given back: what an award used, once the whole award is taken back, and the uses of
+    promo codes given back."""
+    given = {code.budget: 1 for code in codes if code.budget}
+    for award in awards:
+        share, points = award.budget, gone.get(award.index, 0)
+        if share is not None and points and award.gone + points == award.points:
+            given[share.budget] = given.get(share.budget, 0) + share.amount
+    return tuple([BudgetShare(*each) for each in given.items()])
 
 
 def _referral(

@@ -4,6 +4,7 @@ from ledger.core.context import Context, Refused
 from ledger.core.postings import Draft
 from ledger.core.referrals import within
 from ledger.core.rules import grant
+from ledger.core.rules.budgets import facts_kept, pay_one, rooms_of
 from ledger.core.tiers import points_counted
 from schemas.decisions import SurveyRewarded
 from schemas.inputs import SurveyCompleted
@@ -20,19 +21,23 @@ def decide_survey(context: Context, event: SurveyCompleted) -> SurveyRewarded:
     if not within(survey.valid, context.at):
         raise Refused("outside_window", f"survey {data.survey_id!r} is not open at this moment")
     first_lot = account.holdings.next_lot
-    awards = (
-        grant(
-            context.program,
-            rule=survey.id,
-            kind="survey",
-            points=survey.award.fixed or 0,
-            at=context.at,
-            activation=survey.activation,
-            expiry=survey.expiry,
-            lot=first_lot,
-            counts_for_tier=survey.counts_for_tier,
-        ),
+    award = grant(
+        context.program,
+        rule=survey.id,
+        kind="survey",
+        points=survey.award.fixed or 0,
+        at=context.at,
+        activation=survey.activation,
+        expiry=survey.expiry,
+        lot=first_lot,
+        counts_for_tier=survey.counts_for_tier,
     )
+    facts = None
+    if survey.budget is not None:
+        budget = context.program.budgets[survey.budget]
+        award = pay_one(award, budget, rooms_of(context.facts))
+        facts = facts_kept(context.facts, (award,))
+    awards = (award,)
     draft = Draft(account.holdings)
     draft.grant(awards, "")
     draft.catch_up(first_lot, context.now)
@@ -46,4 +51,5 @@ def decide_survey(context: Context, event: SurveyCompleted) -> SurveyRewarded:
         score=data.score,
         awards=awards,
         month=month,
+        facts=facts,
     )

@@ -156,12 +156,13 @@ class Member:
     ) -> list[AccountEvent]:
         """A purchase with lines 1, 2, 3 … of these amounts."""
         categories = more.pop("categories", [None] * len(amounts))
+        facts = more.pop("facts", None)
         lines = tuple(
             inputs.PurchaseLine(str(n), f"sku{n}", amount, Decimal(1), category)
             for n, (amount, category) in enumerate(zip(amounts, categories, strict=True), 1)
         )
         data = inputs.PurchaseData(order_id, "s1", "store", "RUB", lines, **more)
-        return self.send(inputs.PurchaseCompleted(**self.head(when), data=data))
+        return self.send(inputs.PurchaseCompleted(**self.head(when), data=data), facts)
 
     def give_back(
         self,
@@ -178,10 +179,12 @@ class Member:
         data = inputs.ReturnData(order_id, return_id, named)
         return self.send(inputs.PurchaseReturned(**self.head(when), data=data), facts)
 
-    def survey(self, when: Instant | str, survey_id: str) -> list[AccountEvent]:
+    def survey(
+        self, when: Instant | str, survey_id: str, facts: Facts | None = None
+    ) -> list[AccountEvent]:
         """A completed survey."""
         data = inputs.SurveyData(survey_id, f"c{self._ids}")
-        return self.send(inputs.SurveyCompleted(**self.head(when), data=data))
+        return self.send(inputs.SurveyCompleted(**self.head(when), data=data), facts)
 
     def activity(
         self,

@@ -109,7 +109,17 @@ CASES: list[tuple[str, int, str]] = [
     ("reward_kinds", 3, RULE + "referral: {qualifies: {purchase: {}}}\n"),
     ("reward_kinds", 3, RULE + "referral: {qualifies: {purchase: {}}, referee: {}}\n"),
     ("debt_limit_unused", 3, RULE + "returns: {policy: within_balance, debt_limit: 5}\n"),
-    ("not_supported_yet", 2, "earn:\n- {id: a, award: {fixed: 1}, budget: b}\n"),
+    ("duplicate_id", 3, RULE + "promo_codes: [{id: a}, {id: a, code: X}]\n"),
+    ("duplicate_code", 5, RULE + "promo_codes:\n- {id: a, code: S-1}\n- {id: b, code: s1}\n"),
+    ("empty_code", 3, RULE + "promo_codes: [{id: a, code: ' - '}]\n"),
+    ("empty_validity", 3, RULE + "promo_codes: [{id: a, valid: {from: 2017-01-02T00:00:00Z, "
+     "to: 2017-01-02T00:00:00Z}}]\n"),
+    ("code_of_series", 2, ("earn:\n- {id: a, award: {fixed: 1}, when: {promo_code: SPRING}}\n"
+     "promo_codes: [{id: spring, code: Spring}]\n")),
+    ("unknown_budget", 2, "earn:\n- {id: a, award: {fixed: 1}, budget: b}\n"),
+    ("budget_kinds", 3, RULE + "budgets: [{id: b}]\n"),
+    ("budget_kinds", 3, RULE + "budgets: [{id: b, points: 1, times: 1}]\n"),
+    ("duplicate_id", 5, RULE + "budgets:\n- {id: b, points: 1}\n- {id: b, times: 1}\n"),
     ("not_supported_yet", 2, ("earn:\n- {id: a, award: {fixed: 1}, "
      "activation: {on: review, within: P7D}}\n")),
     ("not_supported_yet", 2, ("earn:\n- {id: a, award: {fixed: 1}, "

@@ -178,6 +178,9 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
      "share: {rate: {points: 1, per_amount: 1}}}"), ["referral.referee.share"]),
     ("debt_limit_unused", RULE + "returns: {policy: only_pending, debt_limit: 0}",
      ["returns.debt_limit"]),
+    ("unknown_budget", earn("budget: b"), ["earn[0].budget"]),
+    ("unknown_budget", RULE + "surveys: [{id: s, award: {fixed: 1}, budget: b}]",
+     ["surveys[0].budget"]),
     ("empty_condition", segment("{}"), ["segments[1].when"]),
     ("empty_condition", segment("{rfm: {}}"), ["segments[1].when.rfm"]),
     *(("empty_condition", segment(f"{{{key}: {{}}}}"), [f"segments[1].when.{key}"])
@@ -189,10 +192,8 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
 ]  # fmt: skip
 
 UNSUPPORTED: list[tuple[str, list[str]]] = [
-    (earn("budget: b"), ["earn[0].budget"]),
     (earn("activation: {on: review, within: P7D}"), ["earn[0].activation.on"]),
     (earn("expiry: {after_inactivity: P6M}"), ["earn[0].expiry.after_inactivity"]),
-    (RULE + "surveys: [{id: s, award: {fixed: 1}, budget: b}]", ["surveys[0].budget"]),
     (RULE + "surveys: [{id: s, award: {fixed: 1}, activation: {on: e, within: P1D}, "
      "expiry: {after_inactivity: P6M}}]",
      ["surveys[0].activation.on", "surveys[0].expiry.after_inactivity"]),

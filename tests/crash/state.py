@@ -36,6 +36,10 @@ _TABLES = {
     "stock": "SELECT reward_id, loaded, given FROM ledger.reward_stock ORDER BY 1",
     "codes": "SELECT reward_id, number, code, shard, position FROM ledger.voucher_codes"
     " ORDER BY 1, 2",
+    "budgets": "SELECT id, unit, total, undrawn FROM ledger.budgets ORDER BY 1",
+    "leases": "SELECT budget, shard, leased, spent FROM ledger.budget_leases ORDER BY 1, 2",
+    "promo codes": "SELECT series, member_id, uses, uses_left, count(*) FROM ledger.promo_codes"
+    " GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4",
     "cursors": "SELECT shard, position FROM ledger.effects_cursors ORDER BY 1",
 }
 

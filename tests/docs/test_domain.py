@@ -15,14 +15,6 @@ MARK = "(not yet)"
 OF_KEYS = {
     "on": ("`{on: EVENT, within: D}`", "revoke what was not activated"),
     "after_inactivity": ("`{after_inactivity: P6M}`",),
-    "budget": (
-        "Budgets over all members",
-        "A `budget` over all members is all or nothing for an award",
-        "without falling back to a loser",
-        "and then budgets too",
-        "a total budget",
-        "profile, budget",
-    ),
     "rolling": (
         "a rolling window",
         "kept for `grace` after it fell",

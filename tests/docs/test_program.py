@@ -69,6 +69,8 @@ BLOCKS: dict[str, type[msgspec.Struct]] = {
     "`segments[].when.rfm`": form.Rfm,
     "`closing`": form.Closing,
     "`transfers`": form.Transfers,
+    "`budgets[]`": form.Budget,
+    "`promo_codes[]`": form.PromoSeries,
 }
 """The section of each block of the form."""
 
@@ -78,7 +80,6 @@ RULE = "- {id: base, award: {fixed: 1}"
 REFUSED = {
     ("`activation`", "on"): "activation: {on: shipped, within: P14D}\n",
     ("`expiry`", "after_inactivity"): "expiry: {after_inactivity: P6M}\n",
-    ("`earn[]`", "budget"): f"earn:\n{RULE}, budget: spring}}\n",
     ("Windows", "rolling"): (
         "tiers: {qualify_by: {purchases: {rolling: P12M}}, levels: [{id: gold, at_least: 1}]}\n"
     ),
@@ -86,7 +87,6 @@ REFUSED = {
         "tiers: {qualify_by: {purchases: {window: lifetime}},"
         " levels: [{id: gold, at_least: 1, welcome: 5}]}\n"
     ),
-    ("`surveys[]`", "budget"): "surveys: [{id: s, award: {fixed: 1}, budget: spring}]\n",
     ("`referral`", "per_referrer"): (
         "referral: {qualifies: {purchase: {}}, referee: {fixed: 1}, per_referrer: {times: 3}}\n"
     ),

@@ -13,6 +13,9 @@ from projections.explain import explain, money
 from projections.lots import lots_at
 from schemas.decisions import (
     AccountEvent,
+    BudgetShare,
+    CodeFact,
+    Facts,
     PointsAdjusted,
     PointsDonated,
     PointsRedeemed,
@@ -93,6 +96,34 @@ def test_the_worked_example_is_explained() -> None:
         "return of unknown order nothing waits for it until 2027-01-26T00:00:00Z",
     ):
         assert line in lines
+
+
+CODES = """
+budgets: [{id: small, points: 5}]
+promo_codes: [{id: letter}, {id: poster, code: SPRING}]
+"""
+RULES = """
+  - {id: poster, when: {promo_code: poster}, award: {fixed: 9}}
+  - {id: gift, award: {fixed: 7}, budget: small}
+"""
+
+
+def test_budgets_and_promo_codes_are_explained() -> None:
+    text = EXAMPLE.replace("tiers:\n", f"{RULES[1:]}tiers:\n") + CODES
+    programs = Timeline([(0, compile_program(program(text)))])
+    event = in_roubles(purchase("o", at(1, 10), [100]))
+    event = replace(event, data=replace(event.data, promo_codes=("SPRUNG", "SPRING", "ABCDE")))
+    facts = Facts(budgets=(BudgetShare("small", 5),), codes=(CodeFact(2, "ok", "letter"),))
+    account = Account.new("anna")
+    (decision,) = decide(account, event, to_instant(event.time), programs, facts)
+    details = explain(decision, "RUB").details
+    assert "promo code SPRUNG: no series has it" in details
+    assert "promo code SPRING of poster: used" in details
+    assert "promo code AB… of letter: not used, no award asked for it" in details
+    assert any("budget small had 5 left" in each for each in details)
+    back = give_back("o", at(1, 11), {"l1": 100})
+    *_, returned = decide(account, back, to_instant(back.time), programs)
+    assert "promo code of poster given back" in explain(returned, "RUB").details
 
 
 def test_lots_of_the_worked_example() -> None:

@@ -12,6 +12,8 @@ from itertools import pairwise
 from ledger.core.calendar import to_instant
 from ledger.core.program import form
 from ledger.core.program.check_activities import check_activities
+from ledger.core.program.check_budgets import check_budgets
+from ledger.core.program.check_promo_codes import check_promo_codes
 from ledger.core.program.check_rules import check_bounds, check_rules, check_tier_names
 from ledger.core.program.conditions import NO_TIER
 from ledger.core.program.duration import Duration
@@ -31,13 +33,17 @@ def check(program: form.Program, judge: Judge) -> None:
     _check_zone(program, judge)
     _check_year(program.effective_from, judge, "effective_from")
     _check_timing(program.activation, program.expiry, judge)
-    _check_unique([rule.id for rule in program.earn], "earn", judge)
+    judge.unique([rule.id for rule in program.earn], "earn")
     check_rules(program, judge)
     check_activities(program, judge)
     for i, rule in enumerate(program.earn):
         _check_validity(rule.valid, judge, "earn", i, "valid")
         _check_timing(rule.activation, rule.expiry, judge, "earn", i)
     _check_surveys(program.surveys, judge)
+    check_budgets(program, judge)
+    check_promo_codes(program, judge)
+    for i, series in enumerate(program.promo_codes):
+        _check_validity(series.valid, judge, "promo_codes", i, "valid")
     if program.tiers is not None:
         _check_tiers(program.tiers, judge)
     if program.referral is not None:
@@ -57,21 +63,6 @@ def _check_zone(program: form.Program, judge: Judge) -> None:
             f"{key!r} is not a time zone; write a name of the IANA database, as in Europe/Berlin",
             "time_zone",
         )
-
-
-def _check_unique(ids: Sequence[str], section: str, judge: Judge) -> None:
-    first: dict[str, int] = {}
-    for i, each in enumerate(ids):
-        if each in first:
-            line = judge.node(section, first[each]).line
-            judge.say(
-                "duplicate_id",
-                f"the id {each} is taken; it is first in line {line}",
-                section,
-                i,
-                "id",
-            )
-        first.setdefault(each, i)
 
 
 def _check_year(moment: datetime, judge: Judge, *path: str | int) -> None:
@@ -140,7 +131,7 @@ def _check_length(duration: Duration | None, judge: Judge, *path: str | int) -> 
 
 
 def _check_surveys(surveys: Sequence[form.Survey], judge: Judge) -> None:
-    _check_unique([survey.id for survey in surveys], "surveys", judge)
+    judge.unique([survey.id for survey in surveys], "surveys")
     for i, survey in enumerate(surveys):
         at = ("surveys", i)
         if survey.award.fixed is None or survey.award != form.Award(fixed=survey.award.fixed):
@@ -215,15 +206,15 @@ def _check_returns(program: form.Program, judge: Judge) -> None:
 
 
 def _check_catalogue(program: form.Program, judge: Judge) -> None:
-    _check_unique([charity.id for charity in program.charities], "charities", judge)
-    _check_unique([reward.id for reward in program.rewards], "rewards", judge)
+    judge.unique([charity.id for charity in program.charities], "charities")
+    judge.unique([reward.id for reward in program.rewards], "rewards")
     for section in ("charities", "rewards"):
         for i, each in enumerate(getattr(program, section)):
             _check_validity(each.valid, judge, section, i, "valid")
 
 
 def _check_segments(program: form.Program, judge: Judge) -> None:
-    _check_unique([segment.id for segment in program.segments], "segments", judge)
+    judge.unique([segment.id for segment in program.segments], "segments")
     for i, segment in enumerate(program.segments):
         at, when = ("segments", i, "when"), segment.when
         if when == form.SegmentWhen():

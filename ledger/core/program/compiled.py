@@ -12,9 +12,11 @@ from msgspec import Struct
 from ledger.core.calendar import Period, to_instant
 from ledger.core.program import form as forms
 from ledger.core.program.asked import Asked, asked_by
+from ledger.core.program.budgets import Budget, budgets_of
 from ledger.core.program.canonical import version_of
 from ledger.core.program.conditions import NO_TIER
 from ledger.core.program.expressions import Expression
+from ledger.core.program.promo_codes import Series, normal, series_of
 from ledger.core.program.rule import Rule, compile_rule
 from ledger.core.program.stretch import Frame, Stretch, Stretches
 from ledger.core.program.timing import Timing
@@ -57,6 +59,15 @@ class Compiled(Struct, frozen=True, eq=False):
     rewards: Mapping[str, forms.CatalogueReward]
     contested: bool
     """Whether any rule on purchases stands in a group or is exclusive."""
+    budgeted: bool
+    """Whether any rule has a budget."""
+    budgets: Mapping[str, Budget]
+    series: Mapping[str, Series]
+    """The series of promo codes."""
+    words: Mapping[str, Series]
+    """The series of each fixed code, in its normal form."""
+    plain_codes: frozenset[str]
+    """Promo codes that a rule asks for as they are, and that belong to no series."""
     expressions: tuple[Expression, ...]
     asked: Asked | None
     """What the rules ask about a member beside the account; None: nothing."""
@@ -86,12 +97,17 @@ def compile_program(program: forms.Program, version: str | None = None) -> Compi
     ranks = {NO_TIER: 0} | {level.id: rank for rank, level in enumerate(levels, 1)}
     timings: list[Timing] = []
     places: dict[str, int] = {}
+    budgets = {budget.id: budget for budget in budgets_of(program)}
+    series = series_of(program)
     compiled = []
     for place, rule in enumerate(program.earn):
         timing = Timing(rule.activation or program.activation, rule.expiry or program.expiry)
         if timing not in timings:
             timings.append(timing)
-        compiled.append(compile_rule(program, rule, zone, ranks, places, timings.index(timing)))
+        number = timings.index(timing)
+        compiled.append(
+            compile_rule(program, rule, zone, ranks, places, number, budgets, series.keys())
+        )
         places[rule.id] = place
     rules, measure = tuple(compiled), _measure(program.tiers, zone)
     frame = Frame(
@@ -117,6 +133,11 @@ def compile_program(program: forms.Program, version: str | None = None) -> Compi
         contested=any(
             rule.group is not None or rule.exclusive for rule in rules if rule.activities is None
         ),
+        budgeted=any(rule.budget is not None for rule in rules),
+        budgets=budgets,
+        series=series,
+        words={normal(each.code): each for each in series.values() if each.code is not None},
+        plain_codes=frozenset[str]().union(*(rule.words for rule in rules)),
         expressions=tuple(rule.expression for rule in rules if rule.expression is not None),
         asked=asked_by(program.earn),
         stretch=Stretches(frame).at,

@@ -4,7 +4,7 @@ A purchase condition is a function of a Scene, a line condition one of a line. T
 `when` are ordered so that what is cheap is asked first and an expression last; all must hold.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
@@ -33,7 +33,8 @@ WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 class Scene(Struct):
     """What a condition may look at. `amount`: the sum of the lines, minor units; `balance` and
     `purchases_before`: of the account, before the purchase itself counts; `facts`: what is known
-    of the member. Of an activity `activity` is set, and `purchase` is NO_PURCHASE."""
+    of the member. Of an activity `activity` is set, and `purchase` is NO_PURCHASE; `codes`: the
+    series of promo codes of which a purchase names a good one."""
 
     purchase: PurchaseData
     amount: int
@@ -43,6 +44,7 @@ class Scene(Struct):
     purchases_before: int
     facts: Facts
     activity: ActivityData | None = None
+    codes: frozenset[str] = frozenset()
 
 
 NO_PURCHASE = PurchaseData("", "", "", "", ())
@@ -87,10 +89,12 @@ def compile_when(
     when: form.When | str | None,
     zone: ZoneInfo,
     expression: Expression | None,
+    series: Set[str],
     *,
     of_activity: bool = False,
 ) -> tuple[Condition, ...]:
-    """The conditions of one `when` but for those on the tier; `expression`: its own.
+    """The conditions of one `when` but for those on the tier; `expression`: its own; `series`: the
+    ids of the program's series of promo codes.
 
     A condition raises Undecidable (`expression_failed`) when its expression fails on a purchase.
     """
@@ -103,6 +107,9 @@ def compile_when(
         if when.nth_purchase is not None:
             found.append(_nth(when.nth_purchase))
         found.extend(_of_activity(when) if of_activity else _of_purchase(when))
+        codes = texts(when.promo_code)
+        if codes is not None:
+            found.append(_promo_code(codes - series, codes & series))
         found.extend(map(_member_test, tests_of_member(when)))
         if when.weekday is not None or when.hours is not None:
             found.append(_local_time(when.weekday, when.hours, zone))
@@ -158,11 +165,9 @@ def _of_purchase(when: form.When | form.Override) -> list[Condition]:
     if partners is not None:
         found.append(lambda scene: scene.purchase.partner_id in partners)
     if isinstance(when, form.When):
-        payments, codes = texts(when.payment_type), texts(when.promo_code)
+        payments = texts(when.payment_type)
         if payments is not None:
             found.append(lambda scene: scene.purchase.payment_type in payments)
-        if codes is not None:
-            found.append(lambda scene: not codes.isdisjoint(scene.purchase.promo_codes))
     return found
 
 
@@ -176,6 +181,14 @@ def _of_activity(when: form.When) -> list[Condition]:
 
 def _member_test(test: Callable[[Facts], bool]) -> Condition:
     return lambda scene: test(scene.facts)
+
+
+def _promo_code(words: frozenset[str], series: frozenset[str]) -> Condition:
+    if not series:
+        return lambda scene: not words.isdisjoint(scene.purchase.promo_codes)
+    return lambda scene: (
+        not series.isdisjoint(scene.codes) or not words.isdisjoint(scene.purchase.promo_codes)
+    )
 
 
 def compile_override(override: form.Override) -> tuple[Condition, ...]:

@@ -232,6 +232,27 @@ class EarnRule(Strict, frozen=True):
     on: OnActivity | None = None
 
 
+class Budget(Strict, frozen=True):
+    """At most so many `points`, or so many awards (`times`), over all members and for ever (exactly
+    one of the two)."""
+
+    id: Id
+    points: Count | None = None
+    times: Count | None = None
+
+
+class PromoSeries(Strict, frozen=True):
+    """A series of promo codes: one fixed `code`, or codes that are generated. `uses`: of each code,
+    over all members (default: a fixed code any number, a generated one 1); `per_member`: of the
+    series."""
+
+    id: Id
+    code: Text | None = None
+    uses: Count | None = None
+    per_member: Count | None = None
+    valid: Validity | None = None
+
+
 class Survey(Strict, frozen=True):
     """One reward per survey and member."""
 
@@ -448,3 +469,5 @@ class Program(Strict, frozen=True):
     transfers: Transfers | None = None
     charities: Annotated[tuple[Charity, ...], Meta(max_length=1_000)] = ()
     rewards: Annotated[tuple[CatalogueReward, ...], Meta(max_length=1_000)] = ()
+    budgets: Annotated[tuple[Budget, ...], Meta(max_length=200)] = ()
+    promo_codes: Annotated[tuple[PromoSeries, ...], Meta(max_length=1_000)] = ()

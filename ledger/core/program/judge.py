@@ -4,7 +4,7 @@ Names are read from the file as written, also from parts that are misfits elsewh
 mistake is not told again as a reference to nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ledger.core.program.document import Node
 from ledger.core.program.problems import Problem
@@ -19,6 +19,7 @@ class Names:
         self.rules = [_text(node, "id") for node in self.rule_nodes]
         self.levels = {_text(n, "id") for n in _elements(root.near("tiers").child("levels"))}
         self.segments = {_text(node, "id") for node in _elements(root.child("segments"))}
+        self.budgets = {_text(node, "id") for node in _elements(root.child("budgets"))}
         self.multiplies = {
             rule: _text(node, "award", "multiplier", "of")
             for node, rule in zip(self.rule_nodes, self.rules, strict=True)
@@ -67,6 +68,19 @@ class Judge:
             has = "has none" if not there else f"has {' and '.join(there)}"
             self.say(code, f"{what} is exactly one of {names}; this {has}", *path)
         return len(there) == 1
+
+    def unique(self, ids: Sequence[str], section: str) -> None:
+        """A problem for each id of the section that is taken by an earlier part of it."""
+        first: dict[str, int] = {}
+        for i, each in enumerate(ids):
+            if each in first:
+                line = self.node(section, first[each]).line
+                self.say(
+                    "duplicate_id",
+                    f"the id {each} is taken; it is first in line {line}",
+                    *(section, i, "id"),
+                )
+            first.setdefault(each, i)
 
     def unsupported(self, what: str, *path: str | int) -> None:
         """The form has it, the engine does not do it yet."""

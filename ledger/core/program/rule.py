@@ -3,7 +3,7 @@
 Everything here follows from the rule's form alone and never changes afterwards.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from ledger.core.calendar import INSTANT_MAX, INSTANT_MIN, to_instant
 from ledger.core.program import form as forms
+from ledger.core.program.budgets import Budget
 from ledger.core.program.conditions import (
     Condition,
     Matcher,
@@ -27,6 +28,8 @@ from ledger.core.program.rounding import rounded
 from schemas.fields import Instant
 
 AwardKind = Literal["rate", "fixed", "table", "multiplier"]
+
+NO_CODES: frozenset[str] = frozenset()
 
 Worth = Callable[[int], int]
 """Points of an amount, minor units."""
@@ -53,7 +56,8 @@ class Rule(Struct, frozen=True):
     tier; `conditions`: of the purchase, the account and the moment. `match` None: every line.
     `timing`: an index into the program's timings. `group`: of best_of_group, or None.
     `expression`: the one among its conditions. `activities`: on which it is a rule; None: on
-    purchases."""
+    purchases. `budget`: what its awards are paid from, or None. `series`, `words`: of promo codes,
+    of which one must be named, if there are any."""
 
     id: str
     numbers: Numbers
@@ -70,6 +74,9 @@ class Rule(Struct, frozen=True):
     counts_for_tier: bool
     expression: Expression | None
     activities: frozenset[str] | None
+    budget: Budget | None = None
+    series: frozenset[str] = NO_CODES
+    words: frozenset[str] = NO_CODES
 
 
 def compile_rule(
@@ -79,13 +86,17 @@ def compile_rule(
     ranks: Mapping[str, int],
     places: Mapping[str, int],
     timing: int,
+    budgets: Mapping[str, Budget],
+    series: Set[str],
 ) -> Rule:
-    """Compile a checked rule. `places`: the numbers of the rules before it."""
+    """Compile a checked rule. `places`: the numbers of the rules before it; `budgets`: by id;
+    `series`: the ids of the program's series of promo codes."""
     valid = rule.valid or forms.Validity()
     stacking = rule.stacking
     rounding = rule.rounding or program.rounding
     expression = expression_of(rule.when)
     activities = None if rule.on is None else texts(rule.on.activity)
+    codes = (texts(rule.when.promo_code) if isinstance(rule.when, forms.When) else None) or NO_CODES
     return Rule(
         id=rule.id,
         numbers=_numbers(rule.award, places, rounding),
@@ -94,7 +105,7 @@ def compile_rule(
         end=INSTANT_MAX + 1 if valid.end is None else to_instant(valid.end),
         tiers=compile_tiers(rule.when, ranks),
         conditions=compile_when(
-            rule.id, rule.when, zone, expression, of_activity=activities is not None
+            rule.id, rule.when, zone, expression, series, of_activity=activities is not None
         ),
         match=compile_lines(rule.lines),
         variants=tuple(
@@ -108,6 +119,9 @@ def compile_rule(
         counts_for_tier=rule.counts_for_tier,
         expression=expression,
         activities=activities,
+        budget=None if rule.budget is None else budgets[rule.budget],
+        series=codes & series,
+        words=codes - series,
     )
 
 

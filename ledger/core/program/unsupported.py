@@ -13,12 +13,8 @@ def check_supported(program: form.Program, judge: Judge) -> None:
     for i, rule in enumerate(program.earn):
         at = ("earn", i)
         _timing(rule.activation, rule.expiry, judge, *at)
-        if rule.budget is not None:
-            judge.unsupported("a budget", *at, "budget")
     for i, survey in enumerate(program.surveys):
         _timing(survey.activation, survey.expiry, judge, "surveys", i)
-        if survey.budget is not None:
-            judge.unsupported("a budget", "surveys", i, "budget")
     if program.tiers is not None:
         _tiers(program.tiers, judge)
     if program.referral is not None:

@@ -6,6 +6,7 @@ of each group the largest award; then exclusive rules.
 
 from ledger.core.program.compiled import Compiled
 from ledger.core.program.conditions import NO_PURCHASE, Scene
+from ledger.core.rules.budgets import pay
 from ledger.core.rules.contest import contest
 from ledger.core.rules.evaluate import NO_COUNTERS, Standing
 from ledger.core.rules.limits import capped
@@ -54,4 +55,7 @@ def evaluate_activity(
             counts_for_tier=rule.counts_for_tier,
             counters=counters if points else NO_COUNTERS,
         )
-    return contest(program.rules, awards, first_lot)
+    kept = contest(program.rules, awards, first_lot)
+    if program.budgeted:
+        kept = pay(program.rules, awards, kept, first_lot, standing.facts.budgets)
+    return kept

@@ -30,11 +30,11 @@ def contest(
         if not award.points:
             kept[place] = award
         elif rule.group is not None and best[rule.group] != place:
-            kept[place] = _void(award, f"best_of_group:{rule.group}")
+            kept[place] = void(award, f"best_of_group:{rule.group}")
         elif award.kind == "multiplier" and not kept[rule.numbers.of].points:
-            kept[place] = _void(award, f"multiplier_of:{rules[rule.numbers.of].id}")
+            kept[place] = void(award, f"multiplier_of:{rules[rule.numbers.of].id}")
         elif exclusive is not None:
-            kept[place] = _void(award, f"exclusive:{exclusive}")
+            kept[place] = void(award, f"exclusive:{exclusive}")
         else:
             lot = lots.setdefault((award.activates_at, award.expires_at), first_lot + len(lots))
             kept[place] = award if award.lot == lot else replace(award, lot=lot)
@@ -43,6 +43,7 @@ def contest(
     return tuple(kept.values())
 
 
-def _void(award: Award, by: str) -> Award:
-    capped = (*award.capped, Cap(by, 0))
+def void(award: Award, by: str, left: int = 0) -> Award:
+    """The award without its points; `by`: what took them, `left`: what that still allowed."""
+    capped = (*award.capped, Cap(by, left))
     return replace(award, points=0, lines=(), lot=NO_LOT, counters=(), capped=capped)

@@ -1,8 +1,9 @@
 """What one purchase earns: the awards of a program version, in its order of evaluation.
 
 Rules in file order: condition, value, limits (provisionally); then of each group the largest award;
-then exclusive rules. Every rule that fired is told, with what made its award smaller. The purchase
-is judged with the account's standing before it counts; nothing here changes that standing.
+then exclusive rules; last the budgets. Every rule that fired is told, with what made its award
+smaller. The purchase is judged with the account's standing before it counts; nothing here changes
+that standing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from ledger.core.program.compiled import Compiled
 from ledger.core.program.conditions import NO_TIER, Scene
 from ledger.core.program.rule import Numbers, Rule
 from ledger.core.rules.allocate import allocate
+from ledger.core.rules.budgets import pay
 from ledger.core.rules.contest import contest
 from ledger.core.rules.limits import capped
 from schemas.decisions import NO_LOT, Award, Cap, Facts, LineShare
@@ -57,6 +59,9 @@ def evaluate(
         standing.purchases_before,
         standing.facts,
     )
+    if standing.facts.codes:
+        good = [fact.series for fact in standing.facts.codes if fact.status == "ok"]
+        scene.codes = frozenset(good)
     stretch = program.stretch(at)
     awards: dict[int, Award] = {}
     places: dict[int, Sequence[int]] = {}  # of the lines that each award matched
@@ -116,9 +121,12 @@ def evaluate(
                 rule.counts_for_tier,
                 counters if points else NO_COUNTERS,
             )
+    kept = tuple(awards.values())
     if program.contested:
-        return contest(program.rules, awards, first_lot)
-    return tuple(awards.values())
+        kept = contest(program.rules, awards, first_lot)
+    if program.budgeted:
+        kept = pay(program.rules, awards, kept, first_lot, standing.facts.budgets)
+    return kept
 
 
 def _numbers(rule: Rule, scene: Scene) -> Numbers:

@@ -1,0 +1,92 @@
+"""What the shards of one batch may spend of budgets, while the batch is decided.
+
+Each shard holds a lease of each budget. An award is paid from the lease of its account's shard, and
+a return gives back to it; what an award needed beyond it is noted, so that the append can draw more
+and decide again. Pure: the rows are read and written in `ledger.budgets`.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct, field
+
+from ledger.core.program.timeline import Timeline
+from ledger.core.rules.budgets import moves_of, short_of
+from schemas.decisions import AccountEvent, BudgetShare
+from schemas.fields import Instant
+
+LeaseKey = tuple[str, int]
+"""Budget and shard."""
+
+
+class Leases(Struct):
+    """`budgets`: their ids, ascending. `leased`: what each lease holds, with what this append has
+    drawn; `rooms`: by shard, what the decisions so far have left of it. `undrawn`: what is left of
+    each budget that no shard holds, as last seen. `short`: of awards that did not fit, what each
+    needed and what there was then; `final`: leases for which there is nothing more to be had."""
+
+    budgets: tuple[str, ...]
+    leased: dict[LeaseKey, int] = field(default_factory=dict)
+    rooms: dict[int, dict[str, int]] = field(default_factory=dict)
+    undrawn: dict[str, int] = field(default_factory=dict)
+    short: dict[LeaseKey, list[tuple[int, int]]] = field(default_factory=dict)
+    final: set[LeaseKey] = field(default_factory=set)
+
+    def know(self, rows: Iterable[tuple[str, int, int, int]]) -> set[int]:
+        """Take note of rows (budget, shard, leased, undrawn); the shards whose leases differ from
+        what was known."""
+        changed = set()
+        for budget, shard, leased, undrawn in rows:
+            self.undrawn[budget] = undrawn
+            if self.leased.get((budget, shard)) != leased:
+                self.leased[budget, shard] = leased
+                changed.add(shard)
+        self.forget(changed)
+        return changed
+
+    def forget(self, shards: Iterable[int]) -> None:
+        """Undo what was decided for these shards."""
+        for shard in shards:
+            self.rooms[shard] = {}
+            for budget in self.budgets:
+                self.rooms[shard][budget] = self.leased.get((budget, shard), 0)
+                self.short.pop((budget, shard), None)
+
+    def had(self, shard: int) -> tuple[BudgetShare, ...]:
+        """What there is of each budget for the next decision in the shard."""
+        return tuple([BudgetShare(*each) for each in self.rooms[shard].items()])
+
+    def follow(
+        self, shard: int, events: Sequence[AccountEvent], at: Instant, programs: Timeline
+    ) -> None:
+        """Take off what the events of an input use, add what they give back, and note what did not
+        fit; `at`: the input's moment."""
+        rooms = self.rooms[shard]
+        for event in events:
+            for move in moves_of(event):
+                rooms[move.budget] -= move.amount
+            for budget, need, left in short_of(event, programs.at(at)):
+                self.short.setdefault((budget, shard), []).append((need, left))
+
+    def missing(self) -> dict[LeaseKey, int]:
+        """What would have to be drawn for every award to fit."""
+        return {
+            key: sum([need for need, _ in short]) - min([left for _, left in short])
+            for key, short in sorted(self.short.items())
+            if key not in self.final
+        }
+
+    def smallest(self, key: LeaseKey) -> int:
+        """What would have to be drawn for the smallest of the awards to fit."""
+        return min([need - left for need, left in self.short[key]])
+
+    def unused(self, key: LeaseKey) -> int:
+        """What the lease holds and the batch leaves in it."""
+        return min(self.rooms[key[1]][key[0]], self.leased[key])
+
+    def used(self) -> dict[LeaseKey, int]:
+        """What the batch as decided uses of each lease."""
+        return {
+            (budget, shard): self.leased[budget, shard] - room
+            for shard, rooms in self.rooms.items()
+            for budget, room in rooms.items()
+        }
