@@ -75,7 +75,9 @@ class Codes(Struct):
     ) -> tuple[CodeFact, ...]:
         """What is known from outside of the codes that a purchase names. `members`: the ids under
         which its member is known; `rooms`: what the shard has of budgets."""
-        found = []
+        found: list[CodeFact] = []
+        if not program.series:
+            return ()
         for place, text in enumerate(texts):
             word = program.words.get(normal(text))
             if word is not None:

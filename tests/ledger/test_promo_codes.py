@@ -278,6 +278,21 @@ def test_a_purchase_without_codes_asks_for_none(
     run(test())
 
 
+def test_a_late_purchase_of_before_the_series_names_only_words(
+    settings: Settings, owner: psycopg.Connection, tmp_path: Path
+) -> None:
+    async def test() -> None:
+        async with opened(settings) as ledger:
+            await ledger.publish_program(with_codes(effective=2))
+            (code,) = await made(ledger, tmp_path, 1)
+            await ledger.handle(direct(naming("m1", "o1", code, "SPRING", at=1)))
+            await ledger.handle(direct(naming("m1", "o2", code, at=3)))
+
+    run(test())
+    assert statuses(owner) == [[], ["ok"]]
+    assert left(owner) == [0]
+
+
 def test_codes_wait_for_their_time(
     settings: Settings, owner: psycopg.Connection, tmp_path: Path
 ) -> None:
