@@ -177,7 +177,8 @@ def activity_rules(draw: st.DrawFn, *, tiers: bool) -> list[Document]:
     found: list[Document] = []
     for n in range(draw(st.integers(0, 3))):
         award: Document = {"fixed": draw(_points)}
-        if found and draw(st.booleans()):
+        again: bool = draw(st.booleans())
+        if found and again:
             award = {"multiplier": {"of": found[0]["id"], "by": draw(st.sampled_from(["1.5", 2]))}}
         keys = draw(_some(st.sampled_from(sorted(known)), max_size=1))
         stacking = ("add", "add", "exclusive", {"best_of_group": "g"})

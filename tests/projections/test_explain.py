@@ -145,7 +145,7 @@ def test_money_is_written_with_the_currency_s_digits() -> None:
 
 
 def test_what_points_buy_and_what_is_adjusted_is_told_in_one_line() -> None:
-    told = {
+    told: dict[AccountEvent, str] = {
         PointsRedeemed(
             occurred_at=0, redemption_id="r1", points=100, returnable_until=0
         ): "spent 100 points (r1)",
