@@ -38,7 +38,7 @@ from schemas.decisions import Effect
 from schemas.fields import Instant
 from schemas.log_events import decode_event
 
-_DUE = (
+DUE = (
     "SELECT member_id FROM ledger.due WHERE shard = ANY(%s) AND due_at <= %s"
     " ORDER BY due_at, shard, member_id LIMIT %s"
 )
@@ -90,7 +90,7 @@ class Questions:
         """Members whose account may have something to settle by `until`, soonest first; each is to
         be ticked (`received.tick`), which also puts its due row right."""
         async with self._connection() as connection:
-            cursor = await connection.execute(_DUE, (list(shards), from_instant(until), limit))
+            cursor = await connection.execute(DUE, (list(shards), from_instant(until), limit))
             return [row[0] for row in await cursor.fetchall()]
 
     async def pending_effects(self, shard: int, limit: int) -> list[tuple[int, int, int, Effect]]:

@@ -13,6 +13,9 @@ ACCOUNT_BYTES = 2_200
 LOT_BYTES = 420
 """An open lot with its places in the orders in which lots fall due and are drawn."""
 
+TERMS_BYTES = 150
+"""What can move the moments of a lot, where any such are known."""
+
 ORDER_BYTES = 140
 """A returnable order beside its packed record: its id, its place, the bytes' header."""
 
@@ -46,6 +49,8 @@ def weight_of(account: Account) -> int:
         + len(account.profile)
         + len(account.tiers)
         + len(account.merged_from)
+        + len(account.welcomes)
+        + len(account.overrides)
     )
     orders = account.orders
     weight = (
@@ -57,6 +62,8 @@ def weight_of(account: Account) -> int:
         + UNSPENT_BYTES * len(account.expired_unspent)
         + RECORD_BYTES * records
     )
+    if account.holdings.awaits or account.holdings.idle:
+        weight += TERMS_BYTES * len(account.holdings.lots)
     if account.redemptions:
         weight += DRAW_BYTES * sum(len(one.draws) for one in account.redemptions.values())
     if account.reservations:

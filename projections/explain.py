@@ -45,6 +45,8 @@ from schemas.decisions import (
     RewardReceived,
     RewardTakenBack,
     SurveyRewarded,
+    Terms,
+    TierOverridden,
 )
 
 MINOR_DIGITS = {"BHD": 3, "JOD": 3, "KWD": 3, "OMR": 3, "TND": 3,
@@ -92,6 +94,7 @@ def _headline(event: AccountEvent, currency: str) -> str:
         case PurchaseReturned():
             back = money(returned_amount(event), currency)
             taken = sum(clawback.taken for clawback in event.clawbacks)
+            taken += sum(welcome.taken for welcome in event.welcomes)
             return f"returned {back} of order {event.returned.order_id}: {_count(-taken)}"
         case ReturnWaiting():
             until = format_instant(event.deadline)
@@ -130,6 +133,9 @@ def _headline(event: AccountEvent, currency: str) -> str:
         case RewardClaimed():
             number = "" if event.number is None else f" number {event.number}"
             return f"took {event.kind} {event.reward_id}{number} for {event.points} points"
+        case TierOverridden():
+            until = format_instant(event.until)
+            return f"tier {event.tier} by hand until {until}, by {event.actor}: {event.reason}"
         case MemberProfiled():
             return f"profile {event.kind}"
         case MemberErased():
@@ -178,6 +184,10 @@ def _details(event: AccountEvent, currency: str) -> Iterator[str]:
         case PurchaseReturned():
             yield from (_clawback(clawback) for clawback in event.clawbacks)
             yield from (f"promo code of {use.series} given back" for use in event.codes)
+            yield from (
+                f"welcome of {one.level} taken back: {one.points} due, {one.taken} taken"
+                for one in event.welcomes
+            )
             restored = -sum(p.points for p in event.postings if p.account == "redeemed")
             if restored:
                 yield f"{restored} spent points are back in their lots"
@@ -247,18 +257,24 @@ def _cap(cap: Cap) -> str:
 
 
 def _lots(awards: Iterable[Award]) -> Iterator[str]:
-    totals: dict[tuple[int, int, int | None, int], int] = {}
+    totals: dict[tuple[int, int, int | None, int, Terms | None], int] = {}
     for award in awards:
         if award.points:
-            key = (award.lot, award.activates_at, award.expires_at, award.granted_at)
+            key = (award.lot, award.activates_at, award.expires_at, award.granted_at, award.terms)
             totals[key] = totals.get(key, 0) + award.points
-    for (lot, activates_at, expires_at, granted_at), points in totals.items():
+    for (lot, activates_at, expires_at, granted_at, terms), points in totals.items():
+        if terms is not None and terms.event:
+            until = format_instant(terms.until)
+            yield f"lot {lot}: {points} points, revoked unless {terms.event} happens by {until}"
+            continue
         spendable = (
             "spendable at once"
             if activates_at <= granted_at
             else f"spendable from {format_instant(activates_at)}"
         )
         ends = "never expire" if expires_at is None else f"expire {format_instant(expires_at)}"
+        if terms is not None:
+            ends += f", {terms.idle} after the last purchase"
         yield f"lot {lot}: {points} points, {spendable}, {ends}"
 
 
@@ -281,10 +297,14 @@ def _clawback(clawback: Clawback) -> str:
 
 def _settled(event: AccountSettled) -> str:
     expired = sum(p.points for p in event.postings if p.account == "expired")
-    activated = -sum(p.points for p in event.postings if p.account == "pending")
+    revoked = sum(p.points for p in event.postings if p.account == "revoked")
+    pending = sum(p.points for p in event.postings if p.account == "pending" and p.points > 0)
+    activated = -sum(p.points for p in event.postings if p.account == "pending") - revoked + pending
     parts = []
     if activated:
         parts.append(f"{activated} points became spendable")
+    if revoked:
+        parts.append(f"{revoked} were revoked: what they waited for did not happen")
     if expired:
         parts.append(f"{expired} expired")
     if event.lapsed:
@@ -295,14 +315,24 @@ def _settled(event: AccountSettled) -> str:
         parts.append("the notice ended, what was left is forfeited")
     if event.tier_changes:
         parts.append(f"tier {event.tier_changes[-1].to}")
+    if event.awards:
+        parts.append(f"welcomed with {_granted(event.awards)}")
     return ", ".join(parts) or "nothing moved"
 
 
 def _moments(event: AccountSettled) -> Iterator[str]:
+    revoked_at: dict[int, int] = {}
+    for posting in event.postings:
+        if posting.account == "revoked":
+            at = posting.effective_at
+            revoked_at[at] = revoked_at.get(at, 0) + posting.points
     for moment, change in sorted(changes_of(event).items(), key=lambda item: item[0]):
         parts = []
-        if change.pending < 0:
-            parts.append(f"{-change.pending} became spendable")
+        revoked = revoked_at.get(moment, 0)
+        if change.pending + revoked < 0:
+            parts.append(f"{-change.pending - revoked} became spendable")
+        if revoked:
+            parts.append(f"{revoked} revoked")
         if change.reserved < 0:
             parts.append(f"{-change.reserved} reserved points came back")
         if change.debt < 0:

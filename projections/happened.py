@@ -55,6 +55,8 @@ def _part(event: AccountSettled, at: Instant) -> AccountSettled | None:
         occurred_at=at,
         postings=postings,
         tier_changes=changes,
+        awards=tuple(award for award in event.awards if award.granted_at <= at),
+        activated=tuple(reached for reached in event.activated if reached[1] <= at),
         lapsed=(),
         refused_returns=(),
     )

@@ -14,6 +14,7 @@ from schemas.decisions import (
     AccountClosed,
     AccountEvent,
     AccountMerged,
+    AccountSettled,
     ActivityRewarded,
     MemberErased,
     MemberProfiled,
@@ -26,6 +27,7 @@ from schemas.decisions import (
     RewardReceived,
     SurveyRewarded,
     TierChange,
+    TierOverridden,
 )
 from schemas.fields import Instant
 
@@ -86,6 +88,8 @@ WITH_AWARDS = (
     ActivityRewarded,
     RewardReceived,
     PointsAdjusted,
+    AccountSettled,
+    TierOverridden,
 )
 """The events that open lots, by awards."""
 

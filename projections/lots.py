@@ -17,7 +17,15 @@ from ledger.core.lots import Lot
 from ledger.core.program.timeline import Timeline
 from ledger.core.settle import settle
 from projections.history import WITH_AWARDS, WITH_LOTS, rule_of
-from schemas.decisions import NO_LOT, AccountAbsorbed, AccountEvent, MovedLot
+from schemas.decisions import (
+    NO_LOT,
+    AccountAbsorbed,
+    AccountEvent,
+    AccountSettled,
+    MovedLot,
+    PurchaseRewarded,
+    Terms,
+)
 from schemas.fields import Instant
 
 _kept: msgspec.json.Decoder[Kept] = msgspec.json.Decoder(Kept)
@@ -35,6 +43,7 @@ class LotView(Struct):
     pending: int = 0
     available: int = 0
     reserved: int = 0
+    terms: Terms | None = None
 
 
 def lots_at(
@@ -62,7 +71,15 @@ def lots_at(
 
 def _moved(lot: MovedLot | Lot, rule: str) -> LotView:
     number = lot.lot if isinstance(lot, MovedLot) else lot.number
-    return LotView(number, (rule,), lot.granted, lot.granted_at, lot.activates_at, lot.expires_at)
+    return LotView(
+        number,
+        (rule,),
+        lot.granted,
+        lot.granted_at,
+        lot.activates_at,
+        lot.expires_at,
+        terms=lot.terms,
+    )
 
 
 def _apply(lots: dict[int, LotView], event: AccountEvent, at: Instant) -> None:
@@ -79,6 +96,7 @@ def _apply(lots: dict[int, LotView], event: AccountEvent, at: Instant) -> None:
                     award.granted_at,
                     award.activates_at,
                     award.expires_at,
+                    terms=award.terms,
                 )
             else:
                 lot.rules = (*lot.rules, award.rule)
@@ -92,6 +110,7 @@ def _apply(lots: dict[int, LotView], event: AccountEvent, at: Instant) -> None:
             for drawn, _ in spent.draws:
                 lots.setdefault(drawn.number, _moved(drawn, rule_of(event)))
     if event.occurred_at <= at:
+        _move(lots, event)
         for number, expires_at in getattr(event, "lot_expiries", ()):
             lots[number].expires_at = expires_at
     for posting in event.postings:
@@ -103,3 +122,19 @@ def _apply(lots: dict[int, LotView], event: AccountEvent, at: Instant) -> None:
                 lot.available += posting.points
             elif posting.account == "reserved":
                 lot.reserved += posting.points
+
+
+def _move(lots: dict[int, LotView], event: AccountEvent) -> None:
+    """Other moments for lots that waited for an event, or for what a purchase moves on."""
+    if isinstance(event, AccountSettled):
+        for number, activates_at, expires_at in event.activated:
+            lot = lots[number]
+            lot.activates_at, lot.expires_at = activates_at, expires_at
+            idle = "" if lot.terms is None else lot.terms.idle
+            lot.terms = Terms(idle) if idle else None
+    elif isinstance(event, PurchaseRewarded):
+        for length, moment in event.idle:
+            for lot in lots.values():
+                terms, expires_at = lot.terms, lot.expires_at
+                if terms is not None and terms.idle == length and expires_at is not None:
+                    lot.expires_at = max(expires_at, moment, lot.activates_at)

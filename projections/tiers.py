@@ -50,7 +50,8 @@ _PERIODS: dict[str | None, Literal["month", "quarter", "year"]] = {
 
 
 class Progress(NamedTuple):
-    """Of `measure`, `reached` so far in [start, end) (None: over the lifetime)."""
+    """Of `measure`, `reached` so far in [start, end) (None: over the lifetime); a rolling window
+    has a start, its first day, and no end."""
 
     measure: str
     start: Instant | None
@@ -64,6 +65,11 @@ def progress(account: Account, program: Compiled, at: Instant) -> Progress | Non
     if tiers is None:
         return None
     measure, window, of = _measure(tiers.qualify_by)
+    rolling = None if program.measure is None else program.measure.rolling
+    if rolling is not None:
+        first = rolling.counted_from(at)
+        reached = sum(counted[of] for day, counted in account.months.items() if first <= day <= at)
+        return Progress(measure, first, None, reached)
     per = _PERIODS.get(window.window)
     if per is None:
         return Progress(measure, None, None, account.lifetime[of])

@@ -68,14 +68,34 @@ class BudgetShare(Struct, frozen=True, array_like=True, gc=False):
     amount: int
 
 
+class Terms(Struct, frozen=True, array_like=True, gc=False):
+    """What can still move a lot's moments.
+
+    `idle`: the points expire so long after the member's last purchase (a duration). `event`: they
+    wait for it, up to and including `until`; then they expire `after` from it, or at the `end_of`
+    that month or year, or `idle`; with none of these never."""
+
+    idle: str = ""
+    event: str = ""
+    until: Instant = 0
+    after: str = ""
+    end_of: str = ""
+
+
+Idle = tuple[tuple[str, Instant], ...]
+"""For each length of inactivity the moment to which the last purchase moved its points."""
+
+
 class Award(Struct, frozen=True, omit_defaults=True, gc=False):
     """Rule `rule` of the decision's program version grants `points`.
 
-    `kind`: rate | fixed | table | multiplier | survey | referrer | referee | adjustment. `value` is
-    what the rule computed before caps. `matched_amount`: minor units of the lines matched. `lines`:
-    the allocation, summing to `points`. `counters`: keys of the limit counters that it uses up
-    (`ledger.core.rules.limits`). `lot` is NO_LOT when `points` is 0. `expires_at` None: never. Earn
-    awards of one purchase with the same `activates_at` and `expires_at` are one lot. `budget`: what
+    `kind`: rate | fixed | table | multiplier | survey | referrer | share | referee | welcome |
+    adjustment. `value` is what the rule computed before caps. `matched_amount`: minor units of the
+    lines matched. `lines`: the allocation, summing to `points`. `counters`: keys of the limit
+    counters that it uses up (`ledger.core.rules.limits`). `lot` is NO_LOT when `points` is 0.
+    `expires_at` None: never. `terms`: what can still move these; points that wait for an event
+    have as `activates_at` the moment at which they are revoked if it does not come. Earn awards of
+    one purchase with the same `activates_at`, `expires_at` and `terms` are one lot. `budget`: what
     it uses of a budget over all members.
     """
 
@@ -92,6 +112,7 @@ class Award(Struct, frozen=True, omit_defaults=True, gc=False):
     capped: tuple[Cap, ...] = ()
     counts_for_tier: bool = False
     counters: tuple[str, ...] = ()
+    terms: Terms | None = None
     budget: BudgetShare | None = None
 
 
@@ -147,12 +168,16 @@ class AccountSettled(Decision, frozen=True, kw_only=True, tag="AccountSettled"):
     `refused_returns`: ids of waiting returns whose deadline passed (`MEMBER/ID` of a return that
     named a member merged into this one). `lot_expiries`: new expiries of lots to which a lapsed
     reservation gave back points (restore_grace). `forfeited`: the notice of a closed account ended,
-    what was left is revoked."""
+    what was left is revoked. `awards`: the welcome awards of tier changes; their grants are the
+    first postings. `activated`: lots that an input's event reached: (lot, from when on it is
+    available, when it expires)."""
 
     lapsed: tuple[str, ...] = ()
     refused_returns: tuple[str, ...] = ()
     lot_expiries: tuple[tuple[int, Instant | None], ...] = ()
     forfeited: bool = False
+    awards: tuple[Award, ...] = ()
+    activated: tuple[tuple[int, Instant, Instant | None], ...] = ()
 
 
 class CodeFact(Struct, frozen=True, array_like=True, gc=False):
@@ -205,9 +230,11 @@ class Facts(Struct, frozen=True, omit_defaults=True, gc=False):
 
 class PurchaseRewarded(Decision, frozen=True, kw_only=True, tag="PurchaseRewarded"):
     """A purchase was judged. `tier`: the one it was judged with. `referral`: what it did to the
-    member's open referral (`qualified`, `closed`). `month`: the start of the local month whose
-    tier amounts it counts in. Returns are accepted up to and including `returnable_until`. `codes`:
-    the promo codes that its awards used."""
+    member's open referral (`qualified`, `closed`). `month`: the start of the local month, or with a
+    rolling window of the local day, whose tier amounts it counts in. Returns are accepted up to and
+    including `returnable_until`. `idle`: to which moments it moves the points that expire after
+    inactivity. `shared`: the order, if the member's referrer gets a share of it, with its points.
+    `codes`: the promo codes that its awards used."""
 
     purchase: PurchaseData
     month: Instant
@@ -218,6 +245,8 @@ class PurchaseRewarded(Decision, frozen=True, kw_only=True, tag="PurchaseRewarde
     redemption_unknown: bool = False
     facts: Facts | None = None
     codes: tuple[CodeUse, ...] = ()
+    idle: Idle = ()
+    shared: tuple[tuple[str, int], ...] = ()
 
 
 WHOLE_AWARD = -1
@@ -246,13 +275,24 @@ class Clawback(Struct, frozen=True, omit_defaults=True, gc=False):
     let_go: int = 0
 
 
+class WelcomeTakenBack(Struct, frozen=True, omit_defaults=True, gc=False):
+    """The welcome award of `level` is taken back whole: `points`, of which `taken` were taken,
+    `expired` had expired unspent, `let_go` the policy let go. The level may welcome again."""
+
+    level: str
+    points: int
+    taken: int
+    expired: int = 0
+    let_go: int = 0
+
+
 class PurchaseReturned(Decision, frozen=True, kw_only=True, tag="PurchaseReturned"):
     """A return was applied. `counters`: limit counters given back as (key, points, times).
 
     `referral` `taken_back`: what is left of the order no longer qualifies. `lot_expiries`: new
-    expiries of lots to which points spent on the order were restored. `budgets`: what of budgets is
-    given back, because whole awards were taken back. `codes`: promo codes given back with the whole
-    order."""
+    expiries of lots to which points spent on the order were restored. `welcomes`: those taken back
+    with the tier that the return took away. `budgets`: what of budgets is given back, because whole
+    awards were taken back. `codes`: promo codes given back with the whole order."""
 
     returned: ReturnData
     lines: tuple[LineReturned, ...]
@@ -262,6 +302,7 @@ class PurchaseReturned(Decision, frozen=True, kw_only=True, tag="PurchaseReturne
     lot_expiries: tuple[tuple[int, Instant | None], ...] = ()
     budgets: tuple[BudgetShare, ...] = ()
     codes: tuple[CodeUse, ...] = ()
+    welcomes: tuple[WelcomeTakenBack, ...] = ()
 
 
 class ReturnWaiting(Decision, frozen=True, kw_only=True, tag="ReturnWaiting"):
@@ -282,7 +323,8 @@ class InputRefused(Decision, frozen=True, kw_only=True, tag="InputRefused"):
 
 class ReferralAccepted(Decision, frozen=True, kw_only=True, tag="ReferralAccepted"):
     """The member was brought in by `referrer_id`. When the first purchase is already there it is
-    judged at once: `referral` and `awards` as in PurchaseRewarded, for order `order_id`."""
+    judged at once: `referral` and `awards` as in PurchaseRewarded, for order `order_id`; `shared`:
+    this and later orders of which the referrer gets a share, with the points."""
 
     referrer_id: str
     code: str
@@ -290,6 +332,7 @@ class ReferralAccepted(Decision, frozen=True, kw_only=True, tag="ReferralAccepte
     referral: str | None = None
     order_id: str | None = None
     awards: tuple[Award, ...] = ()
+    shared: tuple[tuple[str, int], ...] = ()
 
 
 class SurveyRewarded(Decision, frozen=True, kw_only=True, tag="SurveyRewarded"):
@@ -328,12 +371,14 @@ class RewardReceived(Decision, frozen=True, kw_only=True, tag="RewardReceived"):
 
 
 class RewardTakenBack(Decision, frozen=True, kw_only=True, tag="RewardTakenBack"):
-    """A reward is taken back whole: the order behind it no longer qualifies."""
+    """A reward is taken back: the order behind it no longer qualifies, or came back in part.
+    `counters`: limits given back as (key, points, times), when it is gone whole."""
 
     kind: str
     referee_id: str
     order_id: str
     clawbacks: tuple[Clawback, ...] = ()
+    counters: tuple[tuple[str, int, int], ...] = ()
 
 
 class PointsReserved(Decision, frozen=True, kw_only=True, tag="PointsReserved"):
@@ -408,6 +453,17 @@ class RewardClaimed(Decision, frozen=True, kw_only=True, tag="RewardClaimed"):
     facts: Facts | None = None
 
 
+class TierOverridden(Decision, frozen=True, kw_only=True, tag="TierOverridden"):
+    """The tier was set by hand: `tier` holds over the qualified one until `until`, instead of what
+    was set by hand before. `awards`: the welcome, if it is one up to a new level."""
+
+    tier: str
+    until: Instant
+    actor: str
+    reason: str
+    awards: tuple[Award, ...] = ()
+
+
 class MemberProfiled(Decision, frozen=True, kw_only=True, tag="MemberProfiled"):
     """The member's profile was set (`enrolled`) or changed (`updated`), or a program version asked
     something new of it (`recomputed`): of a profile only the outcome of each of the program's
@@ -459,6 +515,7 @@ class MovedLot(Struct, frozen=True, array_like=True, gc=False):
     activates_at: Instant
     expires_at: Instant | None
     source: str = ""
+    terms: Terms | None = None
 
 
 class PointsSent(Decision, frozen=True, kw_only=True, tag="PointsSent"):
@@ -568,6 +625,7 @@ AccountEvent = (
     | PointsAdjusted
     | PointsDonated
     | RewardClaimed
+    | TierOverridden
     | MemberProfiled
     | MemberErased
     | AccountFrozen

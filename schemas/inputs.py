@@ -129,16 +129,19 @@ class RewardEffectData(
     order_id: Id
     points: PointsCount
     program_version: Text
+    share: Annotated[int, Meta(ge=0, le=10**12)] = 0
 
 
 class RevokeEffectData(
     Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False
 ):
-    """A reward on another account is taken back: the order behind it no longer qualifies."""
+    """A reward on another account is taken back, whole where `points` is left out: the order behind
+    it no longer qualifies, or came back in part."""
 
     kind: Literal["referral"]
     referee_id: MemberId
     order_id: Id
+    points: PointsCount | None = None
 
 
 class BasketLine(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
@@ -226,6 +229,15 @@ class ClaimData(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """Take one of a reward of the program's catalogue, at its price."""
 
     reward_id: Id
+
+
+class TierData(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """Hold the member's tier at `tier` until a moment; `actor` says who decided it, and why."""
+
+    tier: Id
+    until: Time
+    actor: Id
+    reason: Text
 
 
 class Envelope(Struct, frozen=True, kw_only=True, tag_field="type", gc=False):
@@ -377,6 +389,12 @@ class RewardClaim(MemberEnvelope, frozen=True, kw_only=True, tag="command.claim.
     data: ClaimData
 
 
+class TierOverride(MemberEnvelope, frozen=True, kw_only=True, tag="command.tier.v1"):
+    """A command; its idempotency key is (`source`, `id`)."""
+
+    data: TierData
+
+
 InputEvent = (
     PurchaseCompleted
     | PurchaseReturned
@@ -400,6 +418,7 @@ InputEvent = (
     | PointsAdjust
     | PointsDonate
     | RewardClaim
+    | TierOverride
 )
 
 TOPIC_OF_TYPE: dict[str, str] = {

@@ -26,6 +26,7 @@ from schemas.inputs import (
     RewardGranted,
     RewardRevoked,
     SurveyCompleted,
+    TierData,
 )
 from schemas.routing import type_of
 
@@ -96,6 +97,8 @@ def normal_content(event: InputEvent, occurred_at: Instant) -> bytes:
     data: object = event.data
     if type(data) is PurchaseData:
         data = _normal_purchase(data)
+    elif type(data) is TierData:
+        data = msgspec.structs.replace(data, until=data.until.astimezone(UTC))
     elif type(data) is MemberData and data == _NO_PROFILE:
         data = _NO_PROFILE
     elif type(data) is AdjustData and data.expires_at is not None:

@@ -28,6 +28,7 @@ TITLES: dict[str, str] = {
     "command.donate.v1": "Give points to a charity",
     "command.claim.v1": "Take a reward of the catalogue",
     "command.outcome.v1": "A command has ended",
+    "command.tier.v1": "Set a member's tier by hand",
 }
 """One title per CloudEvents `type`."""
 
@@ -101,9 +102,11 @@ FIELDS: dict[str, str] = {
     "RewardEffectData.order_id": "The purchase that qualified.",
     "RewardEffectData.points": "The reward.",
     "RewardEffectData.program_version": "The program version that decided it.",
+    "RewardEffectData.share": "How many of the points are a share of the purchase.",
     "RevokeEffectData.kind": "What the reward was for.",
     "RevokeEffectData.referee_id": "The member whose purchase no longer qualifies.",
     "RevokeEffectData.order_id": "The purchase that no longer qualifies.",
+    "RevokeEffectData.points": "How many points are taken back; left out: all of the reward.",
     # commands
     "ReserveData.reservation_id": "The client's number of the reservation.",
     "ReserveData.points": "How many points to hold.",
@@ -168,5 +171,9 @@ FIELDS: dict[str, str] = {
     "BalanceAfter.available": "Spendable now; below 0 for a debt.",
     "BalanceAfter.pending": "Granted, not yet spendable.",
     "BalanceAfter.reserved": "Held by reservations.",
+    "TierData.tier": "The tier: a level of the program in force, or none.",
+    "TierData.until": "Until when it holds, exclusive: later than time, by ten years at most.",
+    "TierData.actor": "Who decided it: an opaque id.",
+    "TierData.reason": "Why; no personal data.",
 }
 """A sentence per field, by `Struct.field`, or by `field` alone for the envelope."""

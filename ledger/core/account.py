@@ -15,17 +15,19 @@ from ledger.core.program.timeline import Timeline
 from ledger.core.records import (
     FirstPurchase,
     Order,
+    Override,
     PackedOrder,
     Redemption,
     Referral,
     Reservation,
     Reward,
     WaitingReturn,
+    Welcome,
     pack,
     unpack,
 )
-from ledger.core.rules.tiers import NO_TIER
-from ledger.core.tiers import Counted, Tiers, future_tiers, tier_in
+from ledger.core.rules.tiers import NO_TIER, tier_in
+from ledger.core.tiers import Counted, Tiers, future_tiers
 from schemas.fields import Instant
 from schemas.normal import ANONYMOUS_SUBJECT
 
@@ -84,6 +86,8 @@ class Account(Struct, gc=False):
     forfeits_at: Instant | None = None
     merged_into: str | None = None
     merged_from: tuple[str, ...] = ()
+    welcomes: tuple[Welcome, ...] = ()
+    overrides: tuple[Override, ...] = ()
 
     @classmethod
     def new(cls, member_id: str) -> "Account":
@@ -117,6 +121,8 @@ class Account(Struct, gc=False):
             self.forfeits_at,
             self.merged_into,
             self.merged_from,
+            self.welcomes,
+            self.overrides,
         )
 
     def become(self, other: "Account") -> None:

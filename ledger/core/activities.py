@@ -11,6 +11,7 @@ from ledger.core.rules import evaluate_activity
 from ledger.core.rules.budgets import facts_kept
 from ledger.core.standing import standing_of
 from ledger.core.tiers import points_counted
+from ledger.core.welcome import with_welcomes
 from schemas.decisions import ActivityRewarded
 from schemas.inputs import ActivityCompleted
 
@@ -24,10 +25,11 @@ def decide_activity(context: Context, event: ActivityCompleted) -> ActivityRewar
         )
     standing, first_lot = standing_of(context), account.holdings.next_lot
     awards = evaluate_activity(program, data, at, standing, first_lot)
+    month, tier_changes = points_counted(account, context.programs, at, awards)
+    awards = with_welcomes(account, context.programs, tier_changes, awards)
     draft = Draft(account.holdings)
     draft.grant(awards, "")
     draft.catch_up(first_lot, context.now)
-    month, tier_changes = points_counted(account, context.programs, at, awards)
     return ActivityRewarded(
         **context.head(),
         postings=tuple(draft.postings),

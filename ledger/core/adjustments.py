@@ -32,10 +32,12 @@ def decide_adjust(context: Context, event: PointsAdjust) -> PointsAdjusted:
 
 def _given(context: Context, data: AdjustData) -> PointsAdjusted:
     at, program = context.at, context.program
-    expires_at = None
+    expires_at = terms = None
     if data.expires_at is None:
         # Spendable at once, whatever the program says of earned points: its expiry counts from now.
-        _, expires_at = program.timing(activation="immediately").moments(at, program.zone)
+        timing = program.timing(activation="immediately")
+        _, expires_at = timing.moments(at, program.zone)
+        terms = timing.terms(at, program.zone)
     else:
         expires_at = to_instant(data.expires_at)
         if expires_at <= at:
@@ -51,6 +53,7 @@ def _given(context: Context, data: AdjustData) -> PointsAdjusted:
         activates_at=at,
         expires_at=expires_at,
         lot=lot,
+        terms=terms,
     )
     draft.adjust_in(award)
     draft.catch_up(lot, context.now)

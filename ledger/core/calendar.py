@@ -113,6 +113,24 @@ def _at_local(ordinal: int, clock: time, zone: ZoneInfo) -> Instant:
     return to_instant(moment.astimezone(UTC))
 
 
+def day_number(at: Instant, zone: ZoneInfo) -> int:
+    """The local day that contains `at`, as a number: days count on by one."""
+    return date.fromisoformat(period_key(at, "day", zone)).toordinal()
+
+
+def day_start(number: int, zone: ZoneInfo) -> Instant:
+    """The start of the local day of this number."""
+    return _at_local(number, time(), zone)
+
+
+def shifted_day(number: int, duration: Duration) -> int:
+    """The number of the day that is later by the duration, which has no hours: months, then days;
+    a day that its month does not have is the month's last."""
+    if duration.months:
+        number = _month_shifted(number, duration.months)
+    return number + duration.days
+
+
 def end_of(at: Instant, unit: Literal["month", "year"], zone: ZoneInfo) -> Instant:
     """The exclusive end of the month or year that contains `at`: the start of the next one."""
     return period_bounds(at, unit, zone)[1]

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from ledger.core import inputs_check
 from ledger.core.account import ANONYMOUS, Account
+from ledger.core.activation import names_of
 from ledger.core.activities import decide_activity
 from ledger.core.adjustments import decide_adjust
 from ledger.core.catalogue import decide_claim, decide_donate
@@ -41,6 +42,7 @@ from ledger.core.spending import (
     decide_reserve,
 )
 from ledger.core.surveys import decide_survey
+from ledger.core.tier_command import decide_override
 from ledger.core.transfers import decide_transfer
 from schemas import inputs
 from schemas.decisions import (
@@ -77,6 +79,7 @@ _HANDLERS: dict[type, Callable[[Context, Any], AccountEvent]] = {
     inputs.PointsAdjust: decide_adjust,
     inputs.PointsDonate: decide_donate,
     inputs.RewardClaim: decide_claim,
+    inputs.TierOverride: decide_override,
 }
 
 
@@ -111,7 +114,8 @@ def decide(
 
     events: list[AccountEvent] = []
     before = None
-    settled = settle(account, occurred_at, programs)
+    names = names_of(event) if account.holdings.awaits else ()
+    settled = settle(account, occurred_at, programs, names)
     if settled is not None:
         if program.expressions and _may_fail(program, event):
             before = account.fork()

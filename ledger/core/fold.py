@@ -11,6 +11,7 @@ from typing import Any
 from ledger.core import fold_orders, fold_others, fold_pairs, fold_standing
 from ledger.core.account import Account, check_invariants
 from ledger.core.errors import InvariantBroken
+from ledger.core.grants import WELCOME_MARK
 from ledger.core.keep import forget
 from schemas.decisions import (
     AccountAbsorbed,
@@ -40,6 +41,7 @@ from schemas.decisions import (
     RewardTakenBack,
     SurveyRewarded,
     TierChange,
+    TierOverridden,
 )
 
 RECOUNT_EVERY = 256
@@ -87,7 +89,12 @@ def _post(account: Account, event: AccountEvent, applied: int) -> None:
         lots.add(lot)
         if source.lot == lot:
             held.move(source.account, target.account, points, lot)
-            if target.account == "expired":
+            if target.account == "expired" or (
+                target.account == "revoked"
+                and source.account == "pending"
+                and type(event) not in _TAKING_BACK
+                and held.lots[lot].terms is not None
+            ):
                 _expired(account, lot, points)
         else:
             lots.add(source.lot)
@@ -101,7 +108,9 @@ def _post(account: Account, event: AccountEvent, applied: int) -> None:
 def _expired(account: Account, lot: int, points: int) -> None:
     """Remember what expired of a lot that a return can still ask for."""
     source = account.holdings.lots[lot].source
-    if source and (source in account.orders or source in account.rewards):
+    if source and (
+        source in account.orders or source in account.rewards or source[0] == WELCOME_MARK
+    ):
         unspent = account.expired_unspent
         unspent[lot] = unspent.get(lot, 0) + points
 
@@ -113,6 +122,10 @@ def _change_tier(account: Account, changes: tuple[TierChange, ...]) -> None:
     )
 
 
+_TAKING_BACK = (PurchaseReturned, RewardTakenBack)
+"""Events that revoke points because what earned them is gone. What others revoke of points that
+waited for an event counts like what expired unspent."""
+
 _Before = Callable[[Account, Any], int]
 _After = Callable[[Account, Any], None]
 _BEFORE: dict[type, _Before] = {
@@ -123,6 +136,7 @@ _BEFORE: dict[type, _Before] = {
     SurveyRewarded: fold_others.open_survey,
     ActivityRewarded: fold_others.open_activity,
     RewardReceived: fold_others.open_reward,
+    TierOverridden: fold_others.open_welcome,
     ReservationConfirmed: fold_others.before_confirming,
     ReservationCancelled: fold_others.before_cancelling,
     PointsReceived: fold_pairs.before_receiving,
@@ -147,6 +161,7 @@ _AFTER: dict[type, _After] = {
     PointsRedeemed: fold_others.fold_spent,
     PointsDonated: fold_others.fold_spent,
     RewardClaimed: fold_others.fold_spent,
+    TierOverridden: fold_others.fold_override,
     MemberProfiled: fold_others.fold_profile,
     MemberErased: fold_others.fold_erased,
     AccountFrozen: fold_standing.fold_frozen,

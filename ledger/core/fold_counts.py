@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 
 from ledger.core.account import Account
 from ledger.core.errors import InvariantBroken
-from ledger.core.grants import new_lots
+from ledger.core.grants import WELCOME, new_lots, source_of
 from ledger.core.keep import LIFETIME, forget_days
+from ledger.core.records import Welcome
 from schemas.decisions import Award, Posting
 from schemas.fields import Instant
 
@@ -29,7 +30,9 @@ def grant(
             or target.points != points
         ):
             raise InvariantBroken(4, f"lot {number} of {points} points is issued otherwise")
-        held.open(number, points, award, source, target.account)
+        held.open(number, points, award, source_of(award, source), target.account)
+        if award.kind == WELCOME:
+            account.welcomes += (Welcome(award.rule, award.granted_at, points, number),)
     return applied
 
 

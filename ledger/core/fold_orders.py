@@ -29,6 +29,8 @@ def fold_purchase(account: Account, event: PurchaseRewarded) -> int:
     if purchase.order_id in account.orders:
         raise InvariantBroken(5, f"order {purchase.order_id} was applied before")
     amounts = tuple([line.amount for line in purchase.lines])
+    if event.idle:
+        account.holdings.move_on(event.idle)
     account.orders[purchase.order_id] = pack_purchase(event, amounts)
     granted = grant(account, awards, event.postings, purchase.order_id)
     amount = sum(amounts)
@@ -44,6 +46,9 @@ def fold_purchase(account: Account, event: PurchaseRewarded) -> int:
     if event.referral is not None and account.referral is not None:
         order_id = purchase.order_id if event.referral == "qualified" else None
         account.referral = replace(account.referral, status=event.referral, order_id=order_id)
+    if event.shared and account.referral is not None:
+        shared = account.referral.shared + event.shared
+        account.referral = replace(account.referral, shared=shared)
     # Returns that waited for this purchase are decided by the events that follow it.
     account.waiting.pop(purchase.order_id, None)
     if purchase.redemption_id is not None:
@@ -68,7 +73,7 @@ def _take_back(account: Account, order: Order, clawbacks: tuple[Clawback, ...]) 
     for clawback in clawbacks:
         gone[clawback.award] += clawback.points
         if clawback.expired:
-            _set_against(account, lots[clawback.award], clawback.expired)
+            set_against(account, lots[clawback.award], clawback.expired)
     for award in order.awards:
         if gone[award.index] > award.points:
             raise InvariantBroken(
@@ -80,7 +85,8 @@ def _take_back(account: Account, order: Order, clawbacks: tuple[Clawback, ...]) 
     )
 
 
-def _set_against(account: Account, lot: int, points: int) -> None:
+def set_against(account: Account, lot: int, points: int) -> None:
+    """Points of a lot that expired unspent were set against a clawback."""
     left = account.expired_unspent[lot] - points
     if left < 0:
         raise InvariantBroken(10, f"more of lot {lot} counts as expired than expired")
@@ -152,6 +158,11 @@ def fold_return(account: Account, event: PurchaseReturned) -> None:
     give_back(account, event.counters)
     if event.referral is not None and account.referral is not None:
         account.referral = replace(account.referral, status=event.referral)
+    for taken in event.welcomes:
+        (welcome,) = (one for one in account.welcomes if one.level == taken.level)
+        account.welcomes = tuple(one for one in account.welcomes if one is not welcome)
+        if taken.expired:
+            set_against(account, welcome.lot, taken.expired)
     restored = -sum(p.points for p in event.postings if p.account == "redeemed")
     if restored:
         _restored(account, _redemption_of(account, order), restored, event)

@@ -5,10 +5,12 @@ from msgspec.structs import replace
 from ledger.core.account import Account
 from ledger.core.errors import InvariantBroken
 from ledger.core.fold_counts import count, expire_at, give_back, grant, use, use_day
-from ledger.core.fold_orders import order_awards
+from ledger.core.fold_orders import order_awards, set_against
 from ledger.core.fold_standing import forget_all
 from ledger.core.grants import adjusted_postings, open_adjusted
+from ledger.core.overrides import replaced
 from ledger.core.records import (
+    Override,
     Redemption,
     Referral,
     Reservation,
@@ -32,15 +34,19 @@ from schemas.decisions import (
     RewardReceived,
     RewardTakenBack,
     SurveyRewarded,
+    TierOverridden,
 )
 
 # --- time -------------------------------------------------------------------------------------
 
 
 def before_settling(account: Account, event: AccountSettled) -> int:
-    """New expiries of lots to which a lapsed reservation gives back."""
+    """Lots that an event reached, new expiries of lots to which a lapsed reservation gives back,
+    welcome awards."""
+    for reached in event.activated:
+        account.holdings.reach(*reached)
     expire_at(account, event.lot_expiries)
-    return 0
+    return grant(account, event.awards, event.postings, "") if event.awards else 0
 
 
 def fold_settled(account: Account, event: AccountSettled) -> None:
@@ -114,6 +120,7 @@ def fold_referral(account: Account, event: ReferralAccepted) -> None:
         event.occurred_at,
         event.referral or "open",
         event.order_id if event.referral == "qualified" else None,
+        shared=event.shared,
     )
 
 
@@ -125,17 +132,45 @@ def reward_source(referee_id: str, order_id: str) -> str:
 def open_reward(account: Account, event: RewardReceived) -> int:
     """Grant the reward and remember it while it can be taken back."""
     source = reward_source(event.referee_id, event.order_id)
-    for award in event.awards:
-        account.rewards[source] = Reward(event.returnable_until, award.points, award.lot)
+    if event.awards:
+        first = event.awards[0]
+        points = sum(award.points for award in event.awards)
+        counter = first.counters[0] if first.counters else ""
+        account.rewards[source] = Reward(event.returnable_until, points, first.lot, counter=counter)
+        use(account, event.awards, event.occurred_at)
     return grant(account, event.awards, event.postings, source)
 
 
 def fold_reward_taken(account: Account, event: RewardTakenBack) -> None:
-    """The reward is gone."""
-    reward = account.rewards.pop(reward_source(event.referee_id, event.order_id))
-    if sum(c.points for c in event.clawbacks) > reward.points:
+    """The reward is gone, or a part of it."""
+    source = reward_source(event.referee_id, event.order_id)
+    reward = account.rewards[source]
+    gone = reward.gone + sum(c.points for c in event.clawbacks)
+    if gone > reward.points:
         raise InvariantBroken(10, "more than a referral's reward was taken back")
-    account.expired_unspent.pop(reward.lot, None)
+    give_back(account, event.counters)
+    if gone == reward.points:
+        del account.rewards[source]
+        account.expired_unspent.pop(reward.lot, None)
+        return
+    account.rewards[source] = replace(reward, gone=gone)
+    for clawback in event.clawbacks:
+        if clawback.expired:
+            set_against(account, reward.lot, clawback.expired)
+
+
+# --- tiers ------------------------------------------------------------------------------------
+
+
+def open_welcome(account: Account, event: TierOverridden) -> int:
+    """Grant the welcome award."""
+    return grant(account, event.awards, event.postings, "") if event.awards else 0
+
+
+def fold_override(account: Account, event: TierOverridden) -> None:
+    """Remember which tier holds until when."""
+    override = Override(event.tier, event.occurred_at, event.until)
+    account.overrides = replaced(account.overrides, override)
 
 
 # --- spending ---------------------------------------------------------------------------------

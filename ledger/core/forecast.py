@@ -30,7 +30,7 @@ class Step(Struct, frozen=True, array_like=True, gc=False):
 
 def forecast(account: Account, programs: Timeline) -> list[Step]:
     """The account as it is (from `settled_to` on), then one step per moment that changes it."""
-    boundary = next_boundary(account.tier, account.settled_to, programs)
+    boundary = next_boundary(account, account.tiers, account.settled_to, programs)
     settling = Settling(account, programs, boundary)
     steps = [_step(settling, account.settled_to)]
     while (moment := settling.next_moment()) < NEVER:

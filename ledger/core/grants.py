@@ -9,6 +9,12 @@ from ledger.core.errors import InvariantBroken
 from ledger.core.lots import Holdings
 from schemas.decisions import Award, Posting
 
+WELCOME = "welcome"
+"""The kind of an award for entering a level; its rule is the level."""
+
+WELCOME_MARK = "/"
+"""With what the source of a welcome's lot begins; no id has it."""
+
 NewLot = tuple[int, int, Award]
 """A lot to be opened: its number, its points, and an award that tells its moments."""
 
@@ -31,6 +37,11 @@ def new_lots(awards: Iterable[Award], first: int) -> list[NewLot]:
         else:
             raise InvariantBroken(3, f"lot {number} opened where {following} is next")
     return found
+
+
+def source_of(award: Award, source: str) -> str:
+    """Where a lot comes from: a level's welcome from `/LEVEL`, all else from `source`."""
+    return f"{WELCOME_MARK}{award.rule}" if award.kind == WELCOME else source
 
 
 def granted_to(award: Award) -> str:

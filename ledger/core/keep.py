@@ -7,6 +7,7 @@ finds its limit windows unused and its order no longer returnable.
 
 from ledger.core.account import Account
 from ledger.core.calendar import DAY_US
+from ledger.core.overrides import forget_overrides
 from ledger.core.records import Redemption, Reward, returnable_until, unpack
 from schemas.fields import Instant
 
@@ -50,6 +51,8 @@ def forget(account: Account) -> None:
     before = now - TIERS_KEPT_US
     if account.months and next(iter(account.months)) < before:
         account.months = {m: counted for m, counted in account.months.items() if m >= before}
+    if account.overrides:
+        forget_overrides(account, before)
     if len(account.tiers) > 1 and account.tiers[1][0] < before:
         account.tiers = account.tiers[1:]  # the new first one tells what was held before
 

@@ -20,6 +20,7 @@ from ledger.core.records import (
     Reservation,
     Reward,
     WaitingReturn,
+    Welcome,
     pack,
     returnable_until,
     unpack,
@@ -49,6 +50,7 @@ class Kept(Struct, frozen=True, omit_defaults=True):
     first_purchase: FirstPurchase | None = None
     purchases: int = 0
     merged_from: tuple[str, ...] = ()
+    welcomes: tuple[Welcome, ...] = ()
 
 
 def kept_of(account: Account, shift: int) -> Kept:
@@ -89,6 +91,7 @@ def kept_of(account: Account, shift: int) -> Kept:
         first_purchase=account.first_purchase,
         purchases=account.purchases,
         merged_from=(*account.merged_from, member_id),
+        welcomes=tuple(replace(one, lot=one.lot + shift) for one in account.welcomes),
     )
 
 
@@ -126,6 +129,8 @@ def take_over(account: Account, kept: Kept) -> None:
     _first(account, kept.first_purchase)
     account.referral = _referral(account, kept.referral)
     account.merged_from = (*account.merged_from, *kept.merged_from)
+    known = {one.level for one in account.welcomes}
+    account.welcomes += tuple(one for one in kept.welcomes if one.level not in known)
 
 
 def add_counts(account: Account, kept: Kept) -> None:

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from ledger.core.account import Account
+from ledger.core.activation import waits
 from ledger.core.context import Context, Refused
 from ledger.core.fold import evolve
 from ledger.core.kept import Kept, add_counts, kept_of
@@ -148,6 +149,7 @@ def _receive(draft: Draft, ended: Account, shift: int, context: Context) -> tupl
             lot.activates_at,
             lot.expires_at,
             lot.source,
+            lot.terms,
         )
         lots.append(moved)
         draft.held.receive(moved)
@@ -161,5 +163,8 @@ def _receive(draft: Draft, ended: Account, shift: int, context: Context) -> tupl
                 target = "pending" if due else name
                 draft.move("transferred", target, points, moved.lot, max(at, since))
         if draft.held.lots[moved.lot].pending and lot.activates_at <= now:
-            draft.activate(moved.lot)
+            if waits(lot):
+                draft.revoke_waiting(moved.lot)
+            else:
+                draft.activate(moved.lot)
     return tuple(lots)

@@ -7,7 +7,9 @@ what falls due at its due moment, a draw at the later of its occurred_at and the
 """
 
 from collections.abc import Iterable, Sequence
+from zoneinfo import ZoneInfo
 
+from ledger.core.activation import Activated, activated, waits
 from ledger.core.calendar import add
 from ledger.core.grants import (
     adjusted_postings,
@@ -15,6 +17,7 @@ from ledger.core.grants import (
     granted_to,
     new_lots,
     open_adjusted,
+    source_of,
 )
 from ledger.core.lots import Holdings, Lot
 from ledger.core.program.compiled import Compiled
@@ -47,10 +50,15 @@ class Draft:
 
     def grant(self, awards: Iterable[Award], source: str) -> None:
         """Grant the awards: pending, or available where they activate at once."""
-        held = self.held
+        self.postings += self.granted(awards, source)
+
+    def granted(self, awards: Iterable[Award], source: str) -> list[Posting]:
+        """The same, with the postings for the caller."""
+        held, postings = self.held, list[Posting]()
         for number, points, award in new_lots(awards, held.next_lot):
-            held.open(number, points, award, source, granted_to(award))
-            self.postings += grant_postings(number, points, award)
+            held.open(number, points, award, source_of(award, source), granted_to(award))
+            postings += grant_postings(number, points, award)
+        return postings
 
     def adjust_in(self, award: Award) -> None:
         """Give points by hand: a new lot, whose points come from `adjusted`."""
@@ -64,18 +72,35 @@ class Draft:
         new = [held.lots[number] for number in range(first_lot, held.next_lot)]
         late = [lot for lot in new if lot.pending and lot.activates_at <= until]
         for lot in late:
-            self.activate(lot.number)
+            if waits(lot):
+                self.revoke_waiting(lot.number)
+            else:
+                self.activate(lot.number)
         for lot in new:
             if lot.expires_at is not None and lot.expires_at <= until:
                 self.expire(lot.number)
         if held.debt:
-            moments = [lot.activates_at for lot in new if lot.activates_at <= until]
+            moments = [
+                lot.activates_at for lot in new if lot.activates_at <= until and not waits(lot)
+            ]
             self.pay_debt(max(moments, default=until))
 
     def activate(self, number: int) -> None:
         """Make a lot's pending points available, at the moment they fell due."""
         lot = self.held.lots[number]
         self.move("pending", "available", lot.pending, number, lot.activates_at)
+
+    def reach(self, lot: Lot, at: Instant, zone: ZoneInfo) -> Activated:
+        """Make a lot's points available: the event that they waited for has come."""
+        found = activated(self.held, lot, at, zone)
+        self.held.reach(*found)
+        self.activate(lot.number)
+        return found
+
+    def revoke_waiting(self, number: int) -> None:
+        """Take away what the event that it waited for did not reach in time."""
+        lot = self.held.lots[number]
+        self.move("pending", "revoked", lot.pending, number, lot.activates_at)
 
     def pay_debt(self, at: Instant) -> None:
         """Pay what can be paid of the debt, from the soonest-expiring lot on."""

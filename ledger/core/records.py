@@ -9,6 +9,7 @@ from struct import Struct as Layout
 
 from msgspec import Struct, msgpack
 
+from ledger.core.grants import WELCOME
 from ledger.core.lots import Lot
 from schemas.decisions import Award, BudgetShare, Cause, CodeUse, LineShare, PurchaseRewarded
 from schemas.fields import Instant
@@ -37,8 +38,8 @@ _AwardFields = tuple[
 
 
 def award_fields(awards: tuple[Award, ...], first: int) -> list[_AwardFields]:
-    """The fields of the `OrderAward`s of those awards that have points, which a purchase packs as
-    they are; `first`: the index of the first award."""
+    """The fields of the `OrderAward`s of those awards that have points and are no level's welcome,
+    which a purchase packs as they are; `first`: the index of the first award."""
     return [
         (
             index,
@@ -52,7 +53,7 @@ def award_fields(awards: tuple[Award, ...], first: int) -> list[_AwardFields]:
             award.budget,
         )
         for index, award in enumerate(awards, first)
-        if award.points
+        if award.points and award.kind != WELCOME
     ]
 
 
@@ -156,6 +157,25 @@ class Reward(Struct, frozen=True, array_like=True, gc=False):
     returnable_until: Instant
     points: int
     lot: int
+    gone: int = 0
+    counter: str = ""
+
+
+class Override(Struct, frozen=True, array_like=True, gc=False):
+    """A tier set by hand: it holds in [since, until)."""
+
+    tier: str
+    since: Instant
+    until: Instant
+
+
+class Welcome(Struct, frozen=True, array_like=True, gc=False):
+    """A level's welcome award. Kept for life: a level welcomes once."""
+
+    level: str
+    at: Instant
+    points: int
+    lot: int
 
 
 class WaitingReturn(Struct, frozen=True, array_like=True, gc=False):
@@ -178,13 +198,14 @@ class WaitingReturn(Struct, frozen=True, array_like=True, gc=False):
 class Referral(Struct, frozen=True, array_like=True, gc=False):
     """Who brought the member in. `status`: open | qualified | closed | taken_back; `order_id`: the
     purchase that qualified. `referee_id`: who was brought in, where that account was merged into
-    this one."""
+    this one. `shared`: the orders of which the referrer got a share, with its points."""
 
     referrer_id: str
     at: Instant
     status: str
     order_id: str | None = None
     referee_id: str | None = None
+    shared: tuple[tuple[str, int], ...] = ()
 
 
 class FirstPurchase(Struct, frozen=True, array_like=True, gc=False):

@@ -5,31 +5,34 @@ before qualifies at once on it. The referee's reward is part of the decision her
 account is another aggregate and gets an effect, with the moment of the purchase that qualified.
 """
 
-import msgspec
-from msgspec import Raw, Struct
+from collections.abc import Sequence
+
+from msgspec import Struct
 
 from ledger.core.calendar import add, to_instant
 from ledger.core.context import Context, Refused
 from ledger.core.postings import Draft
-from ledger.core.program.compiled import Compiled
 from ledger.core.program.form import Qualifies, Validity
 from ledger.core.program.form import Referral as ReferralForm
 from ledger.core.records import unpack
+from ledger.core.referral_rewards import Shared, reward, share, shares_left
 from ledger.core.rules import grant
 from schemas.decisions import Award, Effect, ReferralAccepted
 from schemas.fields import Instant
-from schemas.inputs import ReferralRegistered, RevokeEffectData, RewardEffectData
+from schemas.inputs import ReferralRegistered
 
 RULE = "referral"
 """The rule that a referral's awards name."""
 
 
 class Verdict(Struct, frozen=True):
-    """What a purchase does to a referral: None, `qualified` or `closed`."""
+    """What a purchase does to a referral: None, `qualified` or `closed`. `shared`: the orders of
+    which the referrer gets a share."""
 
     referral: str | None = None
     awards: tuple[Award, ...] = ()
     effects: tuple[Effect, ...] = ()
+    shared: Shared = ()
 
 
 NO_VERDICT = Verdict()
@@ -53,10 +56,16 @@ def within(validity: Validity | None, at: Instant) -> bool:
 
 
 def judge(context: Context, order_id: str, at: Instant, amount: int, next_lot: int) -> Verdict:
-    """What a purchase now decided does to the member's open referral."""
+    """What a purchase now decided does to the member's referral."""
     referral = context.account.referral
-    if referral is None or referral.status != "open":
+    if referral is None:
         return NO_VERDICT
+    if referral.status != "open":
+        program = context.programs.at(at)
+        if at < referral.at or not shares_left(context.account, program):
+            return NO_VERDICT
+        order = (order_id, at, amount, 0)
+        return Verdict(None, (), *share(context, referral.referrer_id, program, order))
     return _judge(context, referral.referrer_id, referral.at, order_id, at, amount, next_lot)
 
 
@@ -68,6 +77,7 @@ def _judge(
     at: Instant,
     amount: int,
     next_lot: int,
+    returned: int = 0,
 ) -> Verdict:
     program = context.programs.at(at)
     form = program.form.referral
@@ -82,7 +92,6 @@ def _judge(
         return Verdict("closed") if first_only else NO_VERDICT
     awards: tuple[Award, ...] = ()
     if form.referee is not None and form.referee.fixed:
-        reward = form.referee
         awards = (
             grant(
                 program,
@@ -90,47 +99,14 @@ def _judge(
                 kind="referee",
                 points=form.referee.fixed,
                 at=at,
-                activation=reward.activation,
-                expiry=reward.expiry,
+                activation=form.referee.activation,
+                expiry=form.referee.expiry,
                 lot=next_lot,
             ),
         )
-    effects: tuple[Effect, ...] = ()
-    if form.referrer is not None and form.referrer.fixed:
-        data = RewardEffectData(
-            kind="referral",
-            referee_id=_referee(context),
-            order_id=order_id,
-            points=form.referrer.fixed,
-            program_version=program.version,
-        )
-        effects = (_effect(referrer_id, "effect.reward.v1", at, data),)
-    return Verdict("qualified", awards, effects)
-
-
-def _effect(target: str, kind: str, at: Instant, data: Struct) -> Effect:
-    return Effect(target, kind, at, Raw(msgspec.json.encode(data)))
-
-
-def _referee(context: Context) -> str:
-    """Who was brought in: the member, or one whose account was merged into this one."""
-    referral = context.account.referral
-    named = None if referral is None else referral.referee_id
-    return named or context.account.member_id
-
-
-def taking_back(context: Context, order_id: str, at: Instant, program: Compiled) -> list[Effect]:
-    """The effects that take back the referrer's reward for `order_id`; `program`: the version
-    that granted it."""
-    referral, form = context.account.referral, program.form.referral
-    if referral is None or form is None or form.referrer is None or not form.referrer.fixed:
-        return []
-    data = RevokeEffectData(
-        kind="referral",
-        referee_id=_referee(context),
-        order_id=order_id,
-    )
-    return [_effect(referral.referrer_id, "effect.revoke.v1", at, data)]
+    order = (order_id, at, amount + returned, returned)
+    effects, shared = reward(context, referrer_id, program, order)
+    return Verdict("qualified", awards, effects, shared)
 
 
 def decide_referral(context: Context, event: ReferralRegistered) -> ReferralAccepted:
@@ -141,10 +117,10 @@ def decide_referral(context: Context, event: ReferralRegistered) -> ReferralAcce
     verdict, order_id = NO_VERDICT, None
     if first is not None:
         orders = sorted(map(unpack, account.orders.values()), key=lambda order: order.at)
-        found = [(o.order_id, o.at, o.amount_left) for o in orders]
+        found = [(o.order_id, o.at, o.amount_left, sum(o.returned)) for o in orders]
         if not found or found[0][1] > first.at:  # the first one can no longer be returned
-            found.insert(0, (first.order_id, first.at, first.amount))
-        for order_id, at, amount in found:
+            found.insert(0, (first.order_id, first.at, first.amount, 0))
+        for place, (order_id, at, amount, returned) in enumerate(found):
             verdict = _judge(
                 context,
                 data.referrer_id,
@@ -153,7 +129,10 @@ def decide_referral(context: Context, event: ReferralRegistered) -> ReferralAcce
                 at,
                 amount,
                 account.holdings.next_lot,
+                returned,
             )
+            if verdict.shared:
+                verdict = _with_later(context, data.referrer_id, verdict, found[place + 1 :])
             if verdict.referral is not None:
                 break
     draft = Draft(account.holdings)
@@ -169,7 +148,27 @@ def decide_referral(context: Context, event: ReferralRegistered) -> ReferralAcce
         referral=verdict.referral,
         order_id=order_id if verdict.referral is not None else None,
         awards=verdict.awards,
+        shared=verdict.shared,
     )
+
+
+def _with_later(
+    context: Context,
+    referrer_id: str,
+    verdict: Verdict,
+    later: Sequence[tuple[str, Instant, int, int]],
+) -> Verdict:
+    """The same with the shares of the orders that followed the one that qualified."""
+    effects, shared = verdict.effects, verdict.shared
+    for order_id, at, left, returned in later:
+        program = context.programs.at(at)
+        form = program.form.referral
+        part = None if form is None or form.referrer is None else form.referrer.share
+        if part is not None and len(shared) < part.orders:
+            order = (order_id, at, left + returned, returned)
+            more, one = share(context, referrer_id, program, order)
+            effects, shared = effects + more, shared + one
+    return Verdict(verdict.referral, verdict.awards, effects, shared)
 
 
 def _check(context: Context, referrer_id: str) -> None:

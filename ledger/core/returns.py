@@ -16,9 +16,11 @@ from ledger.core.postings import Draft
 from ledger.core.program.timeline import Timeline
 from ledger.core.promo_codes import counter_of
 from ledger.core.records import Order, OrderAward, WaitingReturn
-from ledger.core.referrals import taking_back, terms_of
+from ledger.core.referral_rewards import take_back_all, take_back_share
+from ledger.core.referrals import terms_of
 from ledger.core.rules import allocate
 from ledger.core.tiers import Extra, requalify
+from ledger.core.welcome import take_back
 from schemas.decisions import (
     WHOLE_AWARD,
     AccountEvent,
@@ -28,8 +30,10 @@ from schemas.decisions import (
     Facts,
     LineReturned,
     ReturnWaiting,
+    WelcomeTakenBack,
 )
 from schemas.decisions import PurchaseReturned as Returned
+from schemas.fields import Instant
 from schemas.inputs import PurchaseReturned, ReturnData
 
 WAITING_MAX = 1_000
@@ -144,8 +148,6 @@ def _returned(context: Context, data: ReturnData, order: Order) -> Returned:
                 clawing.take(award.index, line.line, due, award.lot, same_order)
     amount = sum(line.amount for line in lines)
     referral, effects = _referral(context, order, order.amount_left - amount, progress, clawing)
-    _restore(context, order, progress, draft)
-    draft.expire_due(context.now)
     gone: dict[int, int] = {}
     for clawback in clawing.clawbacks:
         gone[clawback.award] = gone.get(clawback.award, 0) + clawback.points
@@ -153,10 +155,17 @@ def _returned(context: Context, data: ReturnData, order: Order) -> Returned:
     emptied = all(progress.whole) and not order.wholly_returned
     extra = Extra(order.month, (-amount, -counting, -int(emptied)))
     codes = order.codes if emptied else ()
+    changes = requalify(account, context.programs, at, extra)
+    welcomes: tuple[WelcomeTakenBack, ...] = ()
+    if changes and account.welcomes:
+        ranks = context.programs.at(context.now)
+        welcomes = take_back(account, ranks, changes, order, clawing)
+    _restore(context, order, progress, draft)
+    draft.expire_due(context.now)
     return Returned(
         **context.head(),
         postings=tuple(draft.postings),
-        tier_changes=requalify(account, context.programs, at, extra),
+        tier_changes=changes,
         effects=tuple(effects),
         returned=data,
         lines=tuple(lines),
@@ -166,6 +175,7 @@ def _returned(context: Context, data: ReturnData, order: Order) -> Returned:
         lot_expiries=draft.lot_expiries,
         budgets=_budgets(earned, gone, codes),
         codes=codes,
+        welcomes=welcomes,
     )
 
 
@@ -209,17 +219,24 @@ def _referral(
 ) -> tuple[str | None, list[Effect]]:
     """Take a referral's rewards back when what is left of the order no longer qualifies."""
     referral = context.account.referral
-    if referral is None or referral.status != "qualified" or referral.order_id != order.order_id:
+    if referral is None or referral.status != "qualified":
         return None, []
+    at = max(context.at, order.at)
+    if referral.order_id != order.order_id:
+        return None, _share_back(context, order, progress, at) if referral.shared else []
     granted_by = context.programs.at(order.at)
     form = granted_by.form.referral
     if form is None or (left >= terms_of(form)[0].at_least and not all(progress.whole)):
-        return None, []
+        return None, _share_back(context, order, progress, at) if referral.shared else []
     for award in order.awards:
         if award.referee:
             clawing.take(award.index, WHOLE_AWARD, award.points, award.lot, ())
-    at = max(context.at, order.at)
-    return "taken_back", taking_back(context, order.order_id, at, granted_by)
+    return "taken_back", take_back_all(context, order.order_id, at, granted_by)
+
+
+def _share_back(context: Context, order: Order, progress: _Progress, at: Instant) -> list[Effect]:
+    returned, wholly = sum(progress.returned), all(progress.whole)
+    return take_back_share(context, order, returned, wholly=wholly, at=at)
 
 
 def _restore(context: Context, order: Order, progress: _Progress, draft: Draft) -> None:

@@ -4,6 +4,9 @@ That an effect is applied once is the business of the input door; here it is jud
 at the moment of the purchase that qualified, however late it arrives.
 """
 
+from msgspec.structs import replace
+
+from ledger.core.calendar import period_key
 from ledger.core.clawback import Clawing
 from ledger.core.context import Context, Refused
 from ledger.core.fold_others import reward_source
@@ -15,7 +18,8 @@ from schemas.inputs import RewardGranted, RewardRevoked
 
 
 def decide_reward(context: Context, event: RewardGranted) -> RewardReceived:
-    """Grant the referrer's reward. Raises Refused (referral_cycle, already_rewarded)."""
+    """Grant the referrer's reward. Raises Refused (referral_cycle, already_rewarded, self_referral,
+    referrer_limit)."""
     account, data = context.account, event.data
     source = reward_source(data.referee_id, data.order_id)
     if source in account.rewards:
@@ -30,18 +34,22 @@ def decide_reward(context: Context, event: RewardGranted) -> RewardReceived:
     form = context.program.form.referral
     reward = None if form is None else form.referrer
     first_lot = account.holdings.next_lot
-    awards = (
+    counters = _counters(context)
+    awards = tuple(
         grant(
             context.program,
             rule=RULE,
-            kind="referrer",
-            points=data.points,
+            kind=kind,
+            points=points,
             at=context.at,
             activation=None if reward is None else reward.activation,
             expiry=None if reward is None else reward.expiry,
             lot=first_lot,
-        ),
+        )
+        for kind, points in (("referrer", data.points - data.share), ("share", data.share))
+        if points
     )
+    awards = (replace(awards[0], counters=counters), *awards[1:])
     draft = Draft(account.holdings)
     draft.grant(awards, source)
     draft.catch_up(first_lot, context.now)
@@ -56,8 +64,24 @@ def decide_reward(context: Context, event: RewardGranted) -> RewardReceived:
     )
 
 
+def _counters(context: Context) -> tuple[str, ...]:
+    """The limit that a reward counts against. No rule id is empty, so it is no rule's. Raises
+    Refused."""
+    form = context.program.form.referral
+    limit = None if form is None else form.per_referrer
+    if limit is None:
+        return ()
+    key = f"/{RULE}/{limit.per}/{period_key(context.at, limit.per, context.program.zone)}"
+    if context.account.used.get(key, (0, 0))[1] >= limit.times:
+        raise Refused(
+            "referrer_limit", f"{limit.times} rewards per {limit.per} were given to this referrer"
+        )
+    return (key,)
+
+
 def decide_revocation(context: Context, event: RewardRevoked) -> RewardTakenBack:
-    """Take a reward back whole, as the returns policy allows. Raises Refused (unknown_reward)."""
+    """Take a reward back, whole or a part of it, as the returns policy allows. Raises Refused
+    (unknown_reward)."""
     account, data = context.account, event.data
     reward = account.rewards.get(reward_source(data.referee_id, data.order_id))
     if reward is None:
@@ -66,7 +90,10 @@ def decide_revocation(context: Context, event: RewardRevoked) -> RewardTakenBack
         )
     draft = Draft(account.holdings)
     clawing = Clawing(draft, account.expired_unspent, context.program.form.returns, context.at)
-    clawing.take(0, WHOLE_AWARD, reward.points, reward.lot, ())
+    left = reward.points - reward.gone
+    due = left if data.points is None else min(data.points, left)
+    clawing.take(0, WHOLE_AWARD, due, reward.lot, ())
+    whole = due == left and reward.counter
     return RewardTakenBack(
         **context.head(),
         postings=tuple(draft.postings),
@@ -74,4 +101,5 @@ def decide_revocation(context: Context, event: RewardRevoked) -> RewardTakenBack
         referee_id=data.referee_id,
         order_id=data.order_id,
         clawbacks=tuple(clawing.clawbacks),
+        counters=((reward.counter, 0, 1),) if whole else (),
     )

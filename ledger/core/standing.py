@@ -2,8 +2,7 @@
 
 from ledger.core.context import Context
 from ledger.core.rules import Standing
-from ledger.core.rules.tiers import NO_TIER
-from ledger.core.tiers import tier_in
+from ledger.core.rules.tiers import NO_TIER, tier_in
 
 
 def standing_of(context: Context) -> Standing:

@@ -6,7 +6,8 @@ from ledger.core.referrals import within
 from ledger.core.rules import grant
 from ledger.core.rules.budgets import facts_kept, pay_one, rooms_of
 from ledger.core.tiers import points_counted
-from schemas.decisions import SurveyRewarded
+from ledger.core.welcome import with_welcomes
+from schemas.decisions import Award, SurveyRewarded
 from schemas.inputs import SurveyCompleted
 
 
@@ -37,11 +38,12 @@ def decide_survey(context: Context, event: SurveyCompleted) -> SurveyRewarded:
         budget = context.program.budgets[survey.budget]
         award = pay_one(award, budget, rooms_of(context.facts))
         facts = facts_kept(context.facts, (award,))
-    awards = (award,)
+    awards: tuple[Award, ...] = (award,)
+    month, tier_changes = points_counted(account, context.programs, context.at, awards)
+    awards = with_welcomes(account, context.programs, tier_changes, awards)
     draft = Draft(account.holdings)
     draft.grant(awards, "")
     draft.catch_up(first_lot, context.now)
-    month, tier_changes = points_counted(account, context.programs, context.at, awards)
     return SurveyRewarded(
         **context.head(),
         postings=tuple(draft.postings),

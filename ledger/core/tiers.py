@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from ledger.core.lots import NEVER
+from ledger.core.overrides import laid_over, next_edge, override_at
 from ledger.core.program.compiled import Compiled
 from ledger.core.program.timeline import Timeline
 from ledger.core.program.window import Window
-from ledger.core.rules.tiers import NO_TIER, better, tier_level, tier_rank
+from ledger.core.rolling import raised, rolling_boundary, rolling_moments, rolling_tier
+from ledger.core.rules.tiers import NO_TIER, better, one_below, tier_in, tier_level, tier_rank
 from schemas.decisions import Award, TierChange
 from schemas.fields import Instant
 
@@ -42,38 +44,39 @@ class Extra(Struct, frozen=True, array_like=True, gc=False):
 NOTHING = Extra(0, (0, 0, 0))
 
 
-def tier_in(tiers: Tiers, at: Instant) -> str:
-    """The tier in force at `at`, by its changes."""
-    for start, tier in reversed(tiers):
-        if start <= at:
-            return tier
-    return NO_TIER
-
-
 def qualified(
     account: "Account", program: Compiled, at: Instant, held: Tiers, extra: Extra = NOTHING
 ) -> str:
     """The tier at `at` by the amounts as they are now, `extra` included. `held`: tier changes."""
+    if account.overrides:
+        by_hand = override_at(account, at)
+        if by_hand is not None:
+            return by_hand.tier
     measure = program.measure
     if measure is None:
         return NO_TIER
     what = measure.what
     total = account.lifetime[what] + extra.counted[what]
-    if measure.window is None:
+    if measure.window is None and measure.rolling is None:
         return tier_level(program, total)
     if not held and total < program.levels[0][0]:
         return NO_TIER  # no period holds more than the lifetime: no month counts below 0
+    if measure.window is None:
+        return rolling_tier(account, program, at, held, extra)
     window = measure.window(at)
     now, last = _counted(account, what, window, extra)
     tier = tier_level(program, max(now, last))
     if held and held[0][0] < window.start:
         kept = tier_in(held, window.start - 1)
+        if account.overrides and override_at(account, window.start - 1) is not None:
+            before = measure.window(window.start - 1)
+            kept = tier_level(program, max(_counted(account, what, before, extra)))
         if tier_rank(program, kept) > tier_rank(program, tier):
             if at < window.grace_ends:
                 return kept
             tiers = program.form.tiers
             if tiers is not None and tiers.downgrade.to == "one_down":
-                tier = better(program, tier, _one_below(program, kept))
+                tier = better(program, tier, one_below(program, kept))
     return tier
 
 
@@ -90,21 +93,26 @@ def _counted(account: "Account", what: int, window: Window, extra: Extra) -> tup
     return now, last
 
 
-def _one_below(program: Compiled, tier: str) -> str:
-    rank = tier_rank(program, tier)
-    return program.levels[rank - 2][1] if rank >= 2 else NO_TIER
-
-
-def next_boundary(tier: str, after: Instant, programs: Timeline) -> Instant:
-    """The first moment later than `after` at which time or a program version may change `tier`;
-    NEVER when there is none."""
+def next_boundary(account: "Account", held: Tiers, after: Instant, programs: Timeline) -> Instant:
+    """The first moment later than `after` at which time or a program version may change the tier,
+    the last of `held`; NEVER when there is none."""
     change = programs.next_change_after(after)
     moment = NEVER if change is None else change
-    if tier == NO_TIER:
+    if account.overrides:
+        edge = next_edge(account, after)
+        if override_at(account, after) is not None:
+            return edge
+        moment = min(moment, edge)
+    if not held or held[-1][1] == NO_TIER:
         return moment  # time alone raises nobody
-    measure = programs.at(after).measure
-    if measure is None or measure.window is None:
+    program = programs.at(after)
+    measure = program.measure
+    if measure is None:
         return moment
+    if measure.window is None:
+        if measure.rolling is None:
+            return moment
+        return min(moment, rolling_boundary(account, program, held, after))
     window = measure.window(after)
     if after < window.grace_ends:
         return min(moment, window.end, window.grace_ends)
@@ -120,7 +128,7 @@ def future_tiers(
         return tiers
     for _ in range(BOUNDARIES_MAX):
         before = tiers[-1][1] if tiers else NO_TIER
-        at = next_boundary(before, at, programs)
+        at = next_boundary(account, tiers, at, programs)
         if at > until or at == NEVER or len(tiers) >= len(account.tiers) + new_max:
             break
         tier = qualified(account, programs.at(at), at, tiers)
@@ -146,8 +154,12 @@ def requalify(
         tier = qualified(account, program, at, account.tiers, extra)
         return () if tier == account.tier else (TierChange(at, account.tier, tier),)
     if min(extra.counted) < 0:
-        return _rewritten(account.tiers, at, _lowered(account, programs, at, extra))
-    return _rewritten(account.tiers, at, _raised(account, program, at, extra))
+        tiers = _lowered(account, programs, at, extra)
+    else:
+        tiers = _raised(account, program, at, extra)
+    if account.overrides:
+        tiers = laid_over(account.overrides, tiers, account.settled_to)
+    return rewritten(account.tiers, at, tiers)
 
 
 def points_counted(
@@ -167,6 +179,8 @@ def _raised(account: "Account", program: Compiled, at: Instant, extra: Extra) ->
     period earned has run out; nothing when it reached none."""
     old, measure = account.tiers, program.measure
     assert measure is not None
+    if measure.rolling is not None:
+        return raised(account, program, at, extra)
     what = measure.what
     if measure.window is None:
         until, total = NEVER, account.lifetime[what]
@@ -191,9 +205,13 @@ def _lowered(account: "Account", programs: Timeline, at: Instant, extra: Extra) 
     old = account.tiers
     new: Tiers = tuple((m, tier) for m, tier in old if m < at)
     moments = {at} | {m for m, _ in old if m > at}
+    measure = programs.at(at).measure
+    if measure is not None and measure.rolling is not None:
+        moments |= rolling_moments(account, measure.rolling, at, account.settled_to)
     boundary = at
     for _ in range(BOUNDARIES_MAX):
-        boundary = next_boundary(tier_in(old, boundary), boundary, programs)
+        held = tuple(change for change in old if change[0] <= boundary)
+        boundary = next_boundary(account, held, boundary, programs)
         if boundary > account.settled_to:
             break
         moments.add(boundary)
@@ -206,7 +224,7 @@ def _lowered(account: "Account", programs: Timeline, at: Instant, extra: Extra) 
     return new
 
 
-def _rewritten(old: Tiers, at: Instant, new: Tiers) -> tuple[TierChange, ...]:
+def rewritten(old: Tiers, at: Instant, new: Tiers) -> tuple[TierChange, ...]:
     """The changes that make `old` into `new` from `at` on: all from where they first differ."""
     changed: list[tuple[Instant, str]] = []
     tier = tier_in(tuple(change for change in new if change[0] < at), at)

@@ -274,6 +274,11 @@ class Member:
         data = inputs.ClaimData(reward)
         return self.send(inputs.RewardClaim(**self.head(when), data=data), facts)
 
+    def override(self, when: Instant | str, tier: str, until: Instant | str) -> list[AccountEvent]:
+        """Set the tier by hand."""
+        data = inputs.TierData(tier, moment(until), "agent-7", "status match")
+        return self.send(inputs.TierOverride(**self.head(when), data=data))
+
     def erase(self, when: Instant | str) -> list[AccountEvent]:
         """Erase the member."""
         return self.send(inputs.MemberErased(**self.head(when)))

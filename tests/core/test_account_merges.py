@@ -353,7 +353,7 @@ def test_nothing_that_an_account_remembers_is_forgotten_by_a_merge() -> None:
     """Whoever adds to the account's state says here what becomes of it."""
     own = {
         "member_id", "version", "settled_to", "status", "profile", "tiers", "forfeits_at",
-        "merged_into", "holdings",
+        "merged_into", "holdings", "overrides",
     }  # fmt: skip
     assert set(Account.__struct_fields__) == own | set(Kept.__struct_fields__)
 
@@ -364,3 +364,45 @@ def test_a_late_merge_raises_the_tier_from_now_on() -> None:
     new.buy("2020-06-01", "n2", 100)
     merge(old, new, "2020-03-01")
     assert new.account.tiers == ((at("2020-06-01"), "silver"),)
+
+
+TIMED = MINIMAL.replace("{after: P12M}", "{after_inactivity: P6M}").replace(
+    "per_amount: 100}}}",
+    "per_amount: 100}}}\n"
+    "  - {id: waits, award: {fixed: 7}, activation: {on: review, within: P30D}}",
+) + TIERS.replace("at_least: 10000}", "at_least: 10000, welcome: 15}")
+
+
+def test_what_waits_and_what_purchases_move_on_does_so_in_the_account_that_stays() -> None:
+    old, new = two(TIMED)
+    assert old.points == (115, 7, 0)
+    assert merge(old, new, "2020-02-15") is None
+    assert new.points == (165, 7, 0), "the 7 of old were not activated by January's end"
+    new.activity("2020-02-20", "review", "r")
+    assert new.points == (172, 0, 0)
+    new.buy("2020-05-01", "n2", 0)
+    new.tick("2020-10-31")
+    assert new.points == (172, 0, 0)
+    new.tick("2020-11-01")
+    assert new.points == (0, 0, 0)
+
+
+def test_what_still_waits_goes_over() -> None:
+    old, new = two(TIMED)
+    old.buy("2020-02-10", "o2", 0)
+    assert merge(old, new, "2020-02-15") is None
+    assert new.points == (165, 14, 0)
+    new.activity("2020-02-20", "review", "r")
+    assert new.points == (179, 0, 0)
+
+
+def test_a_level_that_welcomed_either_account_welcomes_no_more() -> None:
+    old, new = two(TIMED)
+    assert merge(old, new, "2020-02-15") is None
+    assert new.account.tier == "silver"
+    (welcome,) = new.account.welcomes
+    assert welcome.level == "silver"
+    assert new.account.holdings.lots[welcome.lot].source == "/silver"
+    new.give_back("2020-02-16", "o1", "back")
+    assert new.account.welcomes == (), "and a return takes it back here"
+    assert new.account.tier == "none"

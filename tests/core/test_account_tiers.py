@@ -2,8 +2,8 @@
 
 import pytest
 
+from ledger.core.rules.tiers import tier_in
 from ledger.core.settle import next_due
-from ledger.core.tiers import tier_in
 from tests.core.account_tools import Member, at, timeline
 
 PROGRAM = """

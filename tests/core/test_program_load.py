@@ -120,11 +120,13 @@ CASES: list[tuple[str, int, str]] = [
     ("budget_kinds", 3, RULE + "budgets: [{id: b}]\n"),
     ("budget_kinds", 3, RULE + "budgets: [{id: b, points: 1, times: 1}]\n"),
     ("duplicate_id", 5, RULE + "budgets:\n- {id: b, points: 1}\n- {id: b, times: 1}\n"),
-    ("not_supported_yet", 2, ("earn:\n- {id: a, award: {fixed: 1}, "
-     "activation: {on: review, within: P7D}}\n")),
-    ("not_supported_yet", 2, ("earn:\n- {id: a, award: {fixed: 1}, "
-     "expiry: {after_inactivity: P6M}}\n")),
-    ("not_supported_yet", 3, RULE + "tiers: {qualify_by: {purchases: {rolling: P1Y}}, "
+    ("unknown_event", 2, ("earn:\n- {id: a, award: {fixed: 1}, "
+     "activation: {on: review.v1, within: P7D}}\n")),
+    ("grace_missing", 4, RULE + "tiers: {qualify_by: {purchases: {rolling: P1Y}}, "
+     "levels: [{id: a, at_least: 1}],\n  downgrade: {to: one_down}}\n"),
+    ("not_whole_days", 3, RULE + "tiers: {qualify_by: {purchases: {rolling: PT36H}}, "
+     "levels: [{id: a, at_least: 1}]}\n"),
+    ("rolling_too_long", 3, RULE + "tiers: {qualify_by: {purchases: {rolling: P4Y}}, "
      "levels: [{id: a, at_least: 1}]}\n"),
     ("tag_refused", 3, RULE + "rounding: !!python/name:os.system floor\n"),
     ("tag_refused", 3, RULE + "segments: !!set {a}\n"),

@@ -27,6 +27,18 @@ redemption: {restore_grace: P2D, reservation_ttl: P1D}
 """
 )
 
+TIMED = (
+    PROGRAM.replace("expiry: {after: P40D}", "expiry: {after_inactivity: P20D}")
+    .replace("{window: calendar_month}", "{rolling: P20D}")
+    .replace("at_least: 20000}", "at_least: 20000, welcome: 15}")
+    .replace(
+        "earn:\n",
+        "earn:\n  - {id: second, award: {fixed: 7},"
+        " activation: {on: purchase.completed.v1, within: P5D}}\n",
+    )
+)
+"""The same where time does more: tiers roll, purchases move the expiry on and activate points."""
+
 HISTORIES = 60
 STEPS = 45
 
@@ -42,7 +54,7 @@ class Town:
         self.random = Random(seed)
         self.luck = Random(f"{seed} ticks")
         self.ticks = ticks
-        programs = timeline(PROGRAM)
+        programs = timeline(TIMED if seed % 2 else PROGRAM)
         self.members = {name: Member(programs, name) for name in MEMBERS}
         self.now = at("2020-01-01")
         self.orders: list[tuple[str, str]] = []

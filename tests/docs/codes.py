@@ -1,12 +1,10 @@
 """The codes that the software can give, read from its source: each is a text where it is used."""
 
 import ast
-import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ledger.core.program import unsupported
 from ledger.core.program.timeline import NoProgram
 from ledger.received import INTERNAL_ERROR
 
@@ -52,22 +50,3 @@ def _code(argument: ast.expr, path: Path) -> Iterator[str]:
             yield _NAMES[text]
         else:
             assert _PASSED_ON.match(text), f"{path.name}: what code does {text} stand for?"
-
-
-def unsupported_keys() -> set[str]:
-    """The keys of a program that the check of unsupported parts can name."""
-    tree = ast.parse(inspect.getsource(unsupported))
-    named: set[str] = set()
-    for loop in ast.walk(tree):
-        if isinstance(loop, ast.For) and isinstance(loop.target, ast.Name):
-            assert isinstance(loop.iter, ast.Tuple)
-            keys = {each.value for each in loop.iter.elts if isinstance(each, ast.Constant)}
-            named |= {str(key) for key in keys if loop.target.id == "key"}
-    for call in ast.walk(tree):
-        if isinstance(call, ast.Call) and ast.unparse(call.func) == "judge.unsupported":
-            last = call.args[-1]
-            if isinstance(last, ast.Constant):
-                named.add(str(last.value))
-            else:
-                assert ast.unparse(last) == "key", "name the key in the loop `key`"
-    return named

@@ -12,23 +12,6 @@ TEXT = " ".join(page("domain.md").split())
 
 MARK = "(not yet)"
 
-OF_KEYS = {
-    "on": ("`{on: EVENT, within: D}`", "revoke what was not activated"),
-    "after_inactivity": ("`{after_inactivity: P6M}`",),
-    "rolling": (
-        "a rolling window",
-        "kept for `grace` after it fell",
-        "rolling at the grace's end",
-    ),
-    "welcome": ("with welcome awards",),
-    "share": (
-        "share of the referee's purchases, the first K orders, K ≤ 10",
-        "and whole when the rest no longer qualifies",
-    ),
-    "per_referrer": ("`per_referrer` limits rewards",),
-}
-"""A key that a program may not use yet → what the page says of it, each with the mark."""
-
 OF_TOPICS: dict[str, tuple[str, ...]] = {}
 
 OF_POSTINGS: dict[str, tuple[str, ...]] = {}
@@ -41,7 +24,6 @@ OF_OTHERS = (
     "is unique over all members",
     "participation KPI",
     "recorded on its event and counted",
-    "end tier overrides",
     "longer cycles by a read model with an alert",
     "on a schedule of its own",
     "posted per event",
@@ -50,18 +32,9 @@ OF_OTHERS = (
 )
 
 ALL = [
-    *(
-        text
-        for group in (OF_KEYS, OF_TOPICS, OF_POSTINGS)
-        for said in group.values()
-        for text in said
-    ),
+    *(text for group in (OF_TOPICS, OF_POSTINGS) for said in group.values() for text in said),
     *OF_OTHERS,
 ]
-
-
-def test_the_keys_are_those_that_a_program_may_not_use_yet() -> None:
-    assert set(OF_KEYS) == codes.unsupported_keys()
 
 
 def test_the_topics_are_those_that_no_worker_reads() -> None:

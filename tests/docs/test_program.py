@@ -15,11 +15,10 @@ from cli.program import read_program
 from ledger.core.program import form, tokens
 from ledger.core.program.duration import Duration
 from ledger.core.program.keys import every_key
-from ledger.core.program.load import ProgramErrors, load_program
+from ledger.core.program.load import load_program
 from ledger.core.program.problems import CODES
 from ledger.errors import ProgramRefused
 from ledger.programs import check_publishable
-from tests.docs import codes
 from tests.docs.pages import Item, blocks, items, page, sections
 
 PAGE = page("program.md")
@@ -73,29 +72,6 @@ BLOCKS: dict[str, type[msgspec.Struct]] = {
     "`promo_codes[]`": form.PromoSeries,
 }
 """The section of each block of the form."""
-
-NOT_YET = "Not supported yet."
-
-RULE = "- {id: base, award: {fixed: 1}"
-REFUSED = {
-    ("`activation`", "on"): "activation: {on: shipped, within: P14D}\n",
-    ("`expiry`", "after_inactivity"): "expiry: {after_inactivity: P6M}\n",
-    ("Windows", "rolling"): (
-        "tiers: {qualify_by: {purchases: {rolling: P12M}}, levels: [{id: gold, at_least: 1}]}\n"
-    ),
-    ("`tiers.levels[]`", "welcome"): (
-        "tiers: {qualify_by: {purchases: {window: lifetime}},"
-        " levels: [{id: gold, at_least: 1, welcome: 5}]}\n"
-    ),
-    ("`referral`", "per_referrer"): (
-        "referral: {qualifies: {purchase: {}}, referee: {fixed: 1}, per_referrer: {times: 3}}\n"
-    ),
-    ("`referral.referrer` and `referral.referee`", "share"): (
-        "referral: {qualifies: {purchase: {}},"
-        " referrer: {share: {rate: {points: 1, per_amount: 100}}}}\n"
-    ),
-}
-"""For each key that says so: a program that uses it."""
 
 
 def completed(part: str) -> str:
@@ -177,33 +153,6 @@ def words_of(kind: msgspec.inspect.Type) -> Iterator[str]:
 
 
 # --- what is refused --------------------------------------------------------------------------
-
-
-def documented_as_refused() -> set[tuple[str, str]]:
-    return {
-        (heading, item.name)
-        for heading in BLOCKS
-        for item in items(SECTIONS[heading]).values()
-        if item.text.endswith(NOT_YET)
-    }
-
-
-def test_each_key_that_is_not_supported_has_a_program_that_shows_it() -> None:
-    assert documented_as_refused() == set(REFUSED)
-
-
-@pytest.mark.parametrize(("heading", "key"), sorted(REFUSED))
-def test_it_is_refused(heading: str, key: str) -> None:
-    with pytest.raises(ProgramErrors) as refused:
-        load_program(completed(REFUSED[heading, key]), "program.yaml")
-    (problem,) = refused.value.problems
-    assert problem.code == "not_supported_yet"
-    assert problem.path.rpartition(".")[2] == key
-
-
-def test_nothing_else_is_refused() -> None:
-    """The keys that the check of unsupported parts can name are those of the page."""
-    assert codes.unsupported_keys() == {key for _, key in documented_as_refused()}
 
 
 def test_the_codes_of_problems() -> None:

@@ -5,8 +5,10 @@ import asyncio
 import psycopg
 import pytest
 
+from ledger import questions
+from ledger.application import Ledger
 from ledger.core.account import Account
-from ledger.core.calendar import to_instant
+from ledger.core.calendar import from_instant, to_instant
 from ledger.core.decide import decide_tick
 from ledger.core.program.timeline import Timeline
 from ledger.core.settle import next_due
@@ -92,6 +94,54 @@ def test_no_due_row_is_ever_late(settings: Settings, owner: psycopg.Connection) 
                         assert to_instant(row[0]) <= due
 
     run(test())
+
+
+def test_two_schedulers_at_once_settle_each_account_once(
+    settings: Settings, owner: psycopg.Connection
+) -> None:
+    async def test() -> None:
+        names = [f"m{number}" for number in range(60)]
+        async with opened(settings) as one, opened(settings) as two:
+            await one.handle(direct(*(purchase(name, f"o{name}", at=0) for name in names)))
+            until = instant(7)
+
+            async def settle(ledger: Ledger) -> None:
+                while due := await ledger.due_accounts(ALL, until, 7):
+                    await ledger.handle([tick(name, until) for name in due])
+
+            await asyncio.gather(settle(one), settle(two), settle(two))
+            for name in names:
+                assert (await two.account(name)).balances().pending == 0
+        rows = owner.execute(
+            "SELECT count(*), count(DISTINCT account_id) FROM ledger.events"
+            " WHERE type = 'AccountSettled'"
+        ).fetchone()
+        assert rows == (60, 60)
+
+    run(test())
+
+
+def test_the_due_ones_of_many_accounts_are_found_by_the_index(
+    settings: Settings, owner: psycopg.Connection
+) -> None:
+    async def test() -> None:
+        async with opened(settings):
+            pass
+
+    run(test())
+    owner.execute(
+        "INSERT INTO ledger.due (shard, account_id, member_id, due_at)"
+        " SELECT n %% %s, gen_random_uuid(), 'm' || n, to_timestamp(n)"
+        " FROM generate_series(1, 60000) n",
+        (SHARDS,),
+    )
+    owner.execute("ANALYZE ledger.due")
+    plan = owner.execute(
+        "EXPLAIN " + questions.DUE, (list(ALL), from_instant(100_000_000), 200)
+    ).fetchall()
+    text = "\n".join(str(line[0]) for line in plan)
+    assert "due_at on due" in text
+    assert "Seq Scan" not in text
 
 
 def test_effects_are_handed_on_in_order_until_noted(settings: Settings) -> None:

@@ -50,6 +50,7 @@ PINNED = {
     "command.adjust.v1": ("2c1ea0953a5db67121736d4af825d4a7", "618a9aa2941d0b1ecc4d1a2e7a8f086a"),
     "command.donate.v1": ("d35756189f95528c410f98f6d504e7b5", "a0f39b1fa95f0f7424aae29aae11ce89"),
     "command.claim.v1": ("7ab7ad5bdd934925cd94f24d21c1ecda", "5cd356028286925f7db444df5a694dc2"),
+    "command.tier.v1": ("bdfb731e16f6f59093c7bd1834ed3e24", "aba635102eac58ccc927c4f53816de81"),
 }
 """What is stored for ever of each valid example: the key, and the content (without a member's key).
 When a change of the code changes one, inputs already taken are no longer known as duplicates."""
@@ -165,6 +166,7 @@ def test_business_keys() -> None:
         "command.adjust.v1": ("id", "/pos/store-12", "key-5"),
         "command.donate.v1": ("id", "/pos/store-12", "key-6"),
         "command.claim.v1": ("id", "/pos/store-12", "key-7"),
+        "command.tier.v1": ("id", "/crm", "key-9"),
     }
     one = decode_record(record(valid("member.erased.v1") | {"source": "a b", "id": "c"}))
     two = decode_record(record(valid("member.erased.v1") | {"source": "a", "id": "b c"}))
@@ -180,3 +182,12 @@ def test_the_offset_of_an_adjustment_s_expiry_makes_no_difference() -> None:
     assert content(one) == content(two)
     two["data"]["expires_at"] = "2027-01-01T00:00:01Z"
     assert content(one) != content(two)
+
+
+def test_the_offset_in_which_the_end_of_a_tier_is_written_makes_no_difference() -> None:
+    moscow = valid("command.tier.v1")
+    greenwich = valid("command.tier.v1")
+    greenwich["data"]["until"] = "2026-06-30T21:00:00Z"
+    assert content(moscow) == content(greenwich)
+    greenwich["data"]["until"] = "2026-06-30T22:00:00Z"
+    assert content(moscow) != content(greenwich)

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 
+import pytest
+
 from ledger.received import Outcome, Received, SourcePosition
 from schemas.fields import Instant
 from streams import scheduler
@@ -85,3 +87,16 @@ def test_many_due_accounts_go_in_several_appends() -> None:
     due = Due({0: [f"m{n}" for n in range(2 * scheduler.TICKS_AT_ONCE + 1)]})
     assert asyncio.run(make(due, {0: None}).round()) == 2 * scheduler.TICKS_AT_ONCE + 1
     assert due.due == {0: []}
+
+
+def test_a_round_settles_so_many_and_leaves_the_rest_to_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Between two rounds live input has the heads for itself."""
+    monkeypatch.setattr(scheduler, "ROUND_TICKS_MAX", 2 * scheduler.TICKS_AT_ONCE)
+    due = Due({0: [f"m{n}" for n in range(5 * scheduler.TICKS_AT_ONCE)]})
+    settling = make(due, {0: None})
+    assert asyncio.run(settling.round()) == 2 * scheduler.TICKS_AT_ONCE
+    assert len(due.due[0]) == 3 * scheduler.TICKS_AT_ONCE
+    assert asyncio.run(settling.round()) == 2 * scheduler.TICKS_AT_ONCE
+    assert len(set(due.settled)) == len(due.settled) == 4 * scheduler.TICKS_AT_ONCE

@@ -1,9 +1,10 @@
 """Checks over several keys of a program: what the types alone cannot say.
 
 Each refusal has a stable code and stands at the key that a person would change. Earn rules are in
-`check_rules` and `check_activities`, what the engine does not do yet in `unsupported`.
+`check_rules` and `check_activities`.
 """
 
+import re
 import zoneinfo
 from collections.abc import Sequence
 from datetime import datetime
@@ -18,11 +19,19 @@ from ledger.core.program.check_rules import check_bounds, check_rules, check_tie
 from ledger.core.program.conditions import NO_TIER
 from ledger.core.program.duration import Duration
 from ledger.core.program.judge import Judge
-from ledger.core.program.unsupported import check_supported
+from schemas.routing import TYPE_NAMES
 
 YEAR_MIN, YEAR_MAX = 1970, 2999
 """The years that a program may name: outside them a date is a slip, and calendar arithmetic over
 the longest durations stays within what can be written."""
+
+ROLLING_DAYS_MAX = 3 * 366
+"""Longest rolling window with its grace: what an account keeps of its amounts is bounded."""
+
+_GRACE = ("tiers", "downgrade", "grace")
+
+_LIKE_A_TYPE = re.compile(r"\.v\d+$")
+"""How the type of an input ends."""
 
 _LOCAL_ZONES = frozenset({"localtime", "posixrules", "Factory"})
 """Names in time zone databases that mean something else on each machine."""
@@ -52,7 +61,6 @@ def check(program: form.Program, judge: Judge) -> None:
     _check_segments(program, judge)
     _check_accounts(program, judge)
     _check_catalogue(program, judge)
-    check_supported(program, judge)
 
 
 def _check_zone(program: form.Program, judge: Judge) -> None:
@@ -99,11 +107,17 @@ def _check_timing(
         if one and not paired:
             message = "`on: EVENT` and `within: P14D` belong together"
             judge.say("activation_kinds", message, *path, "activation")
+        _check_length(activation.within, judge, *path, "activation", "within")
+        on = activation.on
+        if on is not None and _LIKE_A_TYPE.search(on) and on not in TYPE_NAMES.values():
+            message = f"there is no input of the type {on}; an activity's name has no version"
+            judge.say("unknown_event", message, *path, "activation", "on")
     if isinstance(expiry, form.ExpireBy):
         if expiry.after_inactivity is not None:
             if expiry.after is not None or expiry.end_of is not None:
                 message = "after_inactivity stands alone, without after and end_of"
                 judge.say("expiry_kinds", message, *path, "expiry")
+            _check_length(expiry.after_inactivity, judge, *path, "expiry", "after_inactivity")
         elif expiry.end_of is None:
             if expiry.after is None:
                 message = "an expiry is never, {after: P12M} or {end_of: year, after: P12M}"
@@ -155,6 +169,7 @@ def _check_tiers(tiers: form.Tiers, judge: Judge) -> None:
                 given = (("window", window.window), ("rolling", window.rolling))
                 judge.exactly_one("window_kinds", "the window", given, *at, name)
                 _check_length(window.rolling, judge, *at, name, "rolling")
+                _check_rolling(window, tiers.downgrade, judge, *at, name)
     ids = [level.id for level in tiers.levels]
     for i, level in enumerate(tiers.levels):
         if level.id == NO_TIER:
@@ -172,6 +187,26 @@ def _check_tiers(tiers: form.Tiers, judge: Judge) -> None:
             )
 
 
+def _check_rolling(
+    window: form.QualifyWindow, downgrade: form.Downgrade, judge: Judge, *path: str | int
+) -> None:
+    if window.rolling is None:
+        return
+    grace, days = downgrade.grace, 0
+    for length, where in ((window.rolling, (*path, "rolling")), (grace, _GRACE)):
+        if length is not None:
+            days += 366 * (length.months // 12) + 31 * (length.months % 12) + length.days
+            if length.seconds:
+                message = "a rolling window and its grace count whole days; write for instance P30D"
+                judge.say("not_whole_days", message, *where)
+    if days > ROLLING_DAYS_MAX:
+        message = "a rolling window and its grace may be three years long together; shorten them"
+        judge.say("rolling_too_long", message, *path, "rolling")
+    if downgrade.to == "one_down" and not grace:
+        message = "over a rolling window one_down falls at the end of each grace; give a grace"
+        judge.say("grace_missing", message, "tiers", "downgrade")
+
+
 def _check_referral(referral: form.Referral, judge: Judge) -> None:
     qualifies = referral.qualifies
     given = (("first_purchase", qualifies.first_purchase), ("purchase", qualifies.purchase))
@@ -187,8 +222,9 @@ def _check_referral(referral: form.Referral, judge: Judge) -> None:
     for name, reward in rewards:
         if reward is None:
             continue
-        kinds = (("fixed", reward.fixed), ("share", reward.share))
-        judge.exactly_one("reward_kinds", "a reward", kinds, "referral", name)
+        if reward.fixed is None and reward.share is None:
+            message = "a reward is {fixed: POINTS}, a share of the referee's purchases, or both"
+            judge.say("reward_kinds", message, "referral", name)
         if name == "referee" and reward.share is not None:
             message = "only the referrer can get a share of the referee's purchases"
             judge.say("reward_kinds", message, "referral", name, "share")

@@ -17,6 +17,7 @@ from ledger.core.program.canonical import version_of
 from ledger.core.program.conditions import NO_TIER
 from ledger.core.program.expressions import Expression
 from ledger.core.program.promo_codes import Series, normal, series_of
+from ledger.core.program.rolling import Rolling
 from ledger.core.program.rule import Rule, compile_rule
 from ledger.core.program.stretch import Frame, Stretch, Stretches
 from ledger.core.program.timing import Timing
@@ -32,10 +33,12 @@ _PERIODS: dict[str | None, Period] = {
 
 class Measure(Struct, frozen=True):
     """What qualifies for tiers: `what` is 0 for minor units spent, 1 for points earned, 2 for
-    purchases. `window` finds the period of a moment; None: all of the lifetime counts."""
+    purchases. `window` finds the period of a moment; where it is None, `rolling` tells the days
+    that count, and where that is None too, all of the lifetime counts."""
 
     what: int
     window: Callable[[Instant], Window] | None
+    rolling: Rolling | None = None
 
 
 class Compiled(Struct, frozen=True, eq=False):
@@ -51,12 +54,15 @@ class Compiled(Struct, frozen=True, eq=False):
     default_timing: Timing
     ranks: Mapping[str, int]
     levels: tuple[tuple[int, str], ...]
+    welcomes: Mapping[str, int]
     measure: Measure | None
     surveys: Mapping[str, forms.Survey]
     activities: frozenset[str]
     """Those that some rule rewards."""
     charities: Mapping[str, forms.Charity]
     rewards: Mapping[str, forms.CatalogueReward]
+    idles: bool
+    """Whether any points expire after inactivity."""
     contested: bool
     """Whether any rule on purchases stands in a group or is exclusive."""
     budgeted: bool
@@ -106,7 +112,9 @@ def compile_program(program: forms.Program, version: str | None = None) -> Compi
             timings.append(timing)
         number = timings.index(timing)
         compiled.append(
-            compile_rule(program, rule, zone, ranks, places, number, budgets, series.keys())
+            compile_rule(
+                program, rule, zone, ranks, places, number, timing.plain, budgets, series.keys()
+            )
         )
         places[rule.id] = place
     rules, measure = tuple(compiled), _measure(program.tiers, zone)
@@ -115,6 +123,7 @@ def compile_program(program: forms.Program, version: str | None = None) -> Compi
         rules=rules,
         timings=tuple(timings),
         returns=program.returns.window,
+        by_day=measure is not None and measure.rolling is not None,
     )
     return Compiled(
         version=version_of(program) if version is None else version,
@@ -125,6 +134,7 @@ def compile_program(program: forms.Program, version: str | None = None) -> Compi
         default_timing=Timing(program.activation, program.expiry),
         ranks=ranks,
         levels=tuple((level.at_least, level.id) for level in levels),
+        welcomes={level.id: level.welcome for level in levels if level.welcome is not None},
         measure=measure,
         surveys={survey.id: survey for survey in program.surveys},
         charities={charity.id: charity for charity in program.charities},
@@ -138,10 +148,20 @@ def compile_program(program: forms.Program, version: str | None = None) -> Compi
         series=series,
         words={normal(each.code): each for each in series.values() if each.code is not None},
         plain_codes=frozenset[str]().union(*(rule.words for rule in rules)),
+        idles=_idles(program),
         expressions=tuple(rule.expression for rule in rules if rule.expression is not None),
         asked=asked_by(program.earn),
         stretch=Stretches(frame).at,
     )
+
+
+def _idles(program: forms.Program) -> bool:
+    referral = program.referral
+    expiries = [program.expiry, *(each.expiry for each in program.earn)]
+    expiries += [each.expiry for each in program.surveys]
+    if referral is not None:
+        expiries += [each.expiry for each in (referral.referrer, referral.referee) if each]
+    return any(isinstance(e, forms.ExpireBy) and e.after_inactivity is not None for e in expiries)
 
 
 def _measure(tiers: forms.Tiers | None, zone: ZoneInfo) -> Measure | None:
@@ -152,5 +172,7 @@ def _measure(tiers: forms.Tiers | None, zone: ZoneInfo) -> Measure | None:
         if qualify is not None:
             per = _PERIODS.get(qualify.window)
             grace = tiers.downgrade.grace
+            if qualify.rolling is not None:
+                return Measure(what, None, Rolling(qualify.rolling, grace, zone))
             return Measure(what, None if per is None else Windows(per, grace, zone).at)
     raise AssertionError("a checked program says what qualifies for its tiers")

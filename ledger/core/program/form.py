@@ -2,8 +2,7 @@
 
 The words and their meaning are those of docs/domain.md. This file holds no behaviour: loading is in
 `load`, checks over several keys in `check`, what the engine evaluates in `compiled`.
-A key whose behaviour the engine does not have yet is part of the form, and `check` refuses it with
-the code `not_supported_yet`, so that no program is half obeyed.
+What is part of the form the engine obeys: no program is half obeyed.
 """
 
 from datetime import datetime
@@ -50,7 +49,7 @@ class ActivateAfter(Strict, frozen=True):
     happens; the points are revoked when it has not by then."""
 
     after: Duration | None = None
-    on: Text | None = None
+    on: Id | None = None
     within: Duration | None = None
 
 
@@ -287,7 +286,7 @@ class ShareOfPurchases(Strict, frozen=True):
 
 
 class ReferralReward(Strict, frozen=True):
-    """A fixed reward, or (referrer only) a share of the referee's purchases."""
+    """A fixed reward; for the referrer a share of the referee's purchases, or both."""
 
     fixed: Count | None = None
     share: ShareOfPurchases | None = None
@@ -299,7 +298,7 @@ class ReferrerLimit(Strict, frozen=True):
     """At most so many rewards per referrer and period."""
 
     times: Count
-    per: Period = "lifetime"
+    per: Literal["day", "iso_week", "month", "year", "lifetime"] = "lifetime"
 
 
 class Referral(Strict, frozen=True):

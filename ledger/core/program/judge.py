@@ -81,8 +81,3 @@ class Judge:
                     *(section, i, "id"),
                 )
             first.setdefault(each, i)
-
-    def unsupported(self, what: str, *path: str | int) -> None:
-        """The form has it, the engine does not do it yet."""
-        message = f"{what} is not supported yet; take it out, or the program would be half obeyed"
-        self.say("not_supported_yet", message, *path)

@@ -57,7 +57,7 @@ class Rule(Struct, frozen=True):
     `timing`: an index into the program's timings. `group`: of best_of_group, or None.
     `expression`: the one among its conditions. `activities`: on which it is a rule; None: on
     purchases. `budget`: what its awards are paid from, or None. `series`, `words`: of promo codes,
-    of which one must be named, if there are any."""
+    of which one must be named, if there are any. `plain`: nothing can move its points' moments."""
 
     id: str
     numbers: Numbers
@@ -74,6 +74,7 @@ class Rule(Struct, frozen=True):
     counts_for_tier: bool
     expression: Expression | None
     activities: frozenset[str] | None
+    plain: bool
     budget: Budget | None = None
     series: frozenset[str] = NO_CODES
     words: frozenset[str] = NO_CODES
@@ -86,11 +87,13 @@ def compile_rule(
     ranks: Mapping[str, int],
     places: Mapping[str, int],
     timing: int,
+    plain: bool,
     budgets: Mapping[str, Budget],
     series: Set[str],
 ) -> Rule:
-    """Compile a checked rule. `places`: the numbers of the rules before it; `budgets`: by id;
-    `series`: the ids of the program's series of promo codes."""
+    """Compile a checked rule. `places`: the numbers of the rules before it; `timing`: the number of
+    its timing, and whether that is `plain`; `budgets`: by id; `series`: the ids of the program's
+    series of promo codes."""
     valid = rule.valid or forms.Validity()
     stacking = rule.stacking
     rounding = rule.rounding or program.rounding
@@ -122,6 +125,7 @@ def compile_rule(
         budget=None if rule.budget is None else budgets[rule.budget],
         series=codes & series,
         words=codes - series,
+        plain=plain,
     )
 
 

@@ -15,6 +15,7 @@ from ledger.core.calendar import DAY_US, UTC_KEYS, add, period_bounds, period_ke
 from ledger.core.program.duration import Duration
 from ledger.core.program.rule import Rule
 from ledger.core.program.timing import Timing
+from schemas.decisions import Terms
 from schemas.fields import Instant
 
 STRETCHES_MAX = 2_048
@@ -31,16 +32,19 @@ neither of the last two never expires."""
 
 
 class Frame(Struct, frozen=True, eq=False):
-    """What all stretches of a program version are made from. `returns`: the return window."""
+    """What all stretches of a program version are made from. `returns`: the return window;
+    `by_day`: what counts for tiers is kept by local days, for a rolling window."""
 
     zone: ZoneInfo
     rules: tuple[Rule, ...]
     timings: tuple[Timing, ...]
     returns: Duration
+    by_day: bool = False
 
 
 class Stretch:
-    """One stretch, [start, end). `month`: where its month starts."""
+    """One stretch, [start, end). `month`: where its month starts, or its day where what counts for
+    tiers is kept by days."""
 
     __slots__ = (
         *("_by_tier", "_counters", "_frame", "_of_activities", "_returns", "_shifts", "_valid"),
@@ -54,7 +58,7 @@ class Stretch:
         changes = [moment for rule in frame.rules for moment in (rule.start, rule.end)]
         self.start = max([start, day_start, *(moment for moment in changes if moment <= at)])
         self.end = min([end, day_end, *(moment for moment in changes if moment > at)])
-        self.month = period_bounds(at, "month", zone)[0]
+        self.month = period_bounds(at, "day" if frame.by_day else "month", zone)[0]
         self._frame = frame
         valid = [
             (place, rule) for place, rule in enumerate(frame.rules) if rule.start <= at < rule.end
@@ -115,6 +119,10 @@ class Stretch:
         if until_expired is None:
             return at + until_active, fixed
         return at + until_active, at + until_expired
+
+    def terms(self, timing: int, at: Instant) -> Terms | None:
+        """What can still move the moments of points granted at `at` with timing number `timing`."""
+        return self._frame.timings[timing].terms(at, self._frame.zone)
 
     def returnable_until(self, at: Instant) -> Instant:
         """The last instant at which what is bought at `at`, which lies here, can be returned."""

@@ -20,7 +20,6 @@ from schemas.decisions import (
     PurchaseReturned,
     PurchaseRewarded,
 )
-from schemas.fields import Instant
 
 NO_FACTS = Facts()
 
@@ -42,7 +41,7 @@ def pay(
         return awards
     rooms = {share.budget: share.amount for share in had}
     kept: dict[int, Award] = {}
-    lots: dict[tuple[Instant, Instant | None], int] = {}
+    lots: dict[tuple[object, ...], int] = {}
     for place, award in of:
         paid, rule = award, rules[place]
         if award.points and award.kind == "multiplier" and not kept[rule.numbers.of].points:
@@ -50,7 +49,9 @@ def pay(
         elif award.points and rule.budget is not None:
             paid = pay_one(award, rule.budget, rooms)
         if paid.points:
-            lot = lots.setdefault((paid.activates_at, paid.expires_at), first_lot + len(lots))
+            lot = lots.setdefault(
+                (paid.activates_at, paid.expires_at, paid.terms), first_lot + len(lots)
+            )
             paid = paid if paid.lot == lot else replace(paid, lot=lot)
         kept[place] = paid
     return tuple(kept.values())

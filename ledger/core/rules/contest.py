@@ -9,7 +9,6 @@ from msgspec.structs import replace
 
 from ledger.core.program.rule import Rule
 from schemas.decisions import NO_LOT, Award, Cap
-from schemas.fields import Instant
 
 
 def contest(
@@ -23,7 +22,7 @@ def contest(
         if group is not None and (group not in best or award.points > awards[best[group]].points):
             best[group] = place
     kept: dict[int, Award] = {}
-    lots: dict[tuple[Instant, Instant | None], int] = {}
+    lots: dict[tuple[object, ...], int] = {}
     exclusive: str | None = None
     for place, award in awards.items():
         rule = rules[place]
@@ -36,7 +35,8 @@ def contest(
         elif exclusive is not None:
             kept[place] = void(award, f"exclusive:{exclusive}")
         else:
-            lot = lots.setdefault((award.activates_at, award.expires_at), first_lot + len(lots))
+            same = (award.activates_at, award.expires_at, award.terms)
+            lot = lots.setdefault(same, first_lot + len(lots))
             kept[place] = award if award.lot == lot else replace(award, lot=lot)
             if rule.exclusive:
                 exclusive = rule.id

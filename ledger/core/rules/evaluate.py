@@ -65,7 +65,7 @@ def evaluate(
     stretch = program.stretch(at)
     awards: dict[int, Award] = {}
     places: dict[int, Sequence[int]] = {}  # of the lines that each award matched
-    lots: dict[tuple[Instant, Instant | None], int] = {}
+    lots: dict[tuple[object, ...], int] = {}
     for place, rule in stretch.rules(standing.tier):
         for condition in rule.conditions:
             if not condition(scene):
@@ -97,9 +97,12 @@ def evaluate(
                     rule.limits, value, stretch.counters(place), standing.used
                 )
             activates_at, expires_at = moments = stretch.moments(rule.timing, at)
-            lot, shares = NO_LOT, NO_SHARES
+            lot, shares, terms = NO_LOT, NO_SHARES, None
+            if not rule.plain:
+                terms = stretch.terms(rule.timing, at)
             if points:
-                lot = lots.setdefault(moments, first_lot + len(lots))
+                same = moments if terms is None else (*moments, terms)
+                lot = lots.setdefault(same, first_lot + len(lots))
                 of_lines = amounts if matched is every_line else [amounts[i] for i in matched]
                 allocated = allocate(points, of_lines)
                 shares = tuple(map(LineShare, matched, allocated))
@@ -120,6 +123,7 @@ def evaluate(
                 caps,
                 rule.counts_for_tier,
                 counters if points else NO_COUNTERS,
+                terms,
             )
     kept = tuple(awards.values())
     if program.contested:
@@ -158,7 +162,8 @@ def grant(
 ) -> Award:
     """An award that no purchase earns: a survey's, a referral's. `activation` and `expiry` None:
     the program's."""
-    activates, expires = program.timing(activation, expiry).moments(at, program.zone)
+    timing = program.timing(activation, expiry)
+    activates, expires = timing.moments(at, program.zone)
     return Award(
         rule=rule,
         kind=kind,
@@ -169,4 +174,5 @@ def grant(
         expires_at=expires,
         lot=lot,
         counts_for_tier=counts_for_tier,
+        terms=timing.terms(at, program.zone),
     )

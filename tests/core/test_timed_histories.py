@@ -1,0 +1,177 @@
+"""Random histories under programs that let time do more: rolling tiers, welcomes, tiers
+set by hand, expiry after inactivity, activation on an event, shares of purchases. Whoever
+looks, and however often, time has done the same."""
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ledger.core.decide import decide_tick
+from ledger.core.forecast import forecast
+from ledger.core.settle import next_due
+from schemas.fields import Instant
+from tests.core.account_tools import at
+from tests.core.histories import (
+    HOUR_US,
+    LATE_HOURS_MAX,
+    MEMBERS,
+    START,
+    STEPS_MAX,
+    Step,
+    Town,
+    programs,
+    step,
+)
+from tests.core.test_account_histories import (
+    LONG_AFTER,
+    SAMPLES,
+    as_of,
+    settled,
+    state,
+    step_at,
+    versions,
+)
+
+
+@st.composite
+def timed(draw: st.DrawFn) -> dict[str, Any]:
+    """A random program whose tiers roll."""
+    document = draw(programs())
+    tiers = document["tiers"]
+    (measure,) = tiers["qualify_by"]
+    window = draw(st.sampled_from(["P5D", "P20D", "P1M"]))
+    tiers["qualify_by"] = {measure: {"rolling": window}}
+    tiers["downgrade"] = draw(
+        st.sampled_from([{}, {"grace": "P3D"}, {"to": "one_down", "grace": "P4D"}])
+    )
+    inactivity = st.sampled_from([{"after_inactivity": "P9D"}, {"after_inactivity": "P1M"}])
+    on_event = st.sampled_from(
+        [
+            {"on": "survey.completed.v1", "within": "P5D"},
+            {"on": "purchase.completed.v1", "within": "P2D"},
+        ]
+    )
+    for part in (document, *document["earn"], *document["surveys"], *document["referral"].values()):
+        if "id" in part or "expiry" in part or "fixed" in part:
+            if draw(st.integers(0, 3)) == 0:
+                part["expiry"] = draw(inactivity)
+            if draw(st.integers(0, 3)) == 0:
+                part["activation"] = draw(on_event)
+    referral = document["referral"]
+    if draw(st.booleans()):
+        share = {"rate": {"points": 5, "per_amount": 100}, "orders": draw(st.integers(1, 4))}
+        referral["referrer"]["share"] = share
+    if draw(st.booleans()):
+        referral["per_referrer"] = {"times": draw(st.integers(1, 2)), "per": "month"}
+    for level in tiers["levels"]:
+        if draw(st.booleans()):
+            level["welcome"] = draw(st.integers(1, 30))
+    return document
+
+
+class TimedTown(Town):
+    """A town whose members can be given a tier."""
+
+    def take(self, who: str, when: Instant, step: tuple[Any, ...]) -> None:
+        if step[0] == "tier":
+            self.latest = max(self.latest, when)
+            self.done(None, self.ours[who].override(when, step[1], when + step[2] * HOUR_US))
+        else:
+            super().take(who, when, step)
+
+
+def timed_versions(first: dict[str, Any], change: tuple[dict[str, Any], int] | None) -> TimedTown:
+    later = versions(first, change)
+    town = TimedTown(first)
+    town.timeline = later.timeline
+    for member in town.ours.values():
+        member.programs = later.timeline
+    return town
+
+
+by_hand = st.tuples(
+    st.sampled_from([0, 0, 1]),
+    st.integers(0, 100),
+    st.sampled_from([0, 0, 2, 30]),
+    st.tuples(st.just("tier"), st.sampled_from(["none", "silver", "gold"]), st.integers(1, 900)),
+)
+timed_steps = st.lists(st.one_of(step, step, step, step, step, by_hand), max_size=STEPS_MAX)
+changes = st.one_of(st.none(), st.tuples(st.one_of(timed(), programs()), st.integers(5, 60)))
+
+
+@settings(max_examples=SAMPLES, deadline=None)
+@given(timed(), changes, timed_steps, st.lists(st.integers(0, 50), min_size=1, max_size=9))
+def test_settling_in_one_step_or_in_many_is_the_same(
+    document: dict[str, Any],
+    change: tuple[dict[str, Any], int] | None,
+    history: list[Step],
+    ticks: list[int],
+) -> None:
+    rarely, often = timed_versions(document, change), timed_versions(document, change)
+    now = at(START) + LATE_HOURS_MAX * HOUR_US
+    for place, (who, hours, late, what) in enumerate(history):
+        now += hours * HOUR_US
+        watermark = now - LATE_HOURS_MAX * HOUR_US
+        for member in often.ours.values():
+            member.tick(watermark - ticks[place % len(ticks)] * HOUR_US)
+            member.tick(watermark)
+        for town in (rarely, often):
+            town.take(MEMBERS[who], now - late * HOUR_US, what)
+    for name in MEMBERS:
+        one = settled(rarely.ours[name].account, LONG_AFTER, rarely.timeline)
+        other = often.ours[name].account.fork()
+        while (due := next_due(other, often.timeline)) is not None:
+            assert decide_tick(other, due - 1, often.timeline) == []
+            assert decide_tick(other, due, often.timeline) != []
+        assert state(one) == state(other)
+
+
+@settings(max_examples=SAMPLES, deadline=None)
+@given(timed(), changes, timed_steps, st.lists(st.integers(0, 24 * 90), min_size=1, max_size=5))
+def test_a_forecast_is_what_settling_yields(
+    document: dict[str, Any],
+    change: tuple[dict[str, Any], int] | None,
+    history: list[Step],
+    asked: list[int],
+) -> None:
+    town = timed_versions(document, change)
+    now = at(START) + LATE_HOURS_MAX * HOUR_US
+    for who, hours, late, what in history:
+        now += hours * HOUR_US
+        town.take(MEMBERS[who], now - late * HOUR_US, what)
+    for member in town.ours.values():
+        if not member.account.version:
+            continue
+        steps = forecast(member.account, town.timeline)
+        for moment in [member.account.settled_to + hours * HOUR_US for hours in asked]:
+            account = settled(member.account, moment, town.timeline)
+            found, balances = step_at(steps, moment), account.balances()
+            assert (found.available, found.pending) == (balances.available, balances.pending)
+            assert (found.expired, found.debt) == (balances.expired, balances.debt)
+            assert found.tier == account.tier
+            assert member.account.tier_at(moment, town.timeline) == account.tier
+
+
+@settings(max_examples=SAMPLES, deadline=None)
+@given(timed(), changes, timed_steps)
+def test_postings_tell_the_balances_of_every_moment(
+    document: dict[str, Any], change: tuple[dict[str, Any], int] | None, history: list[Step]
+) -> None:
+    town = timed_versions(document, change)
+    seen: list[tuple[str, Instant, tuple[int, ...]]] = []
+    now = at(START)
+    for who, hours, _, what in history:
+        now += (hours + 1) * HOUR_US
+        town.take(MEMBERS[who], now, what)
+        for name, member in town.ours.items():
+            if any(event.late_by for event in member.events):
+                return
+            held = settled(member.account, now, town.timeline).balances()
+            seen.append((name, now, (held.available, held.pending, held.reserved, held.expired)))
+    for member in town.ours.values():
+        member.tick(LONG_AFTER)
+    for name, moment, balances in seen:
+        total = as_of(town.ours[name], moment)
+        told = tuple(total[account] for account in ("available", "pending", "reserved", "expired"))
+        assert told == balances
