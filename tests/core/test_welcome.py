@@ -196,3 +196,17 @@ def test_the_welcome_is_no_lot_of_the_order() -> None:
     member.buy("2017-03-01", "A", 1000)
     lots = member.account.holdings.lots
     assert [lot.source for lot in lots.values()] == ["A", "/silver"]
+
+
+def test_points_of_a_survey_or_an_activity_can_enter_a_level_too() -> None:
+    text = welcoming().replace("amount_spent", "points_earned").replace("1000,", "40,")
+    text = text.replace("5000,", "60,").replace(
+        "tiers:", "  - {id: r, on: {activity: review}, award: {fixed: 20}}\ntiers:"
+    )
+    text += "surveys: [{id: s, award: {fixed: 40}, counts_for_tier: true}]\n"
+    member = Member(timeline(text))
+    member.survey("2017-03-01", "s")
+    assert granted(member) == [("silver", 20, at("2017-03-01"))]
+    member.activity("2017-03-02", "review", "r1")
+    assert [rule for rule, *_ in granted(member)] == ["silver", "gold"]
+    assert member.points == (40 + 20 + 20 + 50, 0, 0)
