@@ -28,6 +28,7 @@ from demo.reference.program import (
     Purchase,
     Rule,
     UnsupportedError,
+    rounded,
 )
 from demo.reference.tiers import Counted, rank_at
 from demo.reference.wallet import Hold, Lot, Wallet
@@ -73,13 +74,33 @@ class Granted:
         return self.award.points - sum(self.taken)
 
 
+@dataclass(eq=False)
+class Reward:
+    """A referral's reward for one order; the referrer's consists of a fixed part and a share."""
+
+    who: "Member"
+    lot: Lot
+    at: datetime
+    points: int
+    of_referee: bool = False
+    taken: int = 0
+
+
 @dataclass
 class Order:
     purchase: Purchase
     awards: list[Granted] = field(default_factory=list)
     returned: list[int] = field(default_factory=list)  # minor units, per line
     whole: list[bool] = field(default_factory=list)  # per line: nothing is left to return
-    referral_rewards: list[tuple["Member", Lot, int]] = field(default_factory=list)
+    rewards: list[Reward] = field(default_factory=list)
+    share: int | None = None  # the referrer's, of the whole order
+    share_taken: int = 0  # of it, also where no reward could be taken
+
+    def share_due(self) -> int:
+        """What of the share must have been taken back by now."""
+        assert self.share is not None
+        back, amount = sum(self.returned), self.purchase.amount
+        return self.share if all(self.whole) or back >= amount else self.share * back // amount
 
     @property
     def amount_left(self) -> int:
@@ -93,6 +114,7 @@ class Referral:
     referee_id: str
     status: str = "open"  # open | closed | qualified | taken_back
     order_id: str | None = None  # the purchase that qualified
+    shared: list[str] = field(default_factory=list)  # orders of which the referrer gets a share
 
 
 @dataclass
@@ -112,6 +134,7 @@ class Member:
     merged_from: list[str] = field(default_factory=list)
     given: list[tuple[datetime, int]] = field(default_factory=list)  # to other members
     donated: list[tuple[datetime, int]] = field(default_factory=list)
+    rewarded: list[Reward] = field(default_factory=list)  # for members whom this one brought in
     profile: dict[str, Any] = field(default_factory=dict)
     # What became of the returns that waited for their purchase, by return_id.
     waited: dict[str, str] = field(default_factory=dict)
@@ -388,9 +411,15 @@ class ReferenceProgram:
     def _qualify(self, member: Member, order: Order) -> None:
         """Look at one purchase of a referred member, while the referral is open."""
         terms, referral = self.program.referral, member.referral
-        if terms is None or referral is None or referral.status != "open":
+        if terms is None or referral is None:
             return
         at = order.purchase.occurred_at
+        if referral.status == "qualified" and at >= referral.at:
+            if 0 < len(referral.shared) < terms.share_orders:
+                self._reward(referral, order, at, 0)
+            return
+        if referral.status != "open":
+            return
         qualifies = (
             at >= referral.at
             and order.amount_left >= terms.at_least
@@ -400,13 +429,42 @@ class ReferenceProgram:
             referral.status = "closed" if terms.first_only else "open"
             return
         referral.status, referral.order_id = "qualified", order.purchase.order_id
-        referrer = self.stays(self.member(referral.referrer_id))
-        for who, points in ((member, terms.referee_points), (referrer, terms.referrer_points)):
-            if points and (who is member or self._takes_reward(who, referral)):
-                self.settle(who, at)
-                lot = self._grant(who, points, at, terms.activation, terms.expiry)
-                self.settle(who, at)
-                order.referral_rewards.append((who, lot, points))
+        if terms.referee_points:
+            lot = self._grant(member, terms.referee_points, at, terms.activation, terms.expiry)
+            self.settle(member, at)
+            order.rewards.append(Reward(member, lot, at, terms.referee_points, True))
+        self._reward(referral, order, at, terms.referrer_points)
+
+    def _reward(self, referral: Referral, order: Order, at: datetime, fixed: int) -> None:
+        """What the referrer gets for an order: a fixed reward, a share, or both."""
+        terms = self.program.referral
+        assert terms is not None
+        points = fixed
+        if terms.share_orders:
+            order.share = rounded(terms.share * order.purchase.amount, self.program.rounding)
+            referral.shared.append(order.purchase.order_id)
+            if any(order.returned):
+                order.share_taken = order.share_due()
+            points += order.share - order.share_taken
+        who = self.stays(self.member(referral.referrer_id))
+        if not points or not self._takes_reward(who, referral):
+            return
+        self.settle(who, at)
+        most = terms.per_referrer
+        if most is not None:
+            here = window(at, most.per, "", self.program.zone)
+            times = sum(
+                reward.taken < reward.points
+                and window(reward.at, most.per, "", self.program.zone) == here
+                for reward in who.rewarded
+            )
+            if times >= most.most:
+                return
+        lot = self._grant(who, points, at, terms.activation, terms.expiry)
+        self.settle(who, at)
+        reward = Reward(who, lot, at, points)
+        who.rewarded.append(reward)
+        order.rewards.append(reward)
 
     def _takes_reward(self, referrer: Member, referral: Referral) -> bool:
         own = referrer.referral
@@ -568,6 +626,7 @@ class ReferenceProgram:
         other.redemptions |= member.redemptions
         other.given += member.given
         other.donated += member.donated
+        other.rewarded += member.rewarded
         other.merged_from += [*member.merged_from, member.id]
         self._merge_referrals(member, other)
         member.status, member.merged_into = "merged", other.id

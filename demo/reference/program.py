@@ -133,6 +133,9 @@ class ReferralTerms:
     at_least: int
     within: Duration | None
     referrer_points: int
+    share: Fraction  # of what the referee pays, for the referrer
+    share_orders: int
+    per_referrer: Limit | None
     referee_points: int
     activation: Duration
     expiry: Expiry
@@ -306,16 +309,23 @@ class Program:
         return Survey(_fixed(entry["award"]), counts, *_valid(entry), *self._when(entry))
 
     def _referral(self, entry: Mapping[str, Any]) -> ReferralTerms:
-        _only(entry, "qualifies referrer referee activation expiry", "referral")
+        _only(entry, "qualifies referrer referee activation expiry per_referrer", "referral")
         ((kind, terms),) = entry["qualifies"].items()
         if kind not in ("first_purchase", "purchase"):
             raise UnsupportedError(f"referral qualifies: {kind}")
         _only(terms, "at_least within", "referral")
+        referrer, most = entry.get("referrer") or {}, entry.get("per_referrer")
+        _only(referrer, "fixed share", "referrer")
+        share = referrer.get("share") or {}
+        _only(share, "rate orders", "share")
         return ReferralTerms(
             kind == "first_purchase",
             int(terms.get("at_least", 0)),
             duration(terms["within"]) if "within" in terms else None,
-            _fixed(entry["referrer"]) if "referrer" in entry else 0,
+            int(referrer.get("fixed", 0)),
+            _award({"rate": share["rate"]}, "share").rate if share else Fraction(0),
+            int(share.get("orders", 1)) if share else 0,
+            Limit("times", int(most["times"]), str(most.get("per", "lifetime"))) if most else None,
             _fixed(entry["referee"]) if "referee" in entry else 0,
             *self._when(entry),
         )

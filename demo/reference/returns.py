@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from demo.reference.earning import allocate
 
 if TYPE_CHECKING:
-    from demo.reference.model import Member, Order, ReferenceProgram
+    from demo.reference.model import Member, Order, ReferenceProgram, Reward
 
 
 def named_lines(order: "Order", data: Mapping[str, Any]) -> list[tuple[int, int]] | str:
@@ -82,19 +82,31 @@ def _due(order: "Order", place: int, share: int) -> int:
 def _take_back_referral(
     model: "ReferenceProgram", member: "Member", order: "Order", at: datetime
 ) -> None:
-    terms, referral = model.program.referral, member.referral
-    if referral is None or referral.order_id != order.purchase.order_id:
-        return  # after a merge it may be another one's
-    if terms is None or (order.amount_left >= terms.at_least and not all(order.whole)):
+    """The share comes back in proportion; everything, also of later orders, when what is left of
+    the order that qualified does so no more.
+    """
+    terms, referral, order_id = model.program.referral, member.referral, order.purchase.order_id
+    if terms is None or referral is None or referral.status != "qualified":
         return
-    referral.status = "taken_back"
-    for who, lot, points in order.referral_rewards:
-        rewarded = model.stays(who)
-        if rewarded.status in ("closed", "erased"):
-            continue
+    if order_id == referral.order_id and (order.amount_left < terms.at_least or all(order.whole)):
+        referral.status = "taken_back"
+        for each in (order_id, *referral.shared):
+            for reward in member.orders[each].rewards:
+                _take_back(model, reward, reward.points - reward.taken, at)
+    elif order_id in referral.shared and order.share is not None:
+        due = order.share_due() - order.share_taken
+        order.share_taken += due
+        for reward in order.rewards:
+            if not reward.of_referee:
+                _take_back(model, reward, min(due, reward.points - reward.taken), at)
+
+
+def _take_back(model: "ReferenceProgram", reward: "Reward", points: int, at: datetime) -> None:
+    rewarded = model.stays(reward.who)
+    if points and rewarded.status in ("open", "frozen"):
+        reward.taken += points
         model.settle(rewarded, at)
-        rewarded.wallet.claw_back(points, lot, [], at)
-    order.referral_rewards = []
+        rewarded.wallet.claw_back(points, reward.lot, [], at)
 
 
 def _restore_spent_points(member: "Member", order: "Order", at: datetime) -> None:

@@ -131,10 +131,12 @@ def award_of(draw: st.DrawFn, kind: str, earlier: list[str]) -> Document:
 @st.composite
 def limits(draw: st.DrawFn) -> list[Document]:
     """No limit, or one, or two."""
-    return [
-        {draw(st.sampled_from(["points", "times"])): draw(st.integers(1, 30)), "per": period}
-        for period in draw(_some(st.sampled_from(PERIODS), max_size=2, unique=True))
-    ]
+    kinds = st.one_of(
+        st.builds(lambda n: {"points": n}, st.integers(1, 30)),
+        st.builds(lambda n: {"times": n}, st.integers(1, 3)),
+    )
+    periods = draw(_some(st.sampled_from(PERIODS), max_size=2, unique=True))
+    return [{**draw(kinds), "per": period} for period in periods]
 
 
 @st.composite
