@@ -100,11 +100,15 @@ class Histories(RuleBasedStateMachine):
         choice=st.booleans().flatmap(
             lambda late: st.tuples(st.just(late), programs.whole_programs(tier_rules=not late))
         ),
+        referred=st.lists(
+            st.tuples(st.sampled_from(MEMBERS), st.sampled_from(MEMBERS)), max_size=3
+        ),
         opening=st.lists(st.tuples(who, baskets, st.integers(0, 30)), min_size=3, max_size=12),
     )
     def open(
         self,
         choice: tuple[bool, dict[str, Any]],
+        referred: list[tuple[str, str]],
         opening: list[tuple[str, dict[str, Any], int]],
     ) -> None:
         """A ledger of some program.
@@ -114,6 +118,8 @@ class Histories(RuleBasedStateMachine):
         """
         self.lateness, document = choice
         self.world = World(document)
+        for member, referrer in referred:
+            self._refer(member, referrer, 0)
         for member, basket, wait in opening:  # so that there is something to spend and to return
             self.world.wait(wait)
             self.world.buy(member, basket, 0)
@@ -189,7 +195,9 @@ class Histories(RuleBasedStateMachine):
 
     @rule(member=who, referrer=who, wait=waits, late=lates)
     def refer(self, member: str, referrer: str, wait: int, late: int) -> None:
-        late = self._hours(wait, late)
+        self._refer(member, referrer, self._hours(wait, late))
+
+    def _refer(self, member: str, referrer: str, late: int) -> None:
         data = {"referrer_id": referrer, "code": self.world.number()}
         self.world.send("referral.registered.v1", member, data, late)
 
