@@ -73,6 +73,12 @@ def period_start(moment: datetime, months: int, zone: ZoneInfo) -> datetime:
     return _utc(first, zone)
 
 
+@lru_cache(maxsize=_CACHED)
+def day_start(moment: datetime, zone: ZoneInfo) -> datetime:
+    """The start of the local day that contains the moment."""
+    return _utc(datetime.combine(moment.astimezone(zone).date(), time.min), zone)
+
+
 def period_end(moment: datetime, months: int, zone: ZoneInfo) -> datetime:
     return plus(period_start(moment, months, zone), Duration(months=months), zone)
 

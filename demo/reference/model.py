@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 
 from demo.reference import earning, returns
-from demo.reference.dates import Duration, duration, instant, period_start, plus, window
+from demo.reference.dates import Duration, day_start, duration, instant, period_start, plus, window
 from demo.reference.program import (
     Account,
     Expiry,
@@ -175,8 +175,10 @@ class ReferenceProgram:
         """Count towards the tier from `at` on, in the period of `happened_at`."""
         if self.program.tiers:
             # The whole life is one period; any name of it will do.
-            months = self.program.tiers.months or 12
-            period = period_start(happened_at, months, self.program.zone)
+            tiers, zone = self.program.tiers, self.program.zone
+            period = period_start(happened_at, tiers.months or 12, zone)
+            if tiers.rolling is not None:
+                period = day_start(happened_at, zone)
             member.counted.append(Counted(at, period, amounts[self.program.tiers.measure]))
 
     def apply(self, event: Mapping[str, Any]) -> str:

@@ -118,6 +118,7 @@ class Survey:
 class Tiers:
     measure: str  # amount_spent | points_earned | purchases
     months: int  # length of the calendar period; 0: the whole life
+    rolling: Duration | None  # instead of a period: the last so many days
     one_down: bool  # fall one level at a time
     levels: tuple[tuple[str, int], ...]  # (id, at least), lowest first
     grace: Duration
@@ -466,7 +467,7 @@ def _transfers(entry: Mapping[str, Any]) -> Transfers:
 def _tiers(entry: Mapping[str, Any]) -> Tiers:
     _only(entry, "qualify_by levels downgrade", "tiers")
     ((measure, terms),) = entry["qualify_by"].items()
-    _only(terms, "window", "tiers")
+    _only(terms, "window rolling", "tiers")
     downgrade = entry.get("downgrade") or {}
     _only(downgrade, "to grace", "tiers")
     to = downgrade.get("to", "to_qualified")
@@ -474,10 +475,14 @@ def _tiers(entry: Mapping[str, Any]) -> Tiers:
         raise UnsupportedError(f"tiers downgrade: {to}")
     if measure not in ("amount_spent", "points_earned", "purchases"):
         raise UnsupportedError(f"tiers qualify_by: {measure}")
-    if terms["window"] not in _PERIOD_MONTHS:
-        raise UnsupportedError(f"tiers window: {terms['window']}")
+    rolling = duration(terms["rolling"]) if "rolling" in terms else None
+    if rolling and to == "one_down":
+        raise UnsupportedError("tiers: one_down over a rolling window")
+    if not rolling and terms.get("window") not in _PERIOD_MONTHS:
+        raise UnsupportedError(f"tiers window: {terms.get('window')}")
     levels = tuple((str(level["id"]), int(level["at_least"])) for level in entry["levels"])
     if list(levels) != sorted(levels, key=lambda level: level[1]):
         raise UnsupportedError("tiers: levels are not in ascending order")
     grace = duration(downgrade.get("grace", "P0D"))
-    return Tiers(measure, _PERIOD_MONTHS[terms["window"]], to == "one_down", levels, grace)
+    months = 0 if rolling else _PERIOD_MONTHS[terms["window"]]
+    return Tiers(measure, months, rolling, to == "one_down", levels, grace)

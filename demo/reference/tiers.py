@@ -9,13 +9,13 @@ from datetime import datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from demo.reference.dates import STEP, period_start, plus
+from demo.reference.dates import STEP, Duration, period_start, plus
 from demo.reference.program import Tiers
 
 
 class Counted(NamedTuple):
     at: datetime  # effective from
-    period: datetime  # the start of the period it counts in
+    period: datetime  # the start of the period it counts in (of the day, in a rolling window)
     amount: int
 
 
@@ -26,6 +26,8 @@ def rank_at(tiers: Tiers, zone: ZoneInfo, counted: list[Counted], moment: dateti
     """
     if not any(at <= moment for at, _, _ in counted):
         return 0
+    if tiers.rolling is not None:
+        return _rolling(tiers, zone, counted, moment)
     if not tiers.months:
         return tiers.level(sum(amount for at, _, amount in counted if at <= moment))
     start = period_start(moment, tiers.months, zone)
@@ -43,3 +45,17 @@ def rank_at(tiers: Tiers, zone: ZoneInfo, counted: list[Counted], moment: dateti
         held = rank_at(tiers, zone, counted, start - STEP)
         rank = max(rank, held if in_grace else held - 1)
     return rank
+
+
+def _rolling(tiers: Tiers, zone: ZoneInfo, counted: list[Counted], moment: datetime) -> int:
+    """What the days of the window reach, or reached when a day left it a grace ago or less; by the
+    amounts as they are now.
+    """
+    known = [one for one in counted if one.at <= moment]
+    ends = {day: plus(day, tiers.rolling or Duration(), zone) for _, day, _ in known}
+
+    def level(at: datetime) -> int:
+        return tiers.level(sum(n for _, day, n in known if day <= at < ends[day]))
+
+    kept = [end for end in ends.values() if end <= moment < plus(end, tiers.grace, zone)]
+    return max([level(moment), *(level(end - STEP) for end in kept)])
