@@ -6,7 +6,7 @@ and time that passes. After every step all invariants are recounted, three sched
 every balance and tier held against the model (see `world`).
 
 A failure prints the steps that led to it, ready to be run, and the seed of the run: the same seed
-(`POINTS_MACHINE_SEED`, or pytest's `--hypothesis-seed`) gives the same histories.
+(`MACHINE_SEED`, or pytest's `--hypothesis-seed`) gives the same histories.
 """
 
 import os
@@ -335,8 +335,8 @@ def _part_of(amount: int) -> st.SearchStrategy[int]:
 
 def live(histories: int, *, shrink: bool = True) -> None:
     """So many histories. The seed is printed: pytest shows it when one fails."""
-    chosen = int(os.environ.get("POINTS_MACHINE_SEED") or random.randrange(SEED_MAX))
-    print(f"POINTS_MACHINE_SEED={chosen} lives the same histories")  # noqa: T201
+    chosen = int(os.environ.get("MACHINE_SEED") or random.randrange(SEED_MAX))
+    print(f"MACHINE_SEED={chosen} lives the same histories")  # noqa: T201
     run_state_machine_as_test(
         seed(chosen)(type("SeededHistories", (Histories,), {})),
         settings=settings(
