@@ -206,15 +206,14 @@ def tiers_of(draw: st.DrawFn) -> Document:
     """Silver and gold, so low that a history reaches both."""
     measure = draw(st.sampled_from(sorted(LEVELS)))
     silver, gold = LEVELS[measure]
+    rolling = draw(_maybe(st.sampled_from(["P5D", "P14D", "P1M"])))
+    to = "to_qualified" if rolling else draw(st.sampled_from(["to_qualified", "one_down"]))
+    graces = ["P3D", "P10D"] if rolling else ["P3D", "P10D", "PT30H"]
+    window = {"rolling": rolling} if rolling else {"window": draw(st.sampled_from(WINDOWS))}
     return {
-        "qualify_by": {measure: {"window": draw(st.sampled_from(WINDOWS))}},
+        "qualify_by": {measure: window},
         "levels": [{"id": "silver", "at_least": silver}, {"id": "gold", "at_least": gold}],
-        "downgrade": _without_none(
-            {
-                "to": draw(st.sampled_from(["to_qualified", "one_down"])),
-                "grace": draw(_maybe(st.sampled_from(["P3D", "P10D", "PT30H"]))),
-            }
-        ),
+        "downgrade": _without_none({"to": to, "grace": draw(_maybe(st.sampled_from(graces)))}),
     }
 
 
@@ -222,13 +221,23 @@ def tiers_of(draw: st.DrawFn) -> Document:
 def referrals(draw: st.DrawFn) -> Document:
     """Rewards for one or both."""
     kind = draw(st.sampled_from(["first_purchase", "purchase"]))
-    rewards = draw(st.sampled_from([("referrer",), ("referee",), ("referrer", "referee")]))
     qualifies = {"at_least": draw(st.sampled_from([0, 500, 1_500]))}
     within = draw(_maybe(st.sampled_from(["P2D", "P20D"])))
-    return {
-        "qualifies": {kind: _without_none({**qualifies, "within": within})},
-        **{who: {"fixed": draw(_points)} for who in rewards},
-    }
+    share = {"rate": {"points": 5, "per_amount": 100}, "orders": draw(st.integers(1, 3))}
+    referrer = _without_none(
+        {"fixed": draw(_maybe(_points)), "share": draw(_maybe(st.just(share)))}
+    )
+    rewards: Document = {"referrer": referrer} if referrer else {}
+    if not rewards or draw(st.booleans()):
+        rewards["referee"] = {"fixed": draw(_points)}
+    most = draw(_maybe(st.sampled_from([{"times": 1}, {"times": 2, "per": "month"}])))
+    return _without_none(
+        {
+            "qualifies": {kind: _without_none({**qualifies, "within": within})},
+            **rewards,
+            "per_referrer": most if referrer else None,
+        }
+    )
 
 
 @st.composite

@@ -35,7 +35,14 @@ STANDING = ("open", "frozen")
 NOT_TAKEN = tuple(
     f"refused: {code}"
     for code in (
-        *("account_erased", "account_closed", "self_referral", "referral_cycle", "unknown_reward"),
+        *(
+            "account_erased",
+            "account_closed",
+            "self_referral",
+            "referral_cycle",
+            "unknown_reward",
+            "referrer_limit",
+        ),
     )
 )
 """Why a reward may not arrive."""
