@@ -3,15 +3,10 @@
 from decimal import Decimal
 from pathlib import Path
 
-from hypothesis import settings
-
 from ledger.core.program.compiled import Compiled, compile_program
 from ledger.core.program.load import ProgramErrors, load_program
 from ledger.core.program.problems import Problem
 from schemas.inputs import PurchaseData, PurchaseLine
-
-calmly = settings(deadline=None)
-"""For properties: how long an example takes depends on what else the machine does."""
 
 DEMO = (Path(__file__).parents[2] / "demo" / "program.yaml").read_text()
 

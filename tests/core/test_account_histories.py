@@ -59,7 +59,7 @@ def state(account: Account) -> tuple[object, ...]:
     return account.holdings, account.tiers, account.reservations, account.waiting
 
 
-@settings(max_examples=SAMPLES, deadline=None)
+@settings(max_examples=SAMPLES)
 @given(programs(), changes, steps, st.lists(st.integers(0, 50), min_size=1, max_size=9))
 def test_settling_in_one_step_or_in_many_is_the_same(
     document: dict[str, Any],
@@ -91,7 +91,7 @@ def step_at(steps: list[ForecastStep], moment: Instant) -> ForecastStep:
     return [step for step in steps if step.at <= moment][-1]
 
 
-@settings(max_examples=SAMPLES, deadline=None)
+@settings(max_examples=SAMPLES)
 @given(programs(), changes, steps, st.lists(st.integers(0, 24 * 90), min_size=1, max_size=5))
 def test_a_forecast_is_what_settling_yields(
     document: dict[str, Any],
@@ -130,7 +130,7 @@ def as_of(member: Member, moment: Instant) -> Counter[str]:
     return total
 
 
-@settings(max_examples=SAMPLES, deadline=None)
+@settings(max_examples=SAMPLES)
 @given(programs(), changes, steps)
 def test_postings_tell_the_balances_of_every_moment(
     document: dict[str, Any], change: tuple[dict[str, Any], int] | None, history: list[Step]
@@ -166,7 +166,7 @@ def taken_back(rewarded: PurchaseRewarded, amounts: list[int], left: list[int]) 
     )
 
 
-@settings(max_examples=SAMPLES, deadline=None)
+@settings(max_examples=SAMPLES)
 @given(
     programs(),
     st.lists(st.integers(0, 2000), min_size=1, max_size=4),

@@ -97,7 +97,7 @@ def bare(award: Award) -> dict[str, Any]:
     return told | {"lines": (), "matched_amount": 0}
 
 
-@settings(max_examples=SAMPLES, deadline=None)
+@settings(max_examples=SAMPLES)
 @given(
     rules(),
     st.lists(st.tuples(st.integers(0, 24 * 20), st.integers(0, 60)), min_size=1, max_size=20),

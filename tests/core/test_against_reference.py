@@ -66,7 +66,7 @@ class Both(Town):
             assert found == self.reference.state(name, moment(self.latest)), name
 
 
-@settings(max_examples=SAMPLES, deadline=None)
+@settings(max_examples=SAMPLES)
 @given(programs(), st.booleans(), steps)
 def test_account_and_reference_agree(
     document: dict[str, Any], late_ones: bool, history: list[Step]
@@ -79,7 +79,7 @@ def test_account_and_reference_agree(
     compare(Both(document), late_ones, history)
 
 
-@settings(max_examples=SAMPLES, deadline=None)
+@settings(max_examples=SAMPLES)
 @given(programs(("calendar_year",)), long_steps)
 def test_they_agree_over_the_ends_of_years(document: dict[str, Any], history: list[Step]) -> None:
     compare(Both(document), False, history)

@@ -23,7 +23,6 @@ from ledger.core.calendar import (
 )
 from ledger.core.program.duration import Duration, parse_duration
 from schemas.fields import Instant
-from tests.core.program_texts import calmly
 
 UTC_ZONE = ZoneInfo("UTC")
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -140,7 +139,6 @@ def test_moments_are_written_and_read() -> None:
             parse_instant(text)
 
 
-@calmly
 @given(moments)
 def test_instants_and_datetimes_are_the_same(moment: Instant) -> None:
     assert to_instant(from_instant(moment)) == moment
@@ -149,14 +147,12 @@ def test_instants_and_datetimes_are_the_same(moment: Instant) -> None:
     assert to_instant(elsewhere) == moment
 
 
-@calmly
 @given(moments, durations, st.sampled_from(ZONES))
 def test_adding_never_goes_back(moment: Instant, length: Duration, zone: ZoneInfo) -> None:
     assert add(moment, length, zone) >= moment
     assert subtract(moment, length, zone) <= moment
 
 
-@calmly
 @given(moments, durations, st.integers(0, 100), st.sampled_from(ZONES))
 def test_a_longer_duration_never_ends_earlier(
     moment: Instant, length: Duration, days: int, zone: ZoneInfo
@@ -165,7 +161,6 @@ def test_a_longer_duration_never_ends_earlier(
     assert add(moment, longer, zone) >= add(moment, length, zone)
 
 
-@calmly
 @given(moments, moments, durations)
 def test_adding_in_utc_keeps_the_order_of_days(
     one: Instant, other: Instant, length: Duration
@@ -176,7 +171,6 @@ def test_adding_in_utc_keeps_the_order_of_days(
     assert days[0] <= days[1]
 
 
-@calmly
 @given(moments, st.sampled_from(PERIODS), st.sampled_from(ZONES))
 def test_periods_contain_their_moments_and_adjoin(
     moment: Instant, per: Period, zone: ZoneInfo
@@ -190,7 +184,6 @@ def test_periods_contain_their_moments_and_adjoin(
     assert period_key(start, per, zone) == period_key(end - 1, per, zone) == key
 
 
-@calmly
 @given(moments, st.sampled_from(PERIODS))
 def test_utc_by_division_is_utc_by_the_database(moment: Instant, per: Period) -> None:
     plain = ZoneInfo("Etc/GMT")  # the same as UTC, but not known as such here
@@ -198,7 +191,6 @@ def test_utc_by_division_is_utc_by_the_database(moment: Instant, per: Period) ->
     assert period_key(moment, per, UTC_ZONE) == period_key(moment, per, plain)
 
 
-@calmly
 @given(moments, durations)
 def test_adding_by_division_is_adding_by_the_database(moment: Instant, length: Duration) -> None:
     plain = ZoneInfo("Etc/GMT")

@@ -13,7 +13,7 @@ from ledger.core.program.compiled import compile_program
 from ledger.core.program.document import read_document, write_document
 from ledger.core.program.duration import parse_duration, parse_ratio
 from ledger.core.program.load import load_program
-from tests.core.program_texts import DEMO, HEAD, calmly
+from tests.core.program_texts import DEMO, HEAD
 
 BASE = "earn:\n- {id: base, award: {fixed: 1}%s}\n%s"
 
@@ -97,7 +97,7 @@ def _shuffled(value: Any, random_: random.Random) -> Any:
     return value
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.randoms(use_true_random=False), st.booleans())
 def test_layout_comments_and_the_order_of_keys_change_nothing(
     random_: random.Random, commented: bool
@@ -109,7 +109,6 @@ def test_layout_comments_and_the_order_of_keys_change_nothing(
     assert version(text) == version(DEMO)
 
 
-@calmly
 @given(st.integers(0, 10**9 - 1), st.text("0123456789", max_size=9))
 def test_ratios_are_exact_and_written_shortest(whole: int, places: str) -> None:
     text = f"{whole}.{places}" if places else str(whole)
@@ -119,7 +118,6 @@ def test_ratios_are_exact_and_written_shortest(whole: int, places: str) -> None:
     assert len(str(ratio)) <= len(text)
 
 
-@calmly
 @given(st.integers(0, 40), st.integers(0, 11), st.integers(0, 400), st.integers(0, 10**6))
 def test_durations_are_written_in_one_form(
     years: int, months: int, days: int, seconds: int

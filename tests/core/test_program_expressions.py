@@ -11,7 +11,7 @@ from ledger.core.program.expressions import ExpressionError, Subject, compile_ex
 from ledger.core.program.samples import try_expression
 from ledger.core.program.tokens import EXPRESSION_LENGTH_MAX
 from schemas.inputs import PurchaseData, PurchaseLine
-from tests.core.program_texts import calmly, purchase_of
+from tests.core.program_texts import purchase_of
 
 DEMO = "sum(map(purchase.lines, #.quantity)) >= 40 and purchase.amount >= 10000"
 
@@ -106,7 +106,6 @@ def test_tenths_are_exact() -> None:
 QUANTITIES = st.decimals(0, 10**9 - 1, places=3)
 
 
-@calmly
 @given(st.lists(QUANTITIES, min_size=1, max_size=30))
 def test_sums_of_quantities_are_exact(quantities: list[Decimal]) -> None:
     total = sum(quantities, Decimal(0))
@@ -117,7 +116,6 @@ def test_sums_of_quantities_are_exact(quantities: list[Decimal]) -> None:
     assert compile_expression(f"{quantity} < {total + Decimal('0.001'):f}").holds(purchase)
 
 
-@calmly
 @given(st.integers(0, 10**12), st.integers(0, 10**12))
 def test_amounts_are_exact(one: int, other: int) -> None:
     purchase = subject(purchase_of((one, None), (other, None)))
@@ -127,7 +125,6 @@ def test_amounts_are_exact(one: int, other: int) -> None:
     assert compile_expression(f"purchase.amount % 7 == {(one + other) % 7}").holds(purchase)
 
 
-@calmly
 @given(
     st.lists(st.decimals(0, 50, places=3), min_size=1, max_size=5),
     st.integers(0, 20_000),

@@ -10,12 +10,11 @@ from ledger.core.program.compiled import Compiled
 from ledger.core.rules import Standing, allocate, evaluate
 from schemas.decisions import NO_LOT, Award
 from schemas.inputs import PurchaseData
-from tests.core.program_texts import calmly, program_of, purchase_of
+from tests.core.program_texts import program_of, purchase_of
 
 AT = parse_instant("2026-06-01T12:00:00Z")
 
 
-@calmly
 @given(st.integers(0, 10**9), st.lists(st.integers(0, 10**12), min_size=1, max_size=40))
 def test_shares_sum_up_and_are_next_to_exact(points: int, amounts: list[int]) -> None:
     shares = allocate(points, amounts)
@@ -95,7 +94,6 @@ def _check(program: Compiled, purchase: PurchaseData, found: tuple[Award, ...]) 
             assert by_rule[program.rules[program.rules[place].numbers.of].id].points
 
 
-@calmly
 @given(programs(), st.lists(purchases, min_size=1, max_size=4))
 def test_awards_over_a_day_keep_every_rule(program: Compiled, day: list[PurchaseData]) -> None:
     used: dict[str, tuple[int, int]] = {}
@@ -119,7 +117,6 @@ def test_awards_over_a_day_keep_every_rule(program: Compiled, day: list[Purchase
                 assert sum(times for _, times in spent) <= limit.times
 
 
-@calmly
 @given(purchases, st.sampled_from(["1", "1.2", "1.5", "2", "7.333"]))
 def test_a_multiplier_and_its_base_are_the_multiple_rounded_once(
     purchase: PurchaseData, by: str

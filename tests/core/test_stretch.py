@@ -20,7 +20,7 @@ from ledger.core.program.duration import parse_duration
 from ledger.core.program.load import load_program
 from ledger.core.program.timing import Timing
 from ledger.core.program.window import Windows
-from tests.core.program_texts import DEMO, calmly
+from tests.core.program_texts import DEMO
 
 ZONES = ("UTC", "Europe/Berlin", "America/Sao_Paulo", "Australia/Lord_Howe", "Asia/Kathmandu")
 """With clocks set forward over midnight (São Paulo), by half an hour, and one off the hour."""
@@ -89,7 +89,6 @@ def program(zone: str, timings: list[dict[str, Any]], returns: str) -> Compiled:
     return compile_program(load_program(json.dumps(document), "t.yaml"))
 
 
-@calmly
 @given(
     st.sampled_from(ZONES),
     st.lists(rules, min_size=1, max_size=5),
@@ -118,7 +117,6 @@ def test_a_stretch_says_what_the_calendar_says(
             assert stretch.counters(place) == (f"{rule.id}/{limit.per}/{key}",)
 
 
-@calmly
 @given(
     st.sampled_from(ZONES),
     st.sampled_from(("month", "quarter", "year")),

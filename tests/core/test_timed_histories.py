@@ -100,7 +100,7 @@ timed_steps = st.lists(st.one_of(step, step, step, step, step, by_hand), max_siz
 changes = st.one_of(st.none(), st.tuples(st.one_of(timed(), programs()), st.integers(5, 60)))
 
 
-@settings(max_examples=SAMPLES, deadline=None)
+@settings(max_examples=SAMPLES)
 @given(timed(), changes, timed_steps, st.lists(st.integers(0, 50), min_size=1, max_size=9))
 def test_settling_in_one_step_or_in_many_is_the_same(
     document: dict[str, Any],
@@ -127,7 +127,7 @@ def test_settling_in_one_step_or_in_many_is_the_same(
         assert state(one) == state(other)
 
 
-@settings(max_examples=SAMPLES, deadline=None)
+@settings(max_examples=SAMPLES)
 @given(timed(), changes, timed_steps, st.lists(st.integers(0, 24 * 90), min_size=1, max_size=5))
 def test_a_forecast_is_what_settling_yields(
     document: dict[str, Any],
@@ -153,7 +153,7 @@ def test_a_forecast_is_what_settling_yields(
             assert member.account.tier_at(moment, town.timeline) == account.tier
 
 
-@settings(max_examples=SAMPLES, deadline=None)
+@settings(max_examples=SAMPLES)
 @given(timed(), changes, timed_steps)
 def test_postings_tell_the_balances_of_every_moment(
     document: dict[str, Any], change: tuple[dict[str, Any], int] | None, history: list[Step]

@@ -342,7 +342,6 @@ def live(histories: int, *, shrink: bool = True) -> None:
         settings=settings(
             max_examples=histories,
             stateful_step_count=STEPS_MAX,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
             print_blob=True,
             phases=[phase for phase in Phase if shrink or phase is not Phase.shrink],

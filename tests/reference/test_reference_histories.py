@@ -148,7 +148,7 @@ def everyone(model: ReferenceProgram, at: datetime) -> dict[str, dict[str, int |
     return {member: state for member, state in states.items() if state["granted"]}
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 @given(histories, POLICIES)
 def test_what_was_said_of_a_moment_is_said_of_it_ever_after(
     history: list[tuple[int, str, tuple[Any, ...]]], returns: dict[str, Any]
@@ -166,7 +166,7 @@ def test_what_was_said_of_a_moment_is_said_of_it_ever_after(
         assert state["available"] == -int(state["debt"])
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 @given(histories, POLICIES, st.lists(st.integers(0, 1500), min_size=40, max_size=40))
 def test_late_inputs_keep_the_entries_and_the_lots_together(
     history: list[tuple[int, str, tuple[Any, ...]]], returns: dict[str, Any], late: list[int]

@@ -15,7 +15,7 @@ from schemas.normal import business_key, normal_content
 from schemas.routing import key_of, topic_of
 from tests.schemas.contract_samples import binary, record, valid
 
-SETTINGS = settings(max_examples=200, deadline=None)
+SETTINGS = settings(max_examples=200)
 """No deadline: a busy machine is no failure."""
 
 TYPES = st.sampled_from(list(INPUT_STRUCTS))
