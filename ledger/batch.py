@@ -229,9 +229,19 @@ class Batch:
                 wanted[self.place_of(other)] = None
         return wanted
 
+    def base_on(self, shard: int, position: int) -> list[AccountKey]:
+        """From now on the batch is based on this position of the shard's head. Accounts of it that
+        were read before (a referrer's, for what is told of it) are not as of it: they are forgotten
+        and returned."""
+        stale = [] if shard in self.based_on else [p for p in self.bases if p[0] == shard]
+        for place in stale:
+            del self.bases[place]
+        self.based_on[shard] = position
+        return stale
+
     def follow(self) -> list[AccountKey]:
         """The accounts that inputs are forwarded to by those that were merged, one step of the way:
-        those not known yet. Their shards are needed too from now on."""
+        those not known yet, or not as of a head. Their shards are needed too from now on."""
         found: dict[AccountKey, None] = {}
         for work in self.works:
             place = (work.shard, work.member_id)
@@ -241,7 +251,7 @@ class Batch:
                 self.linked = True
                 if place[0] not in work.also:
                     work.also = (*work.also, place[0])
-                base = self.bases.get(place)
+                base = self.bases.get(place) if place[0] in self.based_on else None
                 if base is None:
                     found[place] = None
         return list(found)
@@ -265,14 +275,23 @@ class Batch:
 
     def other_keys(self, shards: Set[int]) -> dict[int, list[bytes]]:
         """The dedupe keys under which the purchases that returns name may have been taken, beside
-        those of the members whom they name; by shard."""
+        those of the members whom they name; by shard. Whoever is merged within this batch may be a
+        buyer too: which account then decides is not known yet."""
         keys: defaultdict[int, list[bytes]] = defaultdict(list)
+        merging: dict[str, None] = {}
+        for work in self.of_types(AccountMerge):
+            base = self.bases.get((work.shard, work.member_id))
+            merged = () if base is None else base.account.merged_from
+            merging |= dict.fromkeys((work.member_id, *merged))
         for work in self.of_types(PurchaseReturned):
             place = (work.shard, work.member_id)
             if work.shard in shards and place in self.bases:
                 assert isinstance(work.item.event, PurchaseReturned)
-                for shard, key in self.order_places(work, work.item.event.data.order_id)[1:]:
+                order_id = work.item.event.data.order_id
+                for shard, key in self.order_places(work, order_id)[1:]:
                     keys[shard].append(key)
+                for member_id in merging:
+                    keys[self.place_of(member_id)[0]].append(purchase_key(member_id, order_id))
         return keys
 
     def order_places(self, work: Work, order_id: str) -> list[InputKey]:

@@ -57,7 +57,7 @@ class Reader:
             await self._programs.catch_up(connection, system)
         for shard, position in positions.items():
             await self._catch_up(connection, shard, position)
-            batch.based_on[shard] = position
+            batch.base_on(shard, position)
         members = batch.profile_members(wanted)
         for member_id in members:
             batch.member_keys.pop(member_id, None)
@@ -98,8 +98,8 @@ class Reader:
                     raise MoreShards
                 for shard, position in (await lookups.positions(connection, more)).items():
                     await self._catch_up(connection, shard, position)
-                    batch.based_on[shard] = position
-            await self._find_accounts(connection, batch, found)
+                    found += batch.base_on(shard, position)
+            await self._find_accounts(connection, batch, dict.fromkeys(found))
         keys = batch.other_keys(shards)
         if keys:
             batch.stored.update(await lookups.stored_inputs(connection, keys))

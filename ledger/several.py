@@ -12,7 +12,7 @@ from ledger.batch import Batch
 from ledger.core.account import Account
 from ledger.core.decide import decide
 from ledger.core.fold import evolve
-from ledger.core.lifecycle import NOT_FORWARDED
+from ledger.core.lifecycle import passes_on
 from ledger.core.pairs import PAIRS, decide_pair, other_of
 from ledger.core.program.timeline import Timeline
 from ledger.forking import facts_of, fork_of, pack
@@ -26,10 +26,7 @@ Decided = list[tuple[AccountKey, Sequence[AccountEvent]]]
 def concerns_several(work: Work, account: Account) -> bool:
     """Whether the input, which names `account`, is decided on others too, or instead."""
     event = work.item.event
-    if isinstance(event, PAIRS):
-        return True
-    forwarded = account.merged_into is not None and event is not None
-    return forwarded and not isinstance(event, NOT_FORWARDED)
+    return isinstance(event, PAIRS) or (event is not None and passes_on(account, event))
 
 
 def decide_several(
@@ -41,7 +38,7 @@ def decide_several(
     fork = fork_of(batch, own)
     event = work.item.event
     assert event is not None
-    if fork.account.merged_into is None or isinstance(event, NOT_FORWARDED):
+    if not passes_on(fork.account, event):
         decided = _decide(batch, work, own, programs, touched)
         answer = work.events = decided[0][1]
         rest = decided[1:]

@@ -275,5 +275,4 @@ def fold_erased(account: Account, _event: MemberErased) -> None:
     """Nothing is held, waits or is open any more."""
     account.status = "erased"
     account.profile = {}
-    account.merged_into = None
     forget_all(account)

@@ -52,6 +52,12 @@ NOT_FORWARDED = (
 changes the standing of an account, or ends it, is to name the one that stays."""
 
 
+def passes_on(account: Account, event: InputEvent) -> bool:
+    """Whether the account passes an input that names it on to the one that it was merged into. Not
+    if its own member was erased; an erased one on the way from another is no end of that way."""
+    return account.status == "merged" and not isinstance(event, NOT_FORWARDED)
+
+
 def check_standing(account: Account, event: InputEvent) -> None:
     """What an account that is not open refuses. Raises Refused."""
     status = account.status

@@ -290,6 +290,40 @@ def test_a_chain_of_merges_is_followed(settings: Settings) -> None:
     run(test())
 
 
+def test_a_referrer_may_be_the_account_that_another_input_is_passed_on_to(
+    settings: Settings,
+) -> None:
+    """A referrer is read without its shard's head; whoever decides is read after it."""
+
+    async def test() -> None:
+        async with opened(settings) as ledger:
+            await kinds(ledger, survey("m1"), survey(FAR))
+            assert await kinds(ledger, merge("m1", FAR)) == ["applied"]
+        async with opened(settings) as ledger:
+            both = referral(FARTHER, FAR), purchase("m1", "p9")
+            assert await kinds(ledger, *both) == ["applied", "applied"]
+            assert await points(ledger, FAR) == 500
+            assert await kinds(ledger, referral("m1", FAR)) == ["refused:self_referral"]
+
+    run(test())
+
+
+def test_an_erased_member_on_the_way_does_not_end_it(settings: Settings) -> None:
+    async def test() -> None:
+        async with opened(settings) as ledger:
+            await kinds(ledger, survey("m1"), survey(FAR), survey(FARTHER))
+            await kinds(ledger, merge("m1", FAR), merge(FAR, FARTHER))
+            assert await kinds(ledger, erased(FAR)) == ["applied"]
+            assert await points(ledger, FARTHER) == 600
+            assert await kinds(ledger, purchase("m1", "p9", at=6)) == ["applied"]
+            assert await points(ledger, FARTHER) == 700
+            assert await kinds(ledger, purchase(FAR, "p8", at=6)) == ["refused:account_erased"]
+            given = transfer(FAR, FARTHER, "t1", at=6)
+            assert await kinds(ledger, given) == ["refused:account_erased"]
+
+    run(test())
+
+
 def test_a_return_waits_across_a_merge_and_its_count_moves_once(settings: Settings) -> None:
     async def test() -> None:
         async with opened(settings) as ledger:
@@ -324,6 +358,28 @@ def test_a_return_of_an_order_long_over_is_known_under_the_id_that_bought_it(
             assert await kinds(ledger, returned("m1", "o1", "r1", at=91)) == late
             assert await kinds(ledger, returned(FAR, "o1", "r2", at=91)) == late
             assert await kinds(ledger, returned(FAR, "o7", "r3", at=91)) == ["waiting"]
+
+    run(test())
+
+
+def test_a_late_return_is_refused_whether_or_not_the_merge_is_in_its_batch(
+    settings: Settings,
+) -> None:
+    """The order is forgotten, was bought as one member, and comes back as the other."""
+
+    async def told_of_both(buyer: str, other: str, *, together: bool) -> list[str]:
+        async with opened(settings) as ledger:
+            await kinds(ledger, purchase(buyer, f"p-{buyer}", 0), survey(other))
+            await kinds(ledger, purchase(buyer, f"q-{buyer}", 900))
+            both = merge(buyer, other, 901), returned(other, f"p-{buyer}", "r1", 902)
+            if together:
+                return await kinds(ledger, *both)
+            return [*await kinds(ledger, both[0]), *await kinds(ledger, both[1])]
+
+    async def test() -> None:
+        expected = ["applied", "refused:return_window_over"]
+        assert await told_of_both("m1", FAR, together=True) == expected
+        assert await told_of_both("m2", FARTHER, together=False) == expected
 
     run(test())
 
