@@ -51,6 +51,7 @@ def weight_of(account: Account) -> int:
         + len(account.merged_from)
         + len(account.welcomes)
         + len(account.overrides)
+        + len(account.other_referrals)
     )
     orders = account.orders
     weight = (

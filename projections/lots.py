@@ -13,7 +13,7 @@ from msgspec import Struct
 from ledger.core.account import Account
 from ledger.core.fold import evolve
 from ledger.core.kept import Kept
-from ledger.core.lots import Lot
+from ledger.core.kept_records import KeptLot
 from ledger.core.program.timeline import Timeline
 from ledger.core.settle import settle
 from projections.history import WITH_AWARDS, WITH_LOTS, rule_of
@@ -69,7 +69,7 @@ def lots_at(
     )
 
 
-def _moved(lot: MovedLot | Lot, rule: str) -> LotView:
+def _moved(lot: MovedLot | KeptLot, rule: str) -> LotView:
     number = lot.lot if isinstance(lot, MovedLot) else lot.number
     return LotView(
         number,
@@ -107,8 +107,8 @@ def _apply(lots: dict[int, LotView], event: AccountEvent, at: Instant) -> None:
     if isinstance(event, AccountAbsorbed):
         # Points spent before the merge can come back to lots that it found empty.
         for spent in _kept.decode(event.kept).redemptions.values():
-            for drawn, _ in spent.draws:
-                lots.setdefault(drawn.number, _moved(drawn, rule_of(event)))
+            for draw in spent.draws:
+                lots.setdefault(draw.lot.number, _moved(draw.lot, rule_of(event)))
     if event.occurred_at <= at:
         _move(lots, event)
         for number, expires_at in getattr(event, "lot_expiries", ()):

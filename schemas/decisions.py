@@ -550,8 +550,7 @@ class AccountMerged(Decision, frozen=True, kw_only=True, tag="AccountMerged"):
 class AccountAbsorbed(Decision, frozen=True, kw_only=True, tag="AccountAbsorbed"):
     """The account of `merged` went over into this one. `lots`: its lots, under the numbers that
     they have here; `next_lot`: the number after them. `kept`: what it remembered beside its points
-    (`ledger.core.merging.Kept`). `cancelled`: reservations whose id was taken here, released;
-    `lot_expiries`: new expiries of lots to which they gave back."""
+    (`ledger.core.kept.Kept`)."""
 
     merged: str
     actor: str
@@ -559,8 +558,6 @@ class AccountAbsorbed(Decision, frozen=True, kw_only=True, tag="AccountAbsorbed"
     next_lot: int
     kept: Raw
     lots: tuple[MovedLot, ...] = ()
-    cancelled: tuple[str, ...] = ()
-    lot_expiries: tuple[tuple[int, Instant | None], ...] = ()
 
 
 class InputForwarded(Decision, frozen=True, kw_only=True, tag="InputForwarded"):

@@ -59,7 +59,8 @@ class Account(Struct, gc=False):
     `orders`: by id, oldest first (see `order`, `keep`).
     `expired_unspent`: lot → points that expired and were not yet set against a clawback.
     `status`: open | frozen | closed | merged | erased. `forfeits_at`: when the notice of a closed
-    account ends. `merged_from`: whose accounts went over into this one, directly or not.
+    account ends. `merged_from`: whose accounts went over into this one, directly or not;
+    `other_referrals`: those of them that were rewarded beside `referral`, and can be taken back.
     """
 
     member_id: str
@@ -80,6 +81,7 @@ class Account(Struct, gc=False):
     waiting: dict[str, tuple[WaitingReturn, ...]] = {}
     surveys: frozenset[str] = frozenset()
     referral: Referral | None = None
+    other_referrals: tuple[Referral, ...] = ()
     first_purchase: FirstPurchase | None = None
     purchases: int = 0
     profile: dict[str, bool] = {}
@@ -115,6 +117,7 @@ class Account(Struct, gc=False):
             self.waiting.copy(),
             self.surveys,
             self.referral,
+            self.other_referrals,
             self.first_purchase,
             self.purchases,
             self.profile.copy(),

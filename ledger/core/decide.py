@@ -19,8 +19,8 @@ from ledger.core.context import NO_FACTS, Context, Refused, input_type
 from ledger.core.errors import Undecidable
 from ledger.core.fold import evolve
 from ledger.core.lifecycle import (
-    check_forwarded,
     check_standing,
+    check_taken_before,
     decide_close,
     decide_freeze,
     decide_unfreeze,
@@ -126,8 +126,8 @@ def decide(
     try:
         if account.status != "open":
             check_standing(account, event)
-        if addressed:
-            check_forwarded(account, event)
+        if account.merged_from:
+            check_taken_before(account, event)
         decision = handler(context, event)
         if isinstance(event, inputs.PurchaseCompleted):
             waiting = account.waiting.get(event.data.order_id, ())

@@ -5,6 +5,7 @@ from msgspec.structs import replace
 from ledger.core.account import Account
 from ledger.core.errors import InvariantBroken
 from ledger.core.fold_counts import count, expire_at, give_back, grant, use
+from ledger.core.names import known_name
 from ledger.core.promo_codes import counter_of
 from ledger.core.records import (
     FirstPurchase,
@@ -31,7 +32,10 @@ def fold_purchase(account: Account, event: PurchaseRewarded) -> int:
     amounts = tuple([line.amount for line in purchase.lines])
     if event.idle:
         account.holdings.move_on(event.idle)
-    account.orders[purchase.order_id] = pack_purchase(event, amounts)
+    paid = purchase.redemption_id
+    if paid is not None:
+        paid = known_name(account, paid, event.addressed)
+    account.orders[purchase.order_id] = pack_purchase(event, amounts, paid)
     granted = grant(account, awards, event.postings, purchase.order_id)
     amount = sum(amounts)
     points = sum([award.points for award in awards if award.counts_for_tier])
@@ -51,8 +55,8 @@ def fold_purchase(account: Account, event: PurchaseRewarded) -> int:
         account.referral = replace(account.referral, shared=shared)
     # Returns that waited for this purchase are decided by the events that follow it.
     account.waiting.pop(purchase.order_id, None)
-    if purchase.redemption_id is not None:
-        _name_order(account, event, purchase.redemption_id)
+    if paid is not None:
+        _name_order(account, event, paid)
     return granted
 
 
@@ -156,8 +160,8 @@ def fold_return(account: Account, event: PurchaseReturned) -> None:
     account.keep(order)
     count(account, order.month, -amount, -points, -int(order.wholly_returned and not was_whole))
     give_back(account, event.counters)
-    if event.referral is not None and account.referral is not None:
-        account.referral = replace(account.referral, status=event.referral)
+    if event.referral is not None:
+        _end_referrals(account, order_id, event.referral)
     for taken in event.welcomes:
         (welcome,) = (one for one in account.welcomes if one.level == taken.level)
         account.welcomes = tuple(one for one in account.welcomes if one is not welcome)
@@ -166,6 +170,15 @@ def fold_return(account: Account, event: PurchaseReturned) -> None:
     restored = -sum(p.points for p in event.postings if p.account == "redeemed")
     if restored:
         _restored(account, _redemption_of(account, order), restored, event)
+
+
+def _end_referrals(account: Account, order_id: str, status: str) -> None:
+    own = account.referral
+    if own is not None and own.status == "qualified" and own.order_id == order_id:
+        account.referral = replace(own, status=status)
+    if account.other_referrals:
+        left = tuple(one for one in account.other_referrals if one.order_id != order_id)
+        account.other_referrals = left
 
 
 def _restored(account: Account, redemption_id: str, points: int, event: PurchaseReturned) -> None:

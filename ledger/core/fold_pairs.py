@@ -4,7 +4,6 @@ import msgspec
 
 from ledger.core.account import Account
 from ledger.core.errors import InvariantBroken
-from ledger.core.fold_counts import expire_at
 from ledger.core.fold_standing import forget_all
 from ledger.core.kept import Kept, take_over
 from schemas.decisions import (
@@ -46,7 +45,6 @@ def before_absorbing(account: Account, event: AccountAbsorbed) -> int:
     account.holdings.next_lot = event.next_lot
     # Before the postings: what of these lots expires with them is kept for returns of their orders.
     take_over(account, _kept.decode(event.kept))
-    expire_at(account, event.lot_expiries)
     return 0
 
 

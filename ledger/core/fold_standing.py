@@ -36,5 +36,6 @@ def forget_all(account: Account) -> None:
     account.expired_unspent = {}
     account.used = {}
     account.used_at = {}
+    account.other_referrals = ()
     if account.referral is not None and account.referral.status == "open":
         account.referral = replace(account.referral, status="closed")

@@ -1,8 +1,9 @@
 """What an account remembers beside its points, on its way into another account.
 
 It travels on the event of the account that stays, so that folding that account alone gives the same
-again; lots are named by the numbers that they get there. Where both accounts know an id, the one
-that stays keeps its own.
+again; lots are named by the numbers that they get there, reservations and redemptions by
+`ledger.core.names`. Where both accounts know an order or a reward, the one that stays keeps its
+own.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -12,14 +13,33 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ledger.core.account import Account
+from ledger.core.kept_records import (
+    KeptOrder,
+    KeptPurchase,
+    KeptRedemption,
+    KeptReferral,
+    KeptReservation,
+    KeptReturn,
+    KeptReward,
+    KeptWelcome,
+    first_purchase_of,
+    order_of,
+    redemption_of,
+    referral_of,
+    reservation_of,
+    return_of,
+    reward_of,
+    told,
+    told_order,
+    told_redemption,
+)
+from ledger.core.names import moved_name
 from ledger.core.records import (
     FirstPurchase,
     Order,
     Redemption,
     Referral,
-    Reservation,
     Reward,
-    WaitingReturn,
     Welcome,
     pack,
     returnable_until,
@@ -33,76 +53,76 @@ T = TypeVar("T")
 
 class Kept(Struct, frozen=True, omit_defaults=True):
     """Each as in `ledger.core.account.Account`; what that account cannot do any more is not here:
-    its profile and its tiers stay its own."""
+    its profile and its tiers stay its own. Fields are added with a default, and none ever goes."""
 
     used: dict[str, tuple[int, int]] = {}
     used_at: dict[str, Instant] = {}
     months: dict[Instant, Counted] = {}
     lifetime: Counted = (0, 0, 0)
-    orders: tuple[Order, ...] = ()
+    orders: tuple[KeptOrder, ...] = ()
     expired_unspent: dict[int, int] = {}
-    reservations: dict[str, Reservation] = {}
-    redemptions: dict[str, Redemption] = {}
-    rewards: dict[str, Reward] = {}
-    waiting: dict[str, tuple[WaitingReturn, ...]] = {}
+    reservations: dict[str, KeptReservation] = {}
+    redemptions: dict[str, KeptRedemption] = {}
+    rewards: dict[str, KeptReward] = {}
+    waiting: dict[str, tuple[KeptReturn, ...]] = {}
     surveys: tuple[str, ...] = ()
-    referral: Referral | None = None
-    first_purchase: FirstPurchase | None = None
+    referral: KeptReferral | None = None
+    other_referrals: tuple[KeptReferral, ...] = ()
+    first_purchase: KeptPurchase | None = None
     purchases: int = 0
     merged_from: tuple[str, ...] = ()
-    welcomes: tuple[Welcome, ...] = ()
+    welcomes: tuple[KeptWelcome, ...] = ()
 
 
 def kept_of(account: Account, shift: int) -> Kept:
     """What `account` remembers, its lots' numbers raised by `shift`."""
-    member_id, referral = account.member_id, account.referral
-    if referral is not None and referral.referee_id is None:
-        referral = replace(referral, referee_id=member_id)
+    member_id, first = account.member_id, account.first_purchase
+
+    def referral(one: Referral) -> KeptReferral:
+        return told(KeptReferral, one, referee_id=one.referee_id or member_id)
+
     return Kept(
         used=account.used,
         used_at=account.used_at,
         months=account.months,
         lifetime=account.lifetime,
-        orders=tuple(_moved_order(unpack(each), shift) for each in account.orders.values()),
+        orders=tuple(_moved_order(unpack(o), shift, member_id) for o in account.orders.values()),
         expired_unspent={lot + shift: n for lot, n in account.expired_unspent.items()},
         reservations={
-            name: replace(one, draws=tuple((lot + shift, points) for lot, points in one.draws))
+            moved_name(name, member_id): told(
+                KeptReservation,
+                one,
+                draws=tuple((lot + shift, points) for lot, points in one.draws),
+            )
             for name, one in account.reservations.items()
         },
         redemptions={
-            name: replace(
-                one,
-                draws=tuple(
-                    (replace(lot, number=lot.number + shift), points) for lot, points in one.draws
-                ),
-            )
+            moved_name(name, member_id): told_redemption(one, shift)
             for name, one in account.redemptions.items()
         },
         rewards={
-            name: replace(one, lot=one.lot + shift if one.lot else one.lot)
+            name: told(KeptReward, one, lot=one.lot + shift if one.lot else one.lot)
             for name, one in account.rewards.items()
         },
         waiting={
-            order_id: tuple(replace(one, addressed=one.addressed or member_id) for one in each)
+            order_id: tuple(
+                told(KeptReturn, one, addressed=one.addressed or member_id) for one in each
+            )
             for order_id, each in account.waiting.items()
         },
         surveys=tuple(sorted(account.surveys)),
-        referral=referral,
-        first_purchase=account.first_purchase,
+        referral=None if account.referral is None else referral(account.referral),
+        other_referrals=tuple(map(referral, account.other_referrals)),
+        first_purchase=None if first is None else told(KeptPurchase, first),
         purchases=account.purchases,
         merged_from=(*account.merged_from, member_id),
-        welcomes=tuple(replace(one, lot=one.lot + shift) for one in account.welcomes),
+        welcomes=tuple(told(KeptWelcome, one, lot=one.lot + shift) for one in account.welcomes),
     )
 
 
-def _moved_order(order: Order, shift: int) -> Order:
-    return replace(
-        order,
-        awards=tuple(
-            replace(award, lot=award.lot + shift if award.lot else award.lot)
-            for award in order.awards
-        ),
-    )
+def _moved_order(order: Order, shift: int, member_id: str) -> KeptOrder:
+    paid = order.redemption_id
+    return told_order(order, shift, None if paid is None else moved_name(paid, member_id))
 
 
 def take_over(account: Account, kept: Kept) -> None:
@@ -115,22 +135,28 @@ def take_over(account: Account, kept: Kept) -> None:
     for key, at in kept.used_at.items():
         used_at[key] = max(at, used_at.get(key, at))
     account.used_at = dict(sorted(used_at.items(), key=lambda item: item[1]))
-    packed = {order.order_id: pack(order) for order in kept.orders}
-    account.orders = _by_end(packed | account.orders, returnable_until)
-    account.rewards = _by_end(dict(kept.rewards) | account.rewards, _until)
-    spent = {n: one for n, one in kept.redemptions.items() if n not in account.reservations}
+    orders = {order.order_id: pack(order_of(order)) for order in kept.orders}
+    account.orders = _by_end(orders | account.orders, returnable_until)
+    rewards = {source: reward_of(one) for source, one in kept.rewards.items()}
+    account.rewards = _by_end(rewards | account.rewards, _until)
+    spent = {name: redemption_of(one) for name, one in kept.redemptions.items()}
     account.redemptions = _by_end(spent | account.redemptions, _until)
-    account.reservations.update(kept.reservations)
+    for name, reservation in kept.reservations.items():
+        account.reservations[name] = reservation_of(reservation)
     account.expired_unspent.update(kept.expired_unspent)
-    for order_id, waiting in kept.waiting.items():
-        account.waiting[order_id] = (*account.waiting.get(order_id, ()), *waiting)
+    for order_id, returns in kept.waiting.items():
+        waiting = account.waiting.get(order_id, ())
+        account.waiting[order_id] = (*waiting, *map(return_of, returns))
+    # Those whose order the other account had are decided by the events that follow.
+    account.waiting = {o: each for o, each in account.waiting.items() if o not in account.orders}
     account.surveys |= frozenset(kept.surveys)
     account.purchases += kept.purchases
-    _first(account, kept.first_purchase)
-    account.referral = _referral(account, kept.referral)
     account.merged_from = (*account.merged_from, *kept.merged_from)
+    if kept.first_purchase is not None:
+        _first(account, first_purchase_of(kept.first_purchase))
+    _referrals(account, kept)
     known = {one.level for one in account.welcomes}
-    account.welcomes += tuple(one for one in kept.welcomes if one.level not in known)
+    account.welcomes += tuple(told(Welcome, one) for one in kept.welcomes if one.level not in known)
 
 
 def add_counts(account: Account, kept: Kept) -> None:
@@ -156,22 +182,27 @@ def _by_end(found: Mapping[str, T], until: Callable[[T], Instant]) -> dict[str, 
     return dict(items)
 
 
-def _first(account: Account, other: FirstPurchase | None) -> None:
+def _first(account: Account, other: FirstPurchase) -> None:
     own = account.first_purchase
-    if own is None or (other is not None and other.at < own.at):
+    if own is None or other.at < own.at:
         account.first_purchase = other
 
 
-def _referral(account: Account, other: Referral | None) -> Referral | None:
-    """Of two referrals the own one, unless only the other can still be taken back. One that is open
-    ends when either account had bought before it: that member was no new one."""
-    found = account.referral
-    if found is None or (
-        other is not None
-        and other.status == "qualified"
-        and found.status in ("closed", "taken_back")
-    ):
-        found = other
+def _referrals(account: Account, kept: Kept) -> None:
+    """One person was brought in once: a referral that was rewarded goes before the own one, and
+    several that were stay, as long as their orders can come back. One that is open ends when either
+    account had bought before it, or is the referrer's: that member was no new one."""
+    own, other = account.referral, None
+    if kept.referral is not None:
+        other = referral_of(kept.referral)
+    others = (*account.other_referrals, *map(referral_of, kept.other_referrals))
+    rewarded = [
+        one for one in (own, other, *others) if one is not None and one.status == "qualified"
+    ]
+    found = rewarded[0] if rewarded else own or other
+    account.other_referrals = tuple(
+        one for one in rewarded if one is not found and one.order_id in account.orders
+    )
     first = account.first_purchase
     if (
         found is not None
@@ -181,5 +212,5 @@ def _referral(account: Account, other: Referral | None) -> Referral | None:
             or (first is not None and first.at < found.at)
         )
     ):
-        return replace(found, status="closed")
-    return found
+        found = replace(found, status="closed")
+    account.referral = found

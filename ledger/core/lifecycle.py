@@ -75,11 +75,13 @@ def check_standing(account: Account, event: InputEvent) -> None:
         raise Refused("account_frozen", "the account is frozen: it earns and cannot spend")
 
 
-def check_forwarded(account: Account, event: InputEvent) -> None:
-    """What an account refuses that comes for one merged into it. Raises Refused."""
+def check_taken_before(account: Account, event: InputEvent) -> None:
+    """What an account refuses because it, or one merged into it, has taken it under the other
+    member's id, so that it is no duplicate. Raises Refused."""
     if isinstance(event, PurchaseCompleted) and event.data.order_id in account.orders:
         raise Refused(
-            "order_taken_before", f"order {event.data.order_id} was taken for {account.member_id}"
+            "order_taken_before",
+            f"order {event.data.order_id} was taken under another id of {account.member_id}",
         )
 
 

@@ -1,12 +1,11 @@
 """Merging: an account ends and goes over into another, with all that a later input may ask for.
 
 Lots keep their moments and what they hold; debt goes with them, and is paid there. Counters are
-added up. What was remembered under an id that the other account has too (an order booked on both
-cards) stays as the other one has it; a reservation of such an id is released. Lots get new numbers,
-all raised by the same, so that whatever names one still does.
+added up. An order that the other account has too (it was booked on both cards) stays as that one
+has it; reservations and redemptions are told apart by their members. Lots get new numbers, all
+raised by the same, so that whatever names one still does. A return that waited in one account for
+an order of the other is decided.
 """
-
-from collections.abc import Iterable
 
 import msgspec
 from msgspec import Raw
@@ -15,9 +14,12 @@ from ledger.core.account import Account
 from ledger.core.activation import waits
 from ledger.core.context import Context, Refused
 from ledger.core.fold import evolve
-from ledger.core.kept import Kept, add_counts, kept_of
+from ledger.core.kept import add_counts, kept_of
+from ledger.core.kept_records import return_of
 from ledger.core.postings import Draft
 from ledger.core.program.timeline import Timeline
+from ledger.core.records import WaitingReturn
+from ledger.core.returns import release
 from ledger.core.rules.tiers import NO_TIER
 from ledger.core.settle import settle
 from ledger.core.tiers import NOTHING, requalify
@@ -84,14 +86,8 @@ def absorb(
     context = Context.of(account, at, programs.at(at), programs, merged.cause, NO_FACTS)
     shift = account.holdings.next_lot - 1
     kept = kept_of(ended, shift)
-    taken = kept.reservations.keys() & (account.reservations.keys() | account.redemptions.keys())
-    if taken:
-        kept = msgspec.structs.replace(kept, used=_not_held(kept, taken))
     draft = Draft(account.holdings)
     lots = _receive(draft, ended, shift, context)
-    for name in sorted(taken):
-        draws = kept.reservations[name].draws
-        draft.give_back("reserved", draws, at, context.now, context.program)
     debt = ended.holdings.debt
     if debt:
         draft.move("available", "transferred", debt, NO_LOT, at)
@@ -107,35 +103,32 @@ def absorb(
         actor=merged.actor,
         reason=merged.reason,
         next_lot=shift + ended.holdings.next_lot,
-        kept=Raw(
-            msgspec.json.encode(
-                msgspec.structs.replace(
-                    kept,
-                    reservations={
-                        name: one for name, one in kept.reservations.items() if name not in taken
-                    },
-                )
-            )
-        ),
+        kept=Raw(msgspec.json.encode(kept)),
         lots=lots,
-        cancelled=tuple(sorted(taken)),
-        lot_expiries=draft.lot_expiries,
     )
+    waited = {**account.waiting}
+    for order_id, came in kept.waiting.items():
+        waited[order_id] = (*waited.get(order_id, ()), *map(return_of, came))
     evolve(account, absorbed)
     events.append(absorbed)
+    for order_id, returns in waited.items():
+        if order_id not in account.waiting:
+            for one in returns:
+                events += _release(account, one, programs)
     return events
 
 
-def _not_held(kept: Kept, cancelled: Iterable[str]) -> dict[str, tuple[int, int]]:
-    """The counters without what these reservations, which are cancelled, count in their days."""
-    used = dict(kept.used)
-    for name in cancelled:
-        reservation = kept.reservations[name]
-        if reservation.counter in used:
-            points, times = used[reservation.counter]
-            held = sum(points for _, points in reservation.draws)
-            used[reservation.counter] = (points - held, times - 1)
-    return used
+def _release(account: Account, waiting: WaitingReturn, programs: Timeline) -> list[AccountEvent]:
+    """Decide on a return whose order came, or had come, from the other account; before it, settle
+    to its moment: it waited where time had gone further."""
+    events: list[AccountEvent] = []
+    settled = settle(account, waiting.at, programs)
+    if settled is not None:
+        evolve(account, settled)
+        events.append(settled)
+    released = release(account, waiting, programs)
+    evolve(account, released)
+    return [*events, released]
 
 
 def _receive(draft: Draft, ended: Account, shift: int, context: Context) -> tuple[MovedLot, ...]:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from ledger.core.context import NO_FACTS, Context
 from ledger.core.grants import NewLot, grant_postings, new_lots
 from ledger.core.inactivity import moved_on, with_the_others
+from ledger.core.names import known_name
 from ledger.core.postings import Draft
 from ledger.core.promo_codes import judged, uses_of
 from ledger.core.referral_rewards import shares_left
@@ -69,11 +70,10 @@ def decide_purchase(context: Context, event: PurchaseCompleted) -> PurchaseRewar
             draft.grant(welcomed, "")
         draft.catch_up(first_lot, context.now)
         postings = draft.postings
-    known = (
-        not purchase.redemption_id
-        or purchase.redemption_id in account.redemptions
-        or purchase.redemption_id in account.reservations
-    )
+    paid = purchase.redemption_id
+    if paid:
+        paid = known_name(account, paid, context.addressed)
+    known = not paid or paid in account.redemptions or paid in account.reservations
     awards += verdict.awards + welcomed
     return PurchaseRewarded(
         occurred_at=at,

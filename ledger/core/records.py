@@ -100,7 +100,9 @@ def pack(order: Order) -> PackedOrder:
     return _UNTIL.pack(order.returnable_until) + _encode(order)
 
 
-def pack_purchase(event: PurchaseRewarded, amounts: tuple[int, ...]) -> PackedOrder:
+def pack_purchase(
+    event: PurchaseRewarded, amounts: tuple[int, ...], redemption_id: str | None
+) -> PackedOrder:
     """The record of a purchase just made; `amounts`: of its lines. The same bytes as `pack` makes
     of the record, which is not built for it: this happens with every purchase."""
     purchase = event.purchase
@@ -113,7 +115,7 @@ def pack_purchase(event: PurchaseRewarded, amounts: tuple[int, ...]) -> PackedOr
         amounts,
         len(event.awards),
         award_fields(event.awards, 0),
-        purchase.redemption_id,
+        redemption_id,
         (),
         (),
         event.codes,

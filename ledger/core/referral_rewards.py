@@ -13,7 +13,7 @@ from ledger.core.account import Account
 from ledger.core.context import Context
 from ledger.core.program.compiled import Compiled
 from ledger.core.program.rounding import rounded
-from ledger.core.records import Order
+from ledger.core.records import Order, Referral
 from schemas.decisions import Effect
 from schemas.fields import Instant
 from schemas.inputs import RevokeEffectData, RewardEffectData
@@ -82,7 +82,7 @@ def _given(
         return ()
     data = RewardEffectData(
         kind="referral",
-        referee_id=_referee(context),
+        referee_id=_referee(context, context.account.referral),
         order_id=order[0],
         points=fixed + part,
         program_version=program.version,
@@ -91,11 +91,12 @@ def _given(
     return (_effect(referrer_id, "effect.reward.v1", order[1], data),)
 
 
-def take_back_all(context: Context, order_id: str, at: Instant, program: Compiled) -> list[Effect]:
+def take_back_all(
+    context: Context, referral: Referral, order_id: str, at: Instant, program: Compiled
+) -> list[Effect]:
     """The effects that take back all that the referrer got: for `order_id`, which qualified by
     `program`, and for the orders after it that have not come back by themselves."""
-    referral, form = context.account.referral, program.form.referral
-    assert referral is not None, "it is a referral's order"
+    form = program.form.referral
     shared = dict(referral.shared)
     fixed = form is not None and form.referrer is not None and form.referrer.fixed
     orders = [order_id] if fixed or shared.get(order_id) else []
@@ -103,38 +104,35 @@ def take_back_all(context: Context, order_id: str, at: Instant, program: Compile
         order = context.account.order(other)
         if other != order_id and points and not (order is not None and order.wholly_returned):
             orders.append(other)
-    return [_taken(context, referral.referrer_id, order, at, None) for order in orders]
+    return [_taken(context, referral, order, at, None) for order in orders]
 
 
 def take_back_share(
-    context: Context, order: Order, returned: int, *, wholly: bool, at: Instant
+    context: Context, referral: Referral, order: Order, returned: int, *, wholly: bool, at: Instant
 ) -> list[Effect]:
     """The effect that takes back what a return is due of the order's share. `returned`: what has
     come back of it with this return."""
-    referral = context.account.referral
-    assert referral is not None, "it is a referral's order"
     points = dict(referral.shared).get(order.order_id, 0)
     if not points:
         return []
     amount, before = sum(order.amounts), sum(order.returned)
     due = points if wholly else back_of(points, amount, returned)
     due -= points if order.wholly_returned else back_of(points, amount, before) if before else 0
-    return [_taken(context, referral.referrer_id, order.order_id, at, due)] if due > 0 else []
+    return [_taken(context, referral, order.order_id, at, due)] if due > 0 else []
 
 
 def _taken(
-    context: Context, referrer_id: str, order_id: str, at: Instant, points: int | None
+    context: Context, referral: Referral, order_id: str, at: Instant, points: int | None
 ) -> Effect:
-    data = RevokeEffectData("referral", _referee(context), order_id, points)
-    return _effect(referrer_id, "effect.revoke.v1", at, data)
+    data = RevokeEffectData("referral", _referee(context, referral), order_id, points)
+    return _effect(referral.referrer_id, "effect.revoke.v1", at, data)
 
 
 def _effect(target: str, kind: str, at: Instant, data: Struct) -> Effect:
     return Effect(target, kind, at, Raw(msgspec.json.encode(data)))
 
 
-def _referee(context: Context) -> str:
+def _referee(context: Context, referral: Referral | None) -> str:
     """Who was brought in: the member, or one whose account was merged into this one."""
-    referral = context.account.referral
     named = None if referral is None else referral.referee_id
     return named or context.account.member_id

@@ -188,7 +188,7 @@ def _check(context: Context, referrer_id: str) -> None:
             f"referrer_{facts.referrer_status}",
             f"the referrer's account is {facts.referrer_status}",
         )
-    if facts.referrer_referred_by == account.member_id:
+    if facts.referrer_referred_by in (account.member_id, *account.merged_from):
         raise Refused("cycle", "the referrer was referred by this member")
     first = account.first_purchase
     if first is not None and first.at < context.at:

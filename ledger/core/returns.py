@@ -15,7 +15,7 @@ from ledger.core.fold_orders import redemption_of
 from ledger.core.postings import Draft
 from ledger.core.program.timeline import Timeline
 from ledger.core.promo_codes import counter_of
-from ledger.core.records import Order, OrderAward, WaitingReturn
+from ledger.core.records import Order, OrderAward, Referral, WaitingReturn
 from ledger.core.referral_rewards import take_back_all, take_back_share
 from ledger.core.referrals import terms_of
 from ledger.core.rules import allocate
@@ -33,7 +33,6 @@ from schemas.decisions import (
     WelcomeTakenBack,
 )
 from schemas.decisions import PurchaseReturned as Returned
-from schemas.fields import Instant
 from schemas.inputs import PurchaseReturned, ReturnData
 
 WAITING_MAX = 1_000
@@ -48,7 +47,7 @@ def decide_return(context: Context, event: PurchaseReturned) -> AccountEvent:
     if order is not None:
         return _returned(context, data, order)
     if context.facts.order_known:
-        raise Refused("return_window_over", f"order {data.order_id} can no longer be returned")
+        raise _over(data.order_id)
     if sum(len(waiting) for waiting in account.waiting.values()) >= WAITING_MAX:
         raise Refused(
             "too_many_waiting", f"{WAITING_MAX} returns are waiting for purchases already"
@@ -61,16 +60,22 @@ def decide_return(context: Context, event: PurchaseReturned) -> AccountEvent:
 
 
 def release(account: Account, waiting: WaitingReturn, programs: Timeline) -> AccountEvent:
-    """Decide on a return whose purchase has just been applied; not earlier than that purchase."""
+    """Decide on a return whose purchase has just been applied, or came by a merge; not earlier than
+    that purchase."""
     order = account.order(waiting.returned.order_id)
-    assert order is not None, "its purchase was folded just now"
-    at = max(waiting.at, order.at)
+    at = waiting.at if order is None else max(waiting.at, order.at)
     program = programs.at(at)
     context = Context.of(account, at, program, programs, waiting.cause, Facts(), waiting.addressed)
     try:
+        if order is None:  # too old to be kept in the account that it came to
+            raise _over(waiting.returned.order_id)
         return _returned(context, waiting.returned, order)
     except Refused as refusal:
         return context.refused(input_type_of_return(), refusal, waiting.returned)
+
+
+def _over(order_id: str) -> Refused:
+    return Refused("return_window_over", f"order {order_id} can no longer be returned")
 
 
 def input_type_of_return() -> str:
@@ -130,7 +135,7 @@ class _Progress:
 def _returned(context: Context, data: ReturnData, order: Order) -> Returned:
     account, program = context.account, context.program
     if context.at > order.returnable_until:
-        raise Refused("return_window_over", f"order {order.order_id} can no longer be returned")
+        raise _over(order.order_id)
     lines = _named_lines(order, data)
     at = max(context.at, order.at)
     draft = Draft(account.holdings)
@@ -218,25 +223,33 @@ def _referral(
     context: Context, order: Order, left: int, progress: _Progress, clawing: Clawing
 ) -> tuple[str | None, list[Effect]]:
     """Take a referral's rewards back when what is left of the order no longer qualifies."""
-    referral = context.account.referral
-    if referral is None or referral.status != "qualified":
-        return None, []
+    account, found = context.account, None
+    effects: list[Effect] = []
+    for one in (account.referral, *account.other_referrals):
+        if one is not None and one.status == "qualified":
+            ended, more = _of_referral(context, one, order, left, progress)
+            found, effects = found or ended, effects + more
+    if found:
+        for award in order.awards:
+            if award.referee:
+                clawing.take(award.index, WHOLE_AWARD, award.points, award.lot, ())
+    return found, effects
+
+
+def _of_referral(
+    context: Context, referral: Referral, order: Order, left: int, progress: _Progress
+) -> tuple[str | None, list[Effect]]:
     at = max(context.at, order.at)
-    if referral.order_id != order.order_id:
-        return None, _share_back(context, order, progress, at) if referral.shared else []
-    granted_by = context.programs.at(order.at)
-    form = granted_by.form.referral
-    if form is None or (left >= terms_of(form)[0].at_least and not all(progress.whole)):
-        return None, _share_back(context, order, progress, at) if referral.shared else []
-    for award in order.awards:
-        if award.referee:
-            clawing.take(award.index, WHOLE_AWARD, award.points, award.lot, ())
-    return "taken_back", take_back_all(context, order.order_id, at, granted_by)
-
-
-def _share_back(context: Context, order: Order, progress: _Progress, at: Instant) -> list[Effect]:
-    returned, wholly = sum(progress.returned), all(progress.whole)
-    return take_back_share(context, order, returned, wholly=wholly, at=at)
+    wholly = all(progress.whole)
+    if referral.order_id == order.order_id:
+        granted_by = context.programs.at(order.at)
+        form = granted_by.form.referral
+        if form is not None and (left < terms_of(form)[0].at_least or wholly):
+            return "taken_back", take_back_all(context, referral, order.order_id, at, granted_by)
+    if not referral.shared:
+        return None, []
+    returned = sum(progress.returned)
+    return None, take_back_share(context, referral, order, returned, wholly=wholly, at=at)
 
 
 def _restore(context: Context, order: Order, progress: _Progress, draft: Draft) -> None:

@@ -27,7 +27,8 @@ def decide_reward(context: Context, event: RewardGranted) -> RewardReceived:
         raise Refused(
             "already_rewarded", f"order {data.order_id} of {data.referee_id} was rewarded before"
         )
-    if account.referral is not None and account.referral.referrer_id == data.referee_id:
+    referrals = (account.referral, *account.other_referrals)
+    if any(one is not None and one.referrer_id == data.referee_id for one in referrals):
         raise Refused("referral_cycle", f"{data.referee_id} had referred this member")
     if data.referee_id == account.member_id or data.referee_id in account.merged_from:
         raise Refused("self_referral", f"{data.referee_id} and the referrer were merged")

@@ -8,6 +8,7 @@ zero.
 from ledger.core.account import Account
 from ledger.core.calendar import SECOND_US, add
 from ledger.core.context import Context, Refused
+from ledger.core.names import known_name, own_name
 from ledger.core.postings import Draft
 from ledger.core.records import Reservation
 from ledger.core.spending_limits import (
@@ -29,7 +30,7 @@ from schemas.inputs import PointsRedeem, PointsReserve, ReservationCancel, Reser
 def decide_reserve(context: Context, event: PointsReserve) -> PointsReserved:
     """Hold points. Raises Refused."""
     account, program, data = context.account, context.program, event.data
-    redemption, name = program.form.redemption, data.reservation_id
+    redemption, name = program.form.redemption, own_name(data.reservation_id, context.addressed)
     if name in account.reservations or name in account.redemptions:
         raise Refused("reservation_exists", f"there was a reservation {name} before")
     check_amount(context, data.points)
@@ -59,7 +60,8 @@ def decide_reserve(context: Context, event: PointsReserve) -> PointsReserved:
 def decide_redeem(context: Context, event: PointsRedeem) -> PointsRedeemed:
     """Spend points at once: a reservation and its confirmation in one decision. Raises Refused."""
     account, data = context.account, event.data
-    redemption, name = context.program.form.redemption, data.redemption_id
+    redemption = context.program.form.redemption
+    name = own_name(data.redemption_id, context.addressed)
     if name in account.reservations or name in account.redemptions:
         raise Refused("redemption_exists", f"there was a redemption {name} before")
     check_amount(context, data.points)
@@ -94,7 +96,8 @@ def _open(account: Account, name: str) -> Reservation:
 def decide_confirm(context: Context, event: ReservationConfirm) -> ReservationConfirmed:
     """Spend a reservation, or the first `points` of it; the rest goes back. Raises Refused."""
     account, data = context.account, event.data
-    reservation = _open(account, data.reservation_id)
+    name = known_name(account, data.reservation_id, context.addressed)
+    reservation = _open(account, name)
     reserved = sum(points for _, points in reservation.draws)
     spent = reserved if data.points is None else data.points
     if spent > reserved:
@@ -114,7 +117,7 @@ def decide_confirm(context: Context, event: ReservationConfirm) -> ReservationCo
     return ReservationConfirmed(
         **context.head(),
         postings=tuple(draft.postings),
-        reservation_id=data.reservation_id,
+        reservation_id=name,
         points=spent,
         returnable_until=context.returnable_until,
         order_id=data.order_id,
@@ -125,13 +128,14 @@ def decide_confirm(context: Context, event: ReservationConfirm) -> ReservationCo
 def decide_cancel(context: Context, event: ReservationCancel) -> ReservationCancelled:
     """Give a reservation's points back to their lots. Raises Refused."""
     account, data = context.account, event.data
-    reservation = _open(account, data.reservation_id)
+    name = known_name(account, data.reservation_id, context.addressed)
+    reservation = _open(account, name)
     draft = Draft(account.holdings)
     draft.give_back("reserved", reservation.draws, context.at, context.now, context.program)
     draft.expire_due(context.now)
     return ReservationCancelled(
         **context.head(),
         postings=tuple(draft.postings),
-        reservation_id=data.reservation_id,
+        reservation_id=name,
         lot_expiries=draft.lot_expiries,
     )

@@ -53,8 +53,8 @@ def qualified(
         if by_hand is not None:
             return by_hand.tier
     measure = program.measure
-    if measure is None:
-        return NO_TIER
+    if measure is None or account.status == "merged":
+        return NO_TIER  # what counted, and the tier held, count where the account went
     what = measure.what
     total = account.lifetime[what] + extra.counted[what]
     if measure.window is None and measure.rolling is None:

@@ -9,7 +9,7 @@ from ledger.core import merging
 from ledger.core.account import Account
 from ledger.core.kept import Kept
 from schemas import inputs
-from schemas.decisions import AccountAbsorbed, Effect, Facts, PurchaseReturned
+from schemas.decisions import Effect, Facts, PurchaseReturned
 from tests.core.account_tools import MINIMAL, Member, at, merge, refused, timeline, transfer
 
 PENDING = MINIMAL.replace("immediately", "{after: P14D}")
@@ -149,15 +149,17 @@ def test_a_reservation_that_went_over_lapses() -> None:
     assert new.points == (150, 0, 0)
 
 
-def test_a_reservation_whose_id_is_taken_is_released() -> None:
+def test_reservations_of_one_id_are_told_apart_by_their_members() -> None:
     old, new = two()
     old.reserve("2020-03-01T00:00:00Z", "r1", 40)
     new.reserve("2020-03-01T00:00:00Z", "r1", 20)
     merge(old, new, "2020-03-01T00:10:00Z")
-    assert new.points == (130, 0, 20)
-    absorbed = new.events[-1]
-    assert isinstance(absorbed, AccountAbsorbed)
-    assert absorbed.cancelled == ("r1",)
+    assert new.points == (90, 0, 60)
+    new.confirm("2020-03-01T00:20:00Z", "r1")
+    assert new.points == (90, 0, 40)
+    head = {**new.head("2020-03-01T00:21:00Z"), "subject": "old"}
+    new.forwarded(inputs.ReservationCancel(**head, data=inputs.CancelData("r1")))
+    assert new.points == (130, 0, 0)
 
 
 def test_an_order_that_both_accounts_have_stays_as_the_other_has_it() -> None:
@@ -200,13 +202,15 @@ def test_what_counts_for_tiers_and_the_first_purchase_are_those_of_both() -> Non
     assert other.account.first_purchase.order_id == "o1"
 
 
-def test_points_of_a_reservation_that_is_released_live_on_for_the_grace() -> None:
+def test_points_of_a_reservation_that_went_over_live_on_for_the_grace() -> None:
     program = MINIMAL.replace("after: P12M", "after: P1M") + "redemption: {restore_grace: P7D}\n"
     old, new = two(program)
     old.reserve("2020-01-31T12:00:00Z", "r1", 40, ttl=86_400)
-    new.reserve("2020-02-01T00:30:00Z", "r1", 20, ttl=86_400)
+    new.reserve("2020-02-01T00:30:00Z", "r2", 20, ttl=86_400)
     merge(old, new, "2020-02-01T01:00:00Z")
-    assert new.points == (70, 0, 20), "60 of the 100 expired at midnight"
+    assert new.points == (30, 0, 60), "60 of the 100 expired at midnight"
+    new.cancel("2020-02-01T01:00:00Z", "r1")
+    assert new.points == (70, 0, 20)
     new.tick("2020-02-08T00:59:59Z")
     assert new.points == (90, 0, 0)
     new.tick("2020-02-08T01:00:00Z")

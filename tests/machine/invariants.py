@@ -158,9 +158,9 @@ class Auditor:
             for number, granted, *_ in event.get("lots", []):
                 book.granted[number] = granted
             # A lot that was spent to nothing may be given back to.
-            for _, draws, *_ in event["kept"].get("redemptions", {}).values():
-                for (number, granted, *_), _ in draws:
-                    book.granted[number] = granted
+            for spent in event["kept"].get("redemptions", {}).values():
+                for draw in spent["draws"]:
+                    book.granted[draw["lot"]["number"]] = draw["lot"]["granted"]
         elif kind == "PurchaseRewarded":
             order_id = event["purchase"]["order_id"]
             assert order_id not in book.awards, "5: an order took effect twice"
