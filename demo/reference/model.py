@@ -214,7 +214,9 @@ class ReferenceProgram:
         return outcome
 
     def stays(self, member: Member) -> Member:
-        """The account itself, or the one that it was merged into."""
+        """The account itself, or the one that it was merged into; an erased member's own."""
+        if member.status == "erased":
+            return member
         while member.merged_into is not None:
             member = self.members[member.merged_into]
         return member
@@ -241,7 +243,6 @@ class ReferenceProgram:
         match kind:
             case "member.erased.v1":
                 self._end(member, "erased")
-                member.merged_into = None
                 member.wallet.forfeit(at)
             case "command.freeze.v1" | "command.unfreeze.v1":
                 self._freeze(member, kind == "command.freeze.v1")

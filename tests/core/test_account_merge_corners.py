@@ -1,4 +1,6 @@
-"""Two accounts that knew the same ids, brought in or waiting for each other, before they were one."""
+"""Two accounts that knew the same ids or waited for each other, before they were one."""
+
+from typing import Any
 
 import msgspec
 import pytest
@@ -6,7 +8,7 @@ import pytest
 from ledger.core.account import Account
 from ledger.core.fold import evolve
 from schemas import inputs
-from schemas.decisions import AccountAbsorbed, AccountEvent, Facts
+from schemas.decisions import AccountAbsorbed, AccountEvent, Facts, PurchaseRewarded
 from tests.core.account_tools import MINIMAL, Member, at, merge, refused, timeline
 
 REFERRAL = """
@@ -21,7 +23,7 @@ def two(program: str = MINIMAL) -> tuple[Member, Member]:
     return Member(programs, "old"), Member(programs, "new")
 
 
-def named_old(new: Member, when: str) -> dict[str, object]:
+def named_old(new: Member, when: str) -> dict[str, Any]:
     return {**new.head(when), "subject": "old"}
 
 
@@ -126,6 +128,7 @@ def test_what_is_reserved_for_the_ended_id_is_no_other_members() -> None:
     data = inputs.PurchaseData("o2", "s1", "store", "RUB", (line,), redemption_id="r1")
     head = named_old(new, "2020-01-02T00:04:00Z")
     (bought,) = new.forwarded(inputs.PurchaseCompleted(**head, data=data))
+    assert isinstance(bought, PurchaseRewarded)
     assert not bought.redemption_unknown
     new.give_back("2020-01-02T00:05:00Z", "o2", "back")
     assert new.points == (160, 0, 40)
@@ -264,7 +267,8 @@ def test_what_a_merge_once_wrote_is_understood() -> None:
     assert account.referral is not None
     assert (account.referral.status, account.referral.referee_id) == ("qualified", "old")
     assert account.first_purchase is not None
-    assert (account.expired_unspent, account.surveys) == ({1: 7}, {"s1"})
+    assert account.expired_unspent == {1: 7}
+    assert account.surveys == frozenset({"s1"})
 
 
 def test_what_a_merge_writes_has_named_fields_only() -> None:
