@@ -33,6 +33,7 @@ from ledger.core.kept_records import (
     told_order,
     told_redemption,
 )
+from ledger.core.lots import idle_moment
 from ledger.core.names import moved_name
 from ledger.core.records import (
     FirstPurchase,
@@ -97,7 +98,7 @@ def kept_of(account: Account, shift: int) -> Kept:
             for name, one in account.reservations.items()
         },
         redemptions={
-            moved_name(name, member_id): told_redemption(one, shift)
+            moved_name(name, member_id): told_redemption(_moved_on(account, one), shift)
             for name, one in account.redemptions.items()
         },
         rewards={
@@ -118,6 +119,18 @@ def kept_of(account: Account, shift: int) -> Kept:
         merged_from=(*account.merged_from, member_id),
         welcomes=tuple(told(KeptWelcome, one, lot=one.lot + shift) for one in account.welcomes),
     )
+
+
+def _moved_on(account: Account, spent: Redemption) -> Redemption:
+    """A redemption whose lots have what purchases have moved on meanwhile, as a return gives back
+    to them: the other account does not know of it."""
+    draws = []
+    for lot, points in spent.draws:
+        terms, expires_at = lot.terms, lot.expires_at
+        if terms is not None and terms.idle and expires_at is not None:
+            expires_at = max(expires_at, idle_moment(account.holdings.idle, terms.idle))
+        draws.append((replace(lot, expires_at=expires_at), points))
+    return replace(spent, draws=tuple(draws))
 
 
 def _moved_order(order: Order, shift: int, member_id: str) -> KeptOrder:

@@ -114,6 +114,20 @@ def test_points_spent_before_are_restored_after() -> None:
     assert new.points == (50, 0, 0), "what came back expires with the lot it was drawn from"
 
 
+def test_points_spent_before_come_back_as_far_as_purchases_had_moved_them() -> None:
+    old, new = two(MINIMAL.replace("after: P12M", "after_inactivity: P6M"))
+    old.reserve("2020-02-01", "h", 100)
+    old.confirm("2020-02-01", "h")
+    old.buy("2020-02-01", "o2", 100, redemption_id="h")
+    old.buy("2020-05-01", "o3", 100)  # moves all of them on to 1 November, spent ones too
+    assert merge(old, new, "2020-06-01") is None
+    new.give_back("2020-06-02", "o2", "back")
+    new.tick("2020-10-31")
+    assert new.points == (101, 0, 0)
+    new.tick("2020-11-01")
+    assert new.points == (0, 0, 0)
+
+
 def test_points_that_expired_unspent_count_as_taken_back() -> None:
     program = MINIMAL.replace("after: P12M", "after: P1M")
     old, new = two(program)

@@ -31,7 +31,7 @@ PERIODS = ("order", "day", "iso_week", "month", "year", "lifetime")
 WINDOWS = ("calendar_month", "calendar_quarter", "calendar_year", "lifetime")
 ZONES = ("UTC", "Europe/Berlin", "America/New_York")
 
-_points = st.integers(1, 40)
+_points = st.one_of(st.integers(1, 40), st.integers(1, 3))
 _some = st.lists
 
 
@@ -152,7 +152,8 @@ def rules(draw: st.DrawFn, name: str, earlier: list[str], *, tiers: bool) -> Doc
             other["multiplier"]["of"] = award["multiplier"]["of"]
         overrides.append({"award": other, where: draw(places[where])})
     start = draw(_maybe(st.sampled_from(["2017-01-05T00:00:00Z", "2017-02-01T12:00:00Z"])))
-    stacking = ("add", "add", "add", "exclusive", {"best_of_group": "g"}, {"best_of_group": "h"})
+    group = {"best_of_group": "g"}
+    stacking = ("add", "add", "add", "exclusive", group, group, {"best_of_group": "h"})
     return _without_none(
         {
             "id": name,
@@ -289,8 +290,8 @@ def transfers(draw: st.DrawFn) -> Document:
         {
             "minimum": draw(st.sampled_from([0, 2])),
             "at_most": draw(_maybe(st.just(20))),
-            "per_day": draw(_maybe(st.just(25))),
-            "per_month": draw(_maybe(st.just(40))),
+            "per_day": draw(_maybe(st.just(12))),
+            "per_month": draw(_maybe(st.just(20))),
         }
     )
 
