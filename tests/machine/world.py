@@ -282,14 +282,14 @@ class World:
 
 
 def _timely(account: Account) -> tuple[object, ...]:
-    """What a scheduler must not change; when an order is forgotten depends on who looks."""
+    """What a scheduler must not change; when an order or an old counter is forgotten depends on who
+    looks."""
     return (
         account.holdings,
         account.tiers,
         account.reservations,
         account.waiting,
         account.referral,
-        account.used,
         account.lifetime,
         account.status,
     )
