@@ -26,6 +26,9 @@ HOUR_US = 3_600_000_000
 LATENESS_US = 60 * HOUR_US
 """How late an input may be: the scheduler never settles beyond it."""
 
+AHEAD_US = 24 * 12 * HOUR_US
+"""How far ahead all are asked too: what is there by then falls due in one as in the other."""
+
 START: Instant = at("2017-01-01") + LATENESS_US
 
 Event = dict[str, Any]
@@ -244,30 +247,37 @@ class World:
     def agree(self) -> None:
         """The model and every ledger say the same of every member, now."""
         for member in MEMBERS:
-            states = [self._settled(ledger, member) for ledger in self.ledgers]
+            states = [self._settled(ledger, member, self.now) for ledger in self.ledgers]
             for state in states[1:]:
                 assert _timely(state) == _timely(states[0]), f"11: {member}"
-            account = states[0]
-            held = account.balances()
-            found = {
-                "available": held.available,
-                "pending": held.pending,
-                "reserved": held.reserved,
-                "expired": held.expired,
-                "granted": held.granted,
-                "debt": held.debt,
-                "tier": account.tier,
-            }
-            if member in self.model.members:
-                told = self.model.state(member, moment(self.now))
-                assert found == told, (member, found, told)
-                self.available[member] = int(told["available"])
-            else:
-                assert not account.version, member
+            if member not in self.model.members:
+                assert not states[0].version, member
+                continue
+            self.available[member] = self._agree_on(member, states[0], self.now)
+            later = self.now + AHEAD_US  # what is there also expires, activates, falls alike
+            self._agree_on(member, self._settled(self.never, member, later), later)
+            known = self.model.members[member]
+            if known.status in STANDING:
+                assert states[0].purchases == len(known.orders), member
 
-    def _settled(self, ledger: MemoryLedger, member: str) -> Account:
+    def _agree_on(self, member: str, account: Account, when: Instant) -> int:
+        held = account.balances()
+        found = {
+            "available": held.available,
+            "pending": held.pending,
+            "reserved": held.reserved,
+            "expired": held.expired,
+            "granted": held.granted,
+            "debt": held.debt,
+            "tier": account.tier,
+        }
+        told = self.model.state(member, moment(when))
+        assert found == told, (member, found, told)
+        return held.available
+
+    def _settled(self, ledger: MemoryLedger, member: str, when: Instant) -> Account:
         account = ledger.account(member).fork()
-        decide_tick(account, self.now, self.programs)
+        decide_tick(account, when, self.programs)
         return account
 
     def audit(self) -> None:
