@@ -2,7 +2,8 @@
 
 A row for each record, written by the append that decided it: so nothing is told that did not
 happen, and what happened is told also by a worker that comes later. Duplicates and dead letters,
-of which the log knows nothing, are told as well. Rows are deleted once Kafka has the event: at
+of which the log knows nothing, are told as well; what could not be decoded without a key, for that
+of its record may have any length and say anything. Rows are deleted once Kafka has the event: at
 least once on the wire, under one id for each record. A voucher's code is not in the row; it is
 looked up when it is told.
 """
@@ -103,7 +104,7 @@ def _told(work: Work, retry: bool) -> Told:
     )
     return Told(
         record.partition if shard is None else shard,
-        work.member_id.encode() or record.key,
+        work.member_id.encode() or None,
         msgspec.json.encode(told),
         shard,
         position,

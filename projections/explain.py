@@ -188,9 +188,9 @@ def _details(event: AccountEvent, currency: str) -> Iterator[str]:
                 f"welcome of {one.level} taken back: {one.points} due, {one.taken} taken"
                 for one in event.welcomes
             )
-            restored = -sum(p.points for p in event.postings if p.account == "redeemed")
-            if restored:
-                yield f"{restored} spent points are back in their lots"
+            yield from _restored(event)
+        case ReservationConfirmed() | PointsRedeemed():
+            yield from _restored(event)
         case PointsReceived() | AccountAbsorbed():
             yield from (_moved(lot) for lot in event.lots)
         case AccountSettled():
@@ -199,6 +199,13 @@ def _details(event: AccountEvent, currency: str) -> Iterator[str]:
             yield from (f"{key}: {'yes' if v else 'no'}" for key, v in event.outcomes.items())
         case _:
             pass
+
+
+def _restored(event: AccountEvent) -> Iterator[str]:
+    """What is back of points spent on an order that came back."""
+    back = -sum([p.points for p in event.postings if p.account == "redeemed" and p.points < 0])
+    if back:
+        yield f"{back} spent points are back in their lots"
 
 
 def _award(award: Award, currency: str) -> str:

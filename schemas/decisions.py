@@ -292,7 +292,8 @@ class PurchaseReturned(Decision, frozen=True, kw_only=True, tag="PurchaseReturne
     `referral` `taken_back`: what is left of the order no longer qualifies. `lot_expiries`: new
     expiries of lots to which points spent on the order were restored. `welcomes`: those taken back
     with the tier that the return took away. `budgets`: what of budgets is given back, because whole
-    awards were taken back. `codes`: promo codes given back with the whole order."""
+    awards were taken back. `codes`: promo codes given back with the whole order. `restored`: where
+    several redemptions had paid, what each got back; the lots are in the postings."""
 
     returned: ReturnData
     lines: tuple[LineReturned, ...]
@@ -303,6 +304,7 @@ class PurchaseReturned(Decision, frozen=True, kw_only=True, tag="PurchaseReturne
     budgets: tuple[BudgetShare, ...] = ()
     codes: tuple[CodeUse, ...] = ()
     welcomes: tuple[WelcomeTakenBack, ...] = ()
+    restored: tuple[tuple[str, int], ...] = ()
 
 
 class ReturnWaiting(Decision, frozen=True, kw_only=True, tag="ReturnWaiting"):
@@ -313,12 +315,14 @@ class ReturnWaiting(Decision, frozen=True, kw_only=True, tag="ReturnWaiting"):
 
 
 class InputRefused(Decision, frozen=True, kw_only=True, tag="InputRefused"):
-    """A business refusal: no postings, and the input's key is used up."""
+    """A business refusal: no postings, and the input's key is used up. `facts`: what it may rest
+    on of what was known beside the account."""
 
     input_type: str
     code: str
     message: str
     data: Raw
+    facts: Facts | None = None
 
 
 class ReferralAccepted(Decision, frozen=True, kw_only=True, tag="ReferralAccepted"):
@@ -394,7 +398,8 @@ class PointsReserved(Decision, frozen=True, kw_only=True, tag="PointsReserved"):
 
 class ReservationConfirmed(Decision, frozen=True, kw_only=True, tag="ReservationConfirmed"):
     """`points` of a reservation were spent, the rest went back to its lots. A return of what they
-    were spent on can restore them up to `returnable_until` (or the order's, if that is later)."""
+    were spent on can restore them up to `returnable_until` (or the order's, if that is later); what
+    had come back before is restored at once (postings from `redeemed`)."""
 
     reservation_id: str
     points: int

@@ -31,15 +31,17 @@ class OutcomesLog(Protocol):
 async def publish_outcomes(
     log: OutcomesLog, producer: AIOKafkaProducer, shards: Iterable[int]
 ) -> int:
-    """Publish all that is pending of these shards; how many outcomes that was."""
-    published, asked = 0, sorted(shards)
-    while asked and (pending := await log.pending_outcomes(asked, OUTCOMES_AT_ONCE)):
-        crash_point("outcomes.before_produce")
-        sent = [await producer.send(COMMAND_OUTCOMES, one.event, key=one.key) for one in pending]
-        crash_point("outcomes.after_send")
-        await asyncio.gather(*sent)
-        crash_point("outcomes.after_produce")
-        await log.forget_outcomes(pending)
-        crash_point("outcomes.after_forgotten")
-        published += len(pending)
-    return published
+    """Publish what is pending of these shards, at most `OUTCOMES_AT_ONCE`, so that whoever else
+    uses the producer has a turn; how many outcomes that was."""
+    asked = sorted(shards)
+    pending = await log.pending_outcomes(asked, OUTCOMES_AT_ONCE) if asked else ()
+    if not pending:
+        return 0
+    crash_point("outcomes.before_produce")
+    sent = [await producer.send(COMMAND_OUTCOMES, one.event, key=one.key) for one in pending]
+    crash_point("outcomes.after_send")
+    await asyncio.gather(*sent)
+    crash_point("outcomes.after_produce")
+    await log.forget_outcomes(pending)
+    crash_point("outcomes.after_forgotten")
+    return len(pending)

@@ -23,7 +23,7 @@ from schemas.decisions import Effect
 from schemas.inputs import RewardRevoked
 from schemas.routing import TYPE_NAMES
 from streams.append import is_transient
-from streams.command_outcomes import OutcomesLog, publish_outcomes
+from streams.command_outcomes import OUTCOMES_AT_ONCE, OutcomesLog, publish_outcomes
 from streams.metrics import Metrics
 from streams.topics import EFFECTS
 
@@ -203,6 +203,9 @@ class EffectsPublisher:
             self._commanded = True
             raise
         self._metrics.command_outcomes.inc(told)
+        if told >= OUTCOMES_AT_ONCE:  # there may be more: with the next round, after the effects
+            self._commanded = True
+            self._wake.set()
         return told
 
     async def _produce(self, effects: Sequence[Pending]) -> None:

@@ -82,7 +82,25 @@ class Context(msgspec.Struct, frozen=True, eq=False):
             message=refusal.message,
             # A profile must not get into the log by being refused.
             data=NO_DATA if isinstance(data, MemberData) else Raw(msgspec.json.encode(data)),
+            facts=_that_refuse(self.facts),
         )
+
+
+def _that_refuse(facts: Facts) -> Facts | None:
+    """Those facts on which a refusal can rest, if there are any: what is known of the member, of
+    budgets and of promo codes only decides on awards."""
+    if facts is NO_FACTS:
+        return None
+    kept = Facts(
+        referrer_status=facts.referrer_status,
+        referrer_referred_by=facts.referrer_referred_by,
+        order_known=facts.order_known,
+        other_status=facts.other_status,
+        other_merged=facts.other_merged,
+        reward_given=facts.reward_given,
+        codes_loaded=facts.codes_loaded,
+    )
+    return None if kept == NO_FACTS else kept
 
 
 def input_type(event: InputEvent) -> str:

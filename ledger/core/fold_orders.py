@@ -105,10 +105,13 @@ def before_return(account: Account, event: PurchaseReturned) -> int:
     restored = {p.lot for p in event.postings if p.account == "redeemed"}
     if restored:
         order = _order(account, event.returned.order_id)
-        spent = account.redemptions[_redemption_of(account, order)]
-        for lot, _ in spent.draws:
-            if lot.number in restored:
-                account.holdings.reopen(lot)
+        names = redemptions_of(account, order)
+        if not names:
+            raise InvariantBroken(10, f"order {order.order_id} was not paid with points")
+        for name in names:
+            for lot, _ in account.redemptions[name].draws:
+                if lot.number in restored:
+                    account.holdings.reopen(lot)
     expire_at(account, event.lot_expiries)
     return 0
 
@@ -120,22 +123,14 @@ def _order(account: Account, order_id: str) -> Order:
     return order
 
 
-def _redemption_of(account: Account, order: Order) -> str:
-    found = redemption_of(account, order)
-    if found is None:
-        raise InvariantBroken(10, f"order {order.order_id} was not paid with points")
+def redemptions_of(account: Account, order: Order) -> list[str]:
+    """The ids of the redemptions that paid for the order: first the one that it names."""
+    order_id, named = order.order_id, order.redemption_id
+    found = [name for name, spent in account.redemptions.items() if spent.order_id == order_id]
+    if len(found) > 1 and named in found:
+        found.remove(named)
+        found.insert(0, named)
     return found
-
-
-def redemption_of(account: Account, order: Order) -> str | None:
-    """The id of the redemption that paid for the order, if one did."""
-    named = account.redemptions.get(order.redemption_id or "")
-    if named is not None and named.order_id == order.order_id:
-        return order.redemption_id
-    for redemption_id, spent in account.redemptions.items():
-        if spent.order_id == order.order_id:
-            return redemption_id
-    return None
 
 
 def fold_return(account: Account, event: PurchaseReturned) -> None:
@@ -169,7 +164,12 @@ def fold_return(account: Account, event: PurchaseReturned) -> None:
             set_against(account, welcome.lot, taken.expired)
     restored = -sum(p.points for p in event.postings if p.account == "redeemed")
     if restored:
-        _restored(account, _redemption_of(account, order), restored, event)
+        alone = ((redemptions_of(account, order)[0], restored),)
+        each = event.restored or alone
+        if sum([points for _, points in each]) != restored:
+            raise InvariantBroken(10, f"redemptions get back other than {restored} points")
+        for name, points in each:
+            _restored(account, name, points, event)
 
 
 def _end_referrals(account: Account, order_id: str, status: str) -> None:

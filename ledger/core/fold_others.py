@@ -16,8 +16,8 @@ from ledger.core.records import (
     Reservation,
     Reward,
     returnable_until,
-    unpack,
 )
+from ledger.core.restoring import paid_with
 from schemas.decisions import (
     AccountSettled,
     ActivityRewarded,
@@ -36,6 +36,7 @@ from schemas.decisions import (
     SurveyRewarded,
     TierOverridden,
 )
+from schemas.fields import Instant
 
 # --- time -------------------------------------------------------------------------------------
 
@@ -192,42 +193,52 @@ def _give_back_day(account: Account, reservation: Reservation, spent: int = 0) -
 
 def before_confirming(account: Account, event: ReservationConfirmed) -> int:
     """Remember what was spent, and let lots that get something back expire later."""
-    _remember(account, event, event.reservation_id)
+    _remember(account, event, event.reservation_id, dict(event.lot_expiries))
     expire_at(account, event.lot_expiries)
     return 0
 
 
 def before_redeeming(account: Account, event: PointsRedeemed) -> int:
     """Remember what was spent."""
-    _remember(account, event, event.redemption_id)
+    _remember(account, event, event.redemption_id, {})
     return 0
 
 
 def _remember(
-    account: Account, event: ReservationConfirmed | PointsRedeemed, redemption_id: str
+    account: Account,
+    event: ReservationConfirmed | PointsRedeemed,
+    redemption_id: str,
+    expiries: dict[int, Instant | None],
 ) -> None:
-    """What was spent, from which lots, while a return can restore it."""
+    """What was spent, from which lots, while a return can restore it; and what is restored at once,
+    because the order had come back."""
     lots = account.holdings.lots
-    spent = [(p.lot, p.points) for p in event.postings if p.account == "redeemed"]
+    redeemed = [(p.lot, p.points) for p in event.postings if p.account == "redeemed"]
+    back = [(lot, -points) for lot, points in redeemed if points < 0]
     draws = tuple(
-        (replace(lots[lot], pending=0, available=0, reserved=0), points) for lot, points in spent
+        [
+            (replace(lots[lot], pending=0, available=0, reserved=0), points)
+            for lot, points in redeemed
+            if points > 0
+        ]
     )
+    if back:
+        restored = {lot for lot, _ in back} & expiries.keys()
+        draws = tuple(
+            [
+                (replace(lot, expires_at=expiries[lot.number]), n)
+                if lot.number in restored
+                else (lot, n)
+                for lot, n in draws
+            ]
+        )
     until, order_id = event.returnable_until, event.order_id
     if order_id is None:
-        order_id = _paid_with(account, redemption_id)
+        order_id = paid_with(account, redemption_id)
     if order_id is not None and order_id in account.orders:
         until = max(until, returnable_until(account.orders[order_id]))
-    account.redemptions[redemption_id] = Redemption(until, draws, order_id)
-
-
-def _paid_with(account: Account, redemption_id: str) -> str | None:
-    """The latest order that names the redemption; orders that do not hold its id stay packed."""
-    for packed in reversed(account.orders.values()):
-        if redemption_id.encode() in packed:
-            order = unpack(packed)
-            if order.redemption_id == redemption_id:
-                return order.order_id
-    return None
+    returned = sum([points for _, points in back])
+    account.redemptions[redemption_id] = Redemption(until, draws, order_id, returned)
 
 
 def fold_confirmed(account: Account, event: ReservationConfirmed) -> None:

@@ -29,6 +29,10 @@ SPENT_IN = "~spent/day/"
 """How the key of a counter begins that counts what was spent in a day; no rule's id holds `~`. Such
 a counter is kept no longer than an input may be late: there is one for each day of spending."""
 
+DAY_KNOWN_US = LATE_KEPT_US - 25 * 3_600_000_000
+"""How late an input may be for all to be known that was spent in its day: a day has 25 hours when
+the clocks go back, and the use that counts may have been in its first instant."""
+
 
 def forget_days(account: Account, at: Instant) -> None:
     """Drop the counters of days that ended too long before `at` to be asked for."""

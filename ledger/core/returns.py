@@ -11,14 +11,14 @@ from ledger.core.account import Account
 from ledger.core.calendar import add
 from ledger.core.clawback import Clawing
 from ledger.core.context import Context, Refused
-from ledger.core.fold_orders import redemption_of
+from ledger.core.fold_orders import redemptions_of
 from ledger.core.postings import Draft
 from ledger.core.program.timeline import Timeline
 from ledger.core.promo_codes import counter_of
 from ledger.core.records import Order, OrderAward, Referral, WaitingReturn
 from ledger.core.referral_rewards import take_back_all, take_back_share
 from ledger.core.referrals import terms_of
-from ledger.core.rules import allocate
+from ledger.core.restoring import Progress, restore
 from ledger.core.tiers import Extra, requalify
 from ledger.core.welcome import take_back
 from schemas.decisions import (
@@ -111,27 +111,6 @@ def _named_lines(order: Order, data: ReturnData) -> list[LineReturned]:
     return named
 
 
-class _Progress:
-    """How far an order has come back while one return is applied."""
-
-    def __init__(self, order: Order) -> None:
-        self.order = order
-        self.returned = list(order.returned or [0] * len(order.amounts))
-        self.whole = list(order.whole or [False] * len(order.amounts))
-
-    def due(self, line: int, share: int) -> int:
-        """What of a line's share must have been taken back by now."""
-        if self.whole[line]:
-            return share
-        back = self.returned[line]
-        return share * back // self.order.amounts[line] if back else 0
-
-    def advance(self, line: LineReturned) -> None:
-        """Take one more line of the return into account."""
-        self.returned[line.line] += line.amount
-        self.whole[line.line] = self.returned[line.line] == self.order.amounts[line.line]
-
-
 def _returned(context: Context, data: ReturnData, order: Order) -> Returned:
     account, program = context.account, context.program
     if context.at > order.returnable_until:
@@ -140,7 +119,7 @@ def _returned(context: Context, data: ReturnData, order: Order) -> Returned:
     at = max(context.at, order.at)
     draft = Draft(account.holdings)
     clawing = Clawing(draft, account.expired_unspent, program.form.returns, at)
-    progress = _Progress(order)
+    progress = Progress(order)
     earned = [award for award in order.awards if not award.referee]
     same_order = list(dict.fromkeys(award.lot for award in earned))
     for line in lines:
@@ -165,7 +144,7 @@ def _returned(context: Context, data: ReturnData, order: Order) -> Returned:
     if changes and account.welcomes:
         ranks = context.programs.at(context.now)
         welcomes = take_back(account, ranks, changes, order, clawing)
-    _restore(context, order, progress, draft)
+    restored = restore(context, order, progress, redemptions_of(account, order), draft)
     draft.expire_due(context.now)
     return Returned(
         **context.head(),
@@ -181,6 +160,7 @@ def _returned(context: Context, data: ReturnData, order: Order) -> Returned:
         budgets=_budgets(earned, gone, codes),
         codes=codes,
         welcomes=welcomes,
+        restored=restored,
     )
 
 
@@ -220,7 +200,7 @@ def _budgets(
 
 
 def _referral(
-    context: Context, order: Order, left: int, progress: _Progress, clawing: Clawing
+    context: Context, order: Order, left: int, progress: Progress, clawing: Clawing
 ) -> tuple[str | None, list[Effect]]:
     """Take a referral's rewards back when what is left of the order no longer qualifies."""
     account, found = context.account, None
@@ -237,7 +217,7 @@ def _referral(
 
 
 def _of_referral(
-    context: Context, referral: Referral, order: Order, left: int, progress: _Progress
+    context: Context, referral: Referral, order: Order, left: int, progress: Progress
 ) -> tuple[str | None, list[Effect]]:
     at = max(context.at, order.at)
     wholly = all(progress.whole)
@@ -250,27 +230,3 @@ def _of_referral(
         return None, []
     returned = sum(progress.returned)
     return None, take_back_share(context, referral, order, returned, wholly=wholly, at=at)
-
-
-def _restore(context: Context, order: Order, progress: _Progress, draft: Draft) -> None:
-    """Restore the points spent on the returned lines: shared among the lines like an award, given
-    back from the first lot drawn on."""
-    name = redemption_of(context.account, order)
-    if name is None:
-        return
-    spent = context.account.redemptions[name]
-    shares = allocate(sum(points for _, points in spent.draws), order.amounts)
-    due = sum(progress.due(line, share) for line, share in enumerate(shares))
-    skip, left = spent.restored, due - spent.restored
-    draws = []
-    for lot, points in spent.draws:
-        skipped = min(skip, points)
-        skip -= skipped
-        part = min(left, points - skipped)
-        if part:
-            draft.held.reopen(lot)
-            draws.append((lot.number, part))
-            left -= part
-    if draws:
-        at = max(context.at, order.at)
-        draft.give_back("redeemed", draws, at, max(at, context.now), context.program)

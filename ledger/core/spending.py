@@ -2,7 +2,7 @@
 
 Both ends of a reservation are final. Points are drawn soonest-expiring first. A reservation
 remembers its lots, so what is given back goes to the same lots. None of the limits is met below
-zero.
+zero. What paid for an order that had come back is restored in the same decision.
 """
 
 from ledger.core.account import Account
@@ -11,6 +11,7 @@ from ledger.core.context import Context, Refused
 from ledger.core.names import known_name, own_name
 from ledger.core.postings import Draft
 from ledger.core.records import Reservation
+from ledger.core.restoring import paid_with, restore_spent
 from ledger.core.spending_limits import (
     asks_basket,
     check_amount,
@@ -65,11 +66,13 @@ def decide_redeem(context: Context, event: PointsRedeem) -> PointsRedeemed:
     if name in account.reservations or name in account.redemptions:
         raise Refused("redemption_exists", f"there was a redemption {name} before")
     check_amount(context, data.points)
-    check_basket(context, data.points, data.basket)
+    check_basket(context, data.points, data.basket, data.order_id)
     check_available(context, data.points)
     counter = day_counter(context, data.points)
     draft = Draft(account.holdings)
     draft.draw("redeemed", data.points, context.at)
+    spent = [(p.lot, p.points) for p in draft.postings if p.account == "redeemed"]
+    restore_spent(context, data.order_id or paid_with(account, name), draft, spent)
     return PointsRedeemed(
         **context.head(),
         postings=tuple(draft.postings),
@@ -103,16 +106,19 @@ def decide_confirm(context: Context, event: ReservationConfirm) -> ReservationCo
     if spent > reserved:
         raise Refused("more_than_reserved", f"{reserved} points are reserved")
     draft = Draft(account.holdings)
-    left, rest = spent, []
+    left, rest, paid = spent, [], []
     for number, points in reservation.draws:
         part = min(left, points)
         left -= part
         if part:
             at = max(context.at, draft.held.lots[number].activates_at)
             draft.move("reserved", "redeemed", part, number, at)
+            paid.append((number, part))
         if points > part:
             rest.append((number, points - part))
     draft.give_back("reserved", rest, context.at, context.now, context.program)
+    order_id = data.order_id or paid_with(account, name)
+    restore_spent(context, order_id, draft, paid)
     draft.expire_due(context.now)
     return ReservationConfirmed(
         **context.head(),

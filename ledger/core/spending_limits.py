@@ -3,13 +3,14 @@
 Each raises Refused. The day is the local one of the command's `occurred_at`. A reservation counts
 in the day in which it was made, for as long as it is held or once it is confirmed; what a cancel, a
 lapse or a smaller confirmation gives back counts no more. A later return does not change the count.
+What is confirmed meets no minimum and no step: what was reserved did.
 """
 
 from collections.abc import Sequence
 
 from ledger.core.calendar import period_key
 from ledger.core.context import Context, Refused
-from ledger.core.keep import SPENT_IN
+from ledger.core.keep import DAY_KNOWN_US, SPENT_IN
 from ledger.core.program.conditions import texts
 from ledger.core.program.form import Redemption
 from schemas.inputs import BasketLine
@@ -31,9 +32,12 @@ def asks_basket(redemption: Redemption) -> bool:
     return redemption.maximum_share is not None or redemption.excluded_categories is not None
 
 
-def check_basket(context: Context, points: int, basket: Sequence[BasketLine] | None) -> None:
-    """The share of the basket that points may pay; lines of excluded categories are no part of
-    it. With categories excluded and no share, points pay the rest wholly."""
+def check_basket(
+    context: Context, points: int, basket: Sequence[BasketLine] | None, order_id: str | None = None
+) -> None:
+    """The share of the basket that points may pay, together with what paid for the same order
+    before; lines of excluded categories are no part of it. With categories excluded and no share,
+    points pay the rest wholly."""
     redemption = context.program.form.redemption
     if not asks_basket(redemption):
         return
@@ -44,8 +48,21 @@ def check_basket(context: Context, points: int, basket: Sequence[BasketLine] | N
     share = redemption.maximum_share
     percent = PERCENT if share is None else share.percent
     most = amount * percent // (PERCENT * context.program.form.point_value)
+    if order_id is not None:
+        most = max(most - _paid_for(context, order_id), 0)
     if points > most:
         raise Refused("above_basket_share", f"points pay at most {most} of this basket")
+
+
+def _paid_for(context: Context, order_id: str) -> int:
+    """The points that paid for an order and were not restored."""
+    return sum(
+        [
+            sum([points for _, points in spent.draws]) - spent.restored
+            for spent in context.account.redemptions.values()
+            if spent.order_id == order_id
+        ]
+    )
 
 
 def check_available(context: Context, points: int) -> None:
@@ -61,6 +78,10 @@ def day_counter(context: Context, points: int) -> str | None:
     most = context.program.form.redemption.per_day
     if most is None:
         return None
+    if context.late_by > DAY_KNOWN_US:
+        raise Refused(
+            "day_limit_unknown", "it is so late that what was spent in its day is forgotten"
+        )
     key = SPENT_IN + period_key(context.at, "day", context.program.zone)
     left = most - context.account.used.get(key, (0, 0))[0]
     if points > left:

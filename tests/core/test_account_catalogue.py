@@ -1,6 +1,7 @@
 """Donations and rewards of the catalogue."""
 
-from schemas.decisions import Facts, PointsDonated, RewardClaimed
+from schemas.decisions import Facts, InputRefused, PointsDonated, RewardClaimed
+from schemas.inputs import ClaimData, RewardClaim
 from tests.core.account_tools import Member, refused, timeline
 
 PROGRAM = """
@@ -80,6 +81,23 @@ def test_a_voucher_needs_a_code_and_its_stock_may_be_smaller() -> None:
     assert refused(member.claim("2017-01-03", "cinema", given=5, loaded=5)) == "sold_out"
     assert refused(member.claim("2017-01-03", "theatre", given=1, loaded=5)) == "sold_out"
     member.claim("2017-01-03", "theatre", given=0, loaded=5)
+
+
+def test_a_refusal_says_what_it_rests_on_so_that_deciding_again_refuses_too() -> None:
+    member = member_of()
+    (refusal,) = member.claim("2017-01-03", "theatre", given=1, loaded=5)
+    assert isinstance(refusal, InputRefused)
+    assert refusal.facts == Facts(reward_given=1, codes_loaded=5)
+    again = RewardClaim(**member.head("2017-01-03"), data=ClaimData("theatre"))
+    assert refused(member_of().send(again, refusal.facts)) == refusal.code
+
+
+def test_what_a_refusal_cannot_rest_on_is_not_recorded() -> None:
+    member = member_of()
+    event = RewardClaim(**member.head("2017-01-03"), data=ClaimData("car"))
+    (refusal,) = member.send(event, Facts(tags=("vip",), segments=("best",)))
+    assert isinstance(refusal, InputRefused)
+    assert refusal.facts is None
 
 
 def test_a_claim_is_refused_for_what_is_not_offered_or_cannot_be_paid() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from schemas.decisions import PurchaseReturned
 from tests.core.account_tools import Member, refused, timeline
 
 PROGRAM = """
@@ -94,3 +95,75 @@ def test_a_waiting_return_restores_too_once_its_purchase_came() -> None:
     assert member.points == (50, 0, 0)
     member.buy("2017-01-03", "X", 6000, 3000)
     assert member.points == (50 + 60 + 17, 0, 0)
+
+
+def paid_by(*redemptions: tuple[str, int], policy: str = "only_pending") -> Member:
+    """A member with 100 points, of whom these redemptions paid for order X."""
+    member = Member(timeline(PROGRAM.replace("POLICY", policy)))
+    member.survey("2017-01-02", "gift")
+    for name, points in redemptions:
+        member.redeem("2017-01-03", name, points, order="X")
+    return member
+
+
+@pytest.mark.parametrize("named", [None, "v", "w"])
+def test_all_that_paid_for_an_order_comes_back_with_it(named: str | None) -> None:
+    member = paid_by(("v", 30), ("w", 50))
+    member.buy("2017-01-03", "X", 6000, 3000, redemption_id=named)
+    member.give_back("2017-01-03", "X", "r1", {"2": 3000})
+    assert member.points == (20 + 90 + 10 + 17, 0, 0)  # a third of 30, and of 50
+    member.give_back("2017-01-03", "X", "r2")
+    assert member.points == (100 + 90, 0, 0)
+    assert [spent.restored for spent in member.account.redemptions.values()] == [30, 50]
+
+
+def test_what_several_redemptions_got_back_is_on_the_event_where_it_is_not_clear() -> None:
+    member = paid_by(("v", 30), ("w", 50))
+    member.buy("2017-01-03", "X", 6000)
+    (event,) = member.give_back("2017-01-03", "X", "r1")
+    assert isinstance(event, PurchaseReturned)
+    assert event.restored == (("v", 30), ("w", 50))
+    alone = paid_by(("v", 30))
+    alone.buy("2017-01-03", "X", 6000)
+    (event,) = alone.give_back("2017-01-03", "X", "r1")
+    assert isinstance(event, PurchaseReturned)
+    assert event.restored == ()
+
+
+@pytest.mark.parametrize("named_by", ["confirmation", "purchase"])
+def test_points_confirmed_after_the_order_came_back_are_given_back(named_by: str) -> None:
+    """The till was offline: its confirmation comes after the return of what it paid for."""
+    member = paid_by()
+    member.reserve("2017-01-03", "v", 50, ttl=86_400)
+    member.buy("2017-01-03", "X", 6000, 3000, redemption_id="v" if named_by == "purchase" else None)
+    member.give_back("2017-01-03T10:00:00Z", "X", "r1", {"2": 3000})
+    order = "X" if named_by == "confirmation" else None
+    (event,) = member.confirm("2017-01-03T11:00:00Z", "v", order=order)
+    assert member.points == (50 + 90 + 17, 0, 0)
+    assert sum(p.points for p in event.postings if p.account == "redeemed") == 50 - 17
+    member.give_back("2017-01-03T12:00:00Z", "X", "r2")
+    assert member.points == (190, 0, 0)
+
+
+def test_points_redeemed_after_the_order_came_back_are_given_back() -> None:
+    member = paid_by()
+    member.buy("2017-01-03", "X", 6000)
+    member.give_back("2017-01-03", "X", "r1")
+    member.redeem("2017-01-04", "v", 50, order="X")
+    assert member.points == (160, 0, 0)
+    assert member.account.redemptions["v"].restored == 50
+
+
+def test_a_late_confirmation_restores_to_a_lot_that_expired_meanwhile_for_the_grace() -> None:
+    program = PROGRAM.replace("POLICY", "only_pending") + "redemption: {restore_grace: P3D}\n"
+    member = Member(timeline(program))
+    member.buy("2017-01-02", "earlier", 5000)  # 50 points, which expire on 12 January
+    member.reserve("2017-01-11", "v", 50, ttl=10 * 86_400)
+    member.buy("2017-01-11", "X", 0)
+    member.give_back("2017-01-12", "X", "r1", {"1": 0})
+    member.confirm("2017-01-13", "v", order="X")
+    assert member.points == (50, 0, 0)
+    member.tick("2017-01-15T23:59:59Z")
+    assert member.points == (50, 0, 0)
+    member.tick("2017-01-16")
+    assert member.points == (0, 0, 0)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from schemas.decisions import PointsRedeemed, PointsReserved
+from schemas.decisions import AccountEvent, InputRefused, PointsRedeemed, PointsReserved
 from schemas.inputs import AccountFreeze, BasketLine
 from tests.core.account_tools import Member, merge, refused, timeline
 
@@ -69,6 +69,13 @@ def test_nothing_is_spent_below_zero() -> None:
     assert refused(member.redeem("2017-01-03", "v", 10)) == "not_enough_points"
 
 
+def test_a_confirmation_of_less_meets_no_minimum_and_no_step() -> None:
+    member = member_of()
+    member.reserve("2017-01-03", "v", 10)
+    member.confirm("2017-01-03", "v", 3)
+    assert member.points == (997, 0, 0)
+
+
 @pytest.mark.parametrize("named_by", ["redemption", "purchase"])
 def test_a_return_restores_what_was_redeemed_on_the_lines(named_by: str) -> None:
     member = member_of()
@@ -126,6 +133,42 @@ def test_a_basket_that_no_limit_asks_for_is_not_recorded() -> None:
     assert event.basket is None
 
 
+def test_the_share_holds_over_all_that_pays_for_an_order() -> None:
+    member = member_of("{maximum_share: {percent: 50}}")
+    bought = basket(("FOOD", 1000))  # 50 points may pay
+    member.redeem("2017-01-03", "v", 30, order="X", basket=bought)
+    assert refused(member.redeem("2017-01-03", "w", 21, order="X", basket=bought)) == (
+        "above_basket_share"
+    )
+    member.redeem("2017-01-03", "other", 50, order="Y", basket=bought)
+    member.redeem("2017-01-03", "w", 20, order="X", basket=bought)
+    assert refused(member.redeem("2017-01-03", "u", 1, order="X", basket=bought)) == (
+        "above_basket_share"
+    )
+    smaller = basket(("FOOD", 100))
+    assert "at most 0 " in said(member.redeem("2017-01-03", "u", 1, order="X", basket=smaller))
+
+
+def test_what_was_confirmed_for_the_order_counts_and_what_was_restored_no_more() -> None:
+    member = member_of("{maximum_share: {percent: 50}}")
+    bought = basket(("FOOD", 1000))
+    member.reserve("2017-01-03", "v", 40, basket=bought)
+    member.confirm("2017-01-03", "v", order="X")
+    assert refused(member.redeem("2017-01-03", "w", 11, order="X", basket=bought)) == (
+        "above_basket_share"
+    )
+    member.buy("2017-01-03", "X", 500, 500)
+    member.give_back("2017-01-03", "X", "r", {"2": 500})  # 20 of the 40 points are back
+    member.redeem("2017-01-03", "w", 30, order="X", basket=bought)
+
+
+def said(events: list[AccountEvent]) -> str:
+    """The sentence of a refusal."""
+    (refusal,) = events
+    assert isinstance(refusal, InputRefused)
+    return refusal.message
+
+
 # --- the cap of a day -------------------------------------------------------------------------
 
 CAPPED = "{per_day: 100, reservation_ttl: PT30M}"
@@ -178,6 +221,24 @@ def test_counters_of_days_are_kept_no_longer_than_an_input_may_be_late() -> None
     member.redeem("2017-02-20T10:00:00Z", "late", 10)
     assert len(member.account.used) == 14  # from 16 January on, and this one
     assert refused(member.redeem("2017-01-20T10:00:00Z", "b", 91)) == "above_day_limit"
+
+
+def test_a_command_so_late_that_its_day_is_forgotten_spends_nothing_where_days_are_capped() -> None:
+    member = member_of(CAPPED)
+    member.redeem("2017-02-01T10:00:00Z", "then", 100)
+    member.redeem("2017-03-06T10:00:00Z", "now", 10)
+    assert refused(member.redeem("2017-02-01T10:00:00Z", "a", 1)) == "above_day_limit"
+    member.redeem("2017-03-20T10:00:00Z", "forgets", 10)
+    for how in (member.redeem, member.reserve):
+        assert refused(how("2017-02-01T10:00:00Z", "b", 10)) == "day_limit_unknown"
+    # As late as can be: 34 days less an hour. The use of its day's first instant still counts.
+    latest = "2017-02-14T11:00:00Z"
+    assert refused(member.redeem("2017-02-14T10:59:59Z", "c", 1)) == "day_limit_unknown"
+    member.redeem(latest, "d", 100)
+    assert refused(member.redeem(latest, "e", 1)) == "above_day_limit"
+    free = member_of()
+    free.redeem("2017-03-20T10:00:00Z", "now", 10)
+    free.redeem("2017-02-01T10:00:00Z", "late", 10)  # without a cap nothing is to be known
 
 
 def test_a_merge_adds_up_the_day() -> None:

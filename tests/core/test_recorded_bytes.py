@@ -35,7 +35,7 @@ HISTORIES = 60
 
 STEPS = 40
 
-RECORDED = "9747d8005db42298c4513ced4c567febe6226dda19991001cb13bc06bcb1fc4e"
+RECORDED = "3ed80fbd02e593e1f537bf755260845bedd44984020a4e79b445721a4f7f5a17"
 """SHA-256 of all events of the histories, in order."""
 
 

@@ -51,6 +51,23 @@ def test_each_way_in_which_a_command_ends_is_told(settings: Settings) -> None:
     run(test())
 
 
+def test_of_a_record_that_says_no_member_neither_key_nor_value_is_told(settings: Settings) -> None:
+    """It may be as long as a record may be, with which an outcome would be too long to be sent; and
+    it may be personal."""
+
+    async def test() -> None:
+        async with opened(settings) as ledger:
+            broken = RecordRef("commands", 0, 0, b"anna@example.org" * 65_000, b"{")
+            item = undecodable(broken, "not_json", "$", "This is not JSON.")
+            await ledger.handle([item], stretch(0, 1, "commands"))
+            (untold,) = await ledger.pending_outcomes(range(SHARDS), 100)
+            assert untold.key is None
+            assert b"anna" not in untold.event
+            assert len(untold.event) < 1_000
+
+    run(test())
+
+
 def test_a_refusal_says_why(settings: Settings) -> None:
     async def test() -> None:
         async with opened(settings) as ledger:

@@ -1,4 +1,5 @@
-"""The effects publisher and Kafka: nothing is sent that takes back what Kafka may not have yet."""
+"""The effects publisher and Kafka: nothing is sent that takes back what Kafka may not have yet, and
+whoever waits for the outcome of a command keeps nobody's reward waiting."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,8 +7,12 @@ from typing import Any
 
 from msgspec import Raw
 
+import pytest
+
+from ledger.command_outcomes import Untold
 from ledger.errors import LedgerError
 from schemas.decisions import Effect
+from streams.command_outcomes import OUTCOMES_AT_ONCE
 from streams.effects import EffectsPublisher, Pending, steps
 from streams.metrics import Metrics
 
@@ -81,3 +86,80 @@ def test_a_reward_is_in_kafka_before_its_revocation_is_sent(kafka_topics: str) -
         assert all(one.done() for one in sent)
 
     asyncio.run(test())
+
+
+class Outcomes:
+    """Outcomes that wait: as many as are asked for at once, `pages` times."""
+
+    def __init__(self, pages: int, of: int = OUTCOMES_AT_ONCE) -> None:
+        self.pages = pages
+        self.of = of
+        self.told = 0
+
+    async def pending_outcomes(self, shards: Sequence[int], limit: int) -> list[Untold]:
+        await asyncio.sleep(0.001)
+        page = min(self.of, limit) if self.pages else 0
+        return [Untold(0, self.told + n, b"m", b"{}") for n in range(page)]
+
+    async def forget_outcomes(self, told: Sequence[Untold]) -> None:
+        self.told += len(told)
+        self.pages -= 1
+
+
+class Producer:
+    """Takes everything at once."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    async def send(
+        self, topic: str, value: bytes, key: bytes | None = None
+    ) -> asyncio.Future[None]:
+        self.sent.append(topic)
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+
+async def telling(log: Log, outcomes: Outcomes, monkeypatch: pytest.MonkeyPatch) -> Producer:
+    """A publisher's producer, after a second in which commands and a reward were decided."""
+    producer, failed = Producer(), list[LedgerError]()
+    monkeypatch.setattr("streams.effects.AIOKafkaProducer", lambda **_: producer)
+    publisher = EffectsPublisher(
+        log=log,
+        bootstrap="",
+        shards=lambda: [0],
+        metrics=Metrics(),
+        on_fail=failed.append,
+        pause_seconds=0.001,
+        outcomes=outcomes,
+    )
+    await publisher.start()
+    publisher.commanded()
+    await asyncio.sleep(0.2)
+    log.effects = pending(("reward", "a"))
+    publisher.committed({0})
+    await asyncio.sleep(0.8)
+    await publisher.stop(0.1)
+    assert not failed
+    return producer
+
+
+@pytest.mark.parametrize("of", [1, OUTCOMES_AT_ONCE])
+def test_effects_are_published_while_commands_keep_coming(
+    of: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    producer = asyncio.run(telling(Log([]), Outcomes(1_000_000, of), monkeypatch))
+    assert "effects" in producer.sent
+
+
+def test_outcomes_of_more_than_one_page_are_told_without_waiting_for_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    outcomes = Outcomes(3)
+    asyncio.run(telling(Log([]), outcomes, monkeypatch))
+    assert outcomes.told == 3 * OUTCOMES_AT_ONCE
