@@ -18,6 +18,9 @@ from ledger.errors import LedgerError
 CODE_LENGTH_MAX = 256
 """Characters of a voucher code: no issuer's is longer."""
 
+LINES_SHOWN = 20
+"""Lines of refused codes that are named; a file may hold a million."""
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -64,18 +67,27 @@ def load_codes(
     file: Annotated[Path, typer.Argument(help="One code on each line.")],
     as_json: AsJson = False,
 ) -> None:
-    """Load the codes that a voucher hands out, each once. Loading a file again changes nothing.
+    """Load the codes that a voucher hands out, each once. Loading a file again changes nothing;
+    codes of another reward are refused.
 
     Example: `points rewards load-codes cinema codes.txt`
     """
-    loaded = run(_load(reward, _codes(file)))
+    codes = _codes(file)
+    loaded = run(_load(reward, list(codes.values())))
+    lines = list(codes)
+    refused = [lines[place] for place in loaded.refused]
     if as_json:
-        print_json({"loaded": loaded.loaded, "known": loaded.known, "left": loaded.left})
+        counts = {"loaded": loaded.loaded, "known": loaded.known, "left": loaded.left}
+        print_json({**counts, "refused_lines": refused})
         return
     typer.echo(
         f"{reward}: {loaded.loaded:,} codes loaded, {loaded.known:,} known before,"
         f" {loaded.left:,} left to hand out"
     )
+    if refused:
+        named = ", ".join(map(str, refused[:LINES_SHOWN]))
+        more = " … (all with --json)" if len(refused) > LINES_SHOWN else ""
+        typer.echo(f"{len(refused):,} refused, for they are of another reward: lines {named}{more}")
 
 
 async def _load(reward_id: str, codes: list[str]) -> Any:
@@ -89,7 +101,8 @@ async def _load(reward_id: str, codes: list[str]) -> Any:
         return await ledger.load_codes(reward_id, codes)
 
 
-def _codes(file: Path) -> list[str]:
+def _codes(file: Path) -> dict[int, str]:
+    """The codes of a file by their lines, from 1."""
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except OSError as error:
@@ -101,7 +114,7 @@ def _codes(file: Path) -> list[str]:
         raise LedgerError(
             f"{file} is not UTF-8 (byte {error.start}); save it as UTF-8.", "cannot_read"
         ) from None
-    codes = []
+    codes = {}
     for number, line in enumerate(lines, 1):
         code = line.strip()
         if len(code) > CODE_LENGTH_MAX or not code.isprintable():
@@ -111,7 +124,7 @@ def _codes(file: Path) -> list[str]:
                 "bad_code",
             )
         if code:
-            codes.append(code)
+            codes[number] = code
     return codes
 
 

@@ -241,9 +241,11 @@ class Ledger(Questions):
                 # Units are numbered over the whole batch: all its claims are decided, or none.
                 await self._decide_anew(connection, batch, moved | claiming, locked)
             moved = await self._draw(connection, batch)
-            # Each round locks the rows of more rewards, so this ends: those locked do not move.
-            if not moved and claiming and await stock.lock(connection, batch, claiming):
-                moved = claiming
+            if not moved and claiming:
+                # The first time it locks all that the claims name: what is locked does not move.
+                counted = self._programs.counted
+                if await stock.lock(connection, batch, claiming, counted):
+                    moved = claiming
             if not moved:
                 return
 

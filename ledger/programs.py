@@ -12,6 +12,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from ledger.core.calendar import format_instant
+from ledger.core.catalogue import is_counted
 from ledger.core.program.canonical import canonical, from_canonical
 from ledger.core.program.compiled import Compiled, compile_program
 from ledger.core.program.form import Program
@@ -31,13 +32,15 @@ WHERE shard = %s AND position > %s AND type = 'ProgramPublished' ORDER BY positi
 
 class Programs:
     """The versions published, up to a position of the system shard. `budgets`: the ids of all that
-    any of them names; `has_codes`: whether any has series of promo codes."""
+    any of them names; `has_codes`: whether any has series of promo codes; `counted`: the rewards of
+    which any counts the units."""
 
     def __init__(self) -> None:
         self.position = 0
         self.timeline = Timeline(())
         self.budgets: tuple[str, ...] = ()
         self.has_codes = False
+        self.counted: frozenset[str] = frozenset()
         self._versions: list[tuple[Instant, Compiled]] = []
 
     @property
@@ -62,6 +65,12 @@ class Programs:
             named = {budget for _, program in self._versions for budget in program.budgets}
             self.budgets = tuple(sorted(named))
             self.has_codes = any(program.series for _, program in self._versions)
+            self.counted = frozenset(
+                reward.id
+                for _, program in self._versions
+                for reward in program.rewards.values()
+                if is_counted(reward)
+            )
         return bool(fresh)
 
 
@@ -98,6 +107,7 @@ def check_publishable(
                 " ever: correct the file, or create another ledger.",
                 code,
             )
+    _check_kinds(compiled, versions)
     start = format_instant(compiled.effective_from)
     if versions:
         last = max(at for at, _ in versions)
@@ -113,3 +123,17 @@ def check_publishable(
             " decided already and stay as they are: choose a later moment.",
             "already_decided",
         )
+
+
+def _check_kinds(compiled: Compiled, versions: Sequence[tuple[Instant, Compiled]]) -> None:
+    """What is given of a reward is counted over all versions, and of a voucher the count is the
+    number of its code: after gifts, that many codes would never be handed out."""
+    for reward in compiled.rewards.values():
+        for at, version in versions:
+            known = version.rewards.get(reward.id)
+            if known is not None and known.kind != reward.kind:
+                raise ProgramRefused(
+                    f"reward {reward.id} is a {reward.kind}, but a {known.kind} in the version"
+                    f" from {format_instant(at)}: give the new one an id of its own.",
+                    "kind_changed",
+                )

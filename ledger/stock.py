@@ -1,12 +1,13 @@
 """Stock of catalogue rewards and codes of vouchers: given once, over all shards and workers.
 
 A row for each counted reward says how many units were given. A claim is decided with what was read
-of it; before anything is stored the rows of the rewards claimed are locked, after the heads and in
-the order of their ids. If one has moved, all claims of the batch are decided again under the lock.
+of it; before anything is stored the rows of all rewards asked for are locked at once, after the
+heads and in the order of their ids, whether or not a unit was found for each. If one has moved, all
+claims of the batch are decided again under the lock; no further row is locked for that.
 A voucher's code is the one whose number is the unit's; the log holds the number alone.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 
 from msgspec import Struct
 
@@ -38,9 +39,7 @@ _LOAD = """
 WITH fresh AS (
     SELECT i.code, row_number() OVER (ORDER BY min(i.place)) AS n
     FROM unnest(%(codes)s::text[]) WITH ORDINALITY AS i (code, place)
-    WHERE NOT EXISTS (
-        SELECT FROM ledger.voucher_codes c WHERE c.reward_id = %(reward)s AND c.code = i.code
-    )
+    WHERE NOT EXISTS (SELECT FROM ledger.voucher_codes c WHERE c.code = i.code)
     GROUP BY i.code
 ), stored AS (
     INSERT INTO ledger.voucher_codes (reward_id, number, code)
@@ -49,6 +48,15 @@ WITH fresh AS (
 UPDATE ledger.reward_stock SET loaded = loaded + (SELECT count(*) FROM stored)
 WHERE reward_id = %(reward)s RETURNING loaded, given
 """
+_ONE_LOAD = "SELECT pg_advisory_xact_lock(%s)"
+_OF_OTHERS = """
+SELECT i.place FROM unnest(%s::text[]) WITH ORDINALITY AS i (code, place)
+JOIN ledger.voucher_codes c ON c.code = i.code WHERE c.reward_id <> %s ORDER BY i.place
+"""
+
+_LOCK_OF_LOADS = 0x706F_696E_7473_0003
+"""The advisory lock under which codes are loaded, one file at a time: two for two rewards may hold
+the same codes. Taken before the stock row; whoever claims does not take it."""
 
 CODES_AT_ONCE = 10_000
 """Codes loaded in one transaction: a fifth of a second in which claims of the reward wait."""
@@ -56,11 +64,13 @@ CODES_AT_ONCE = 10_000
 
 class Loaded(Struct, frozen=True):
     """What loading codes came to. `known`: codes of the file that were there before, or in it
-    twice; `left`: codes not handed out."""
+    twice; `left`: codes not handed out; `refused`: the places in the file, from 0, of codes that
+    are those of another reward."""
 
     loaded: int
     known: int
     left: int
+    refused: tuple[int, ...] = ()
 
 
 def claims(batch: Batch, shards: Iterable[int]) -> list[Work]:
@@ -69,27 +79,38 @@ def claims(batch: Batch, shards: Iterable[int]) -> list[Work]:
     return [work for work in batch.of_types(RewardClaim) if work.shard in wanted]
 
 
-async def read(connection: Connection, batch: Batch, shards: Iterable[int]) -> None:
-    """What is given of the rewards that are claimed, without a lock."""
-    wanted = {
+def _asked_for(batch: Batch, shards: Iterable[int]) -> set[str]:
+    """The ids that these claims name: whatever clients say."""
+    return {
         work.item.event.data.reward_id
         for work in claims(batch, shards)
         if isinstance(work.item.event, RewardClaim)
     }
+
+
+async def read(connection: Connection, batch: Batch, shards: Iterable[int]) -> None:
+    """What is given of the rewards that are claimed, without a lock."""
+    wanted = _asked_for(batch, shards)
     if wanted:
         batch.stock = await _rows(connection, _READ, sorted(wanted))
 
 
-async def lock(connection: Connection, batch: Batch, shards: Iterable[int]) -> bool:
+async def lock(
+    connection: Connection, batch: Batch, shards: Iterable[int], counted: Set[str]
+) -> bool:
     """Lock the rows of what is claimed; whether the claims are to be decided again, because some of
-    it was given to others since it was read, or codes were loaded."""
-    given = map(claimed_by, claims(batch, shards))
-    taken = {one.reward_id for one in given if one is not None}
-    names = sorted(taken.union(batch.stock))
+    it was given to others since it was read, or codes were loaded. `counted`: the rewards of which
+    units are counted by any program version; only these have rows.
+
+    Rows that are not there are made first, in the same order: who holds a lock waits for none that
+    is being made, so that two batches cannot wait for each other.
+    """
+    names = sorted(_asked_for(batch, shards) & counted)
     if not names:
         return False
-    if taken:
-        await connection.execute(_BEGIN, (sorted(taken),))
+    fresh = [name for name in names if name not in batch.stock]
+    if fresh:
+        await connection.execute(_BEGIN, (fresh,))
     found = await _rows(connection, _LOCK, names)
     crash_point("append.after_stock_locked")
     return any(batch.stock.get(name, Stock()) != stock for name, stock in found.items())
@@ -133,11 +154,15 @@ async def stock(connection: Connection, names: Sequence[str]) -> dict[str, Stock
 
 async def load_codes(connection: Connection, reward_id: str, codes: Sequence[str]) -> Loaded:
     """Add codes to a voucher reward; a code that is there already is left as it is, so that a file
-    can be loaded again."""
+    can be loaded again. One of another reward is refused: it would be handed out twice."""
     first = loaded = given = 0
+    refused: list[int] = []
     for start in range(0, max(len(codes), 1), CODES_AT_ONCE):
         part = list(codes[start : start + CODES_AT_ONCE])
         async with connection.transaction():
+            await connection.execute(_ONE_LOAD, (_LOCK_OF_LOADS,))
+            others = await connection.execute(_OF_OTHERS, (part, reward_id))
+            refused += [start + place - 1 for (place,) in await others.fetchall()]
             await connection.execute(_BEGIN, ([reward_id],))
             found = await _rows(connection, _LOCK, [reward_id])
             values = {"codes": part, "reward": reward_id, "loaded": found[reward_id].loaded}
@@ -146,4 +171,5 @@ async def load_codes(connection: Connection, reward_id: str, codes: Sequence[str
         if not start:
             first = found[reward_id].loaded
         loaded, given = row
-    return Loaded(loaded - first, len(codes) - (loaded - first), loaded - given)
+    fresh = loaded - first
+    return Loaded(fresh, len(codes) - fresh - len(refused), loaded - given, tuple(refused))

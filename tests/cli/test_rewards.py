@@ -40,10 +40,19 @@ def test_codes_are_loaded_once_and_what_is_left_is_shown(stage: Stage, tmp_path:
     file = tmp_path / "codes.txt"
     file.write_text("A-1\n\n  A-2\nA-1\nÄ 3\n", encoding="utf-8")
     done = stage.points("rewards", "load-codes", "cinema", str(file), "--json")
-    assert json.loads(done.stdout) == {"loaded": 3, "known": 1, "left": 3}
+    assert json.loads(done.stdout) == {
+        "loaded": 3, "known": 1, "left": 3, "refused_lines": [],
+    }  # fmt: skip
     done = stage.points("rewards", "load-codes", "cinema", str(file))
     assert done.stdout == "cinema: 0 codes loaded, 4 known before, 3 left to hand out\n"
-    stage.points("rewards", "load-codes", "theatre", str(file))
+    file.write_text("T-1\n\nA-2\nT-2\nÄ 3\nT-3\n", encoding="utf-8")
+    done = stage.points("rewards", "load-codes", "theatre", str(file))
+    assert done.stdout.splitlines() == [
+        "theatre: 3 codes loaded, 0 known before, 3 left to hand out",
+        "2 refused, for they are of another reward: lines 3, 5",
+    ]
+    done = stage.points("rewards", "load-codes", "theatre", str(file), "--json")
+    assert json.loads(done.stdout)["refused_lines"] == [3, 5]
     stage.change("UPDATE ledger.reward_stock SET given = 1 WHERE reward_id IN ('cinema')")
     assert listed(stage) == {
         "cup": (0, 2), "pen": (None, None), "cinema": (1, 2), "theatre": (0, 1),

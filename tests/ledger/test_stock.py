@@ -6,12 +6,15 @@ from typing import Any
 
 import msgspec
 import psycopg
+import pytest
 from msgspec.structs import replace
 
 from ledger.application import Ledger
 from ledger.core.program.form import CatalogueReward, Program
+from ledger.errors import ProgramRefused
 from ledger.received import Outcome
 from ledger.settings import Settings
+from ledger.sharding import shard_of
 from schemas.decisions import RewardClaimed
 from schemas.log_events import decode_event
 from schemas.outcomes import CommandOutcome
@@ -233,3 +236,119 @@ def test_who_was_merged_is_told_the_code_that_the_account_that_stays_got(
     run(test())
     (row,) = owner.execute("SELECT loaded, given FROM ledger.reward_stock").fetchall()
     assert row == (30, 2)
+
+
+def test_one_code_is_not_given_under_two_rewards(
+    settings: Settings, program: Program, owner: psycopg.Connection[Any]
+) -> None:
+    """The reward got another id with the new year, and the file of codes is loaded for it too, by
+    two at the same moment; the second file has some codes of its own."""
+    rewards = tuple(CatalogueReward(id=name, points=10, kind="voucher") for name in ("old", "new"))
+    codes = [f"C-{n}" for n in range(500)]
+
+    async def test() -> None:
+        async with opened(settings) as ledger:
+            version = replace(program, effective_from=day(-0.5), rewards=rewards)
+            await ledger.publish_program(version)
+            found = await asyncio.gather(
+                ledger.load_codes("old", codes), ledger.load_codes("new", [*codes[::-1], "OWN"])
+            )
+            assert sum(one.loaded for one in found) == 501
+            old, new = found
+            assert (len(old.refused), len(new.refused)) in ((0, 500), (500, 0))
+            assert (old.known, new.known) == (0, 0)
+            again = await ledger.load_codes("old", [*codes, "OWN"])
+            assert again.loaded == 0
+            assert 500 in again.refused
+
+    run(test())
+    rows = owner.execute(
+        "SELECT s.reward_id, s.loaded, count(c), coalesce(max(c.number), 0), count(DISTINCT c.code)"
+        " FROM ledger.reward_stock s LEFT JOIN ledger.voucher_codes c USING (reward_id)"
+        " GROUP BY s.reward_id, s.loaded"
+    ).fetchall()
+    for _, loaded, *counts in rows:
+        assert counts == [loaded, loaded, loaded]
+    assert sum(row[1] for row in rows) == 501
+
+
+@pytest.mark.parametrize("kinds", [("gift", "voucher"), ("voucher", "gift")])
+def test_a_reward_stays_of_its_kind(
+    settings: Settings, program: Program, kinds: tuple[Any, Any]
+) -> None:
+    """Units given of a gift would be taken for codes that were handed out."""
+    before, after = (CatalogueReward(id="cup", points=10, kind=kind, stock=9) for kind in kinds)
+
+    async def test() -> None:
+        async with opened(settings) as ledger:
+            version = replace(program, effective_from=day(-0.5), rewards=(before,))
+            await ledger.publish_program(version)
+            await ledger.publish_program(replace(program, effective_from=day(1), rewards=()))
+            with pytest.raises(ProgramRefused) as refused:
+                await ledger.publish_program(
+                    replace(program, effective_from=day(2), rewards=(after,))
+                )
+            assert refused.value.code == "kind_changed"
+            await ledger.publish_program(replace(program, effective_from=day(2), rewards=(before,)))
+
+    run(test())
+
+
+def test_all_rewards_that_are_asked_for_are_locked_at_once(
+    settings: Settings, program: Program, owner: psycopg.Connection[Any]
+) -> None:
+    """The last voucher goes to somebody else between reading and locking, so the claim of the gift
+    is decided again and now can be paid: its row is locked already. Another till, which holds it
+    and wants the voucher's, would wait for the first for ever."""
+    rewards = (
+        CatalogueReward(id="a", points=150, kind="gift", stock=9),
+        CatalogueReward(id="b", points=150, kind="voucher"),
+    )
+
+    async def test() -> None:
+        async with opened(settings) as one:
+            two, three = await Ledger.open(settings), await Ledger.open(settings)
+            version = replace(program, effective_from=day(-0.5), rewards=rewards)
+            await one.publish_program(version)
+            await one.handle(direct(*(survey(member) for member in MEMBERS)))
+            of_shards = {shard_of(member, SHARDS): member for member in MEMBERS}
+            first, second, third = list(of_shards.values())[:3]
+            await one.load_codes("b", ["ONLY"])
+            lock, anew = one._lock, one._decide_anew
+            tasks: list[asyncio.Task[list[Outcome]]] = []
+
+            async def late(*arguments: Any) -> Any:
+                await three.handle(direct(claim(third, "last", "b")))
+                one._lock = lock  # type: ignore[method-assign]
+                return await lock(*arguments)
+
+            async def while_it_decides(*arguments: Any) -> Any:
+                if not tasks:
+                    batch = direct(claim(second, "a", "a"), claim(second, "b", "b"))
+                    tasks.append(asyncio.create_task(two.handle(batch)))
+                    await asyncio.sleep(0.5)
+                return await anew(*arguments)
+
+            one._lock, one._decide_anew = late, while_it_decides  # type: ignore[method-assign, assignment]
+            outcomes = await one.handle(direct(claim(first, "b", "b"), claim(first, "a", "a")))
+            assert [o.code for o in outcomes] == ["sold_out", None]
+            (task,) = tasks
+            assert [o.code for o in await task] == [None, "not_enough_points"]
+            await two.close()
+            await three.close()
+
+    run(test())
+    assert check_given(owner) == {"a": 2, "b": 1}
+
+
+def test_no_row_is_made_for_what_is_not_in_the_catalogue(
+    settings: Settings, program: Program, owner: psycopg.Connection[Any]
+) -> None:
+    async def test() -> None:
+        async with opened(settings) as ledger:
+            await prepare(ledger, program)
+            (outcome,) = await ledger.handle(direct(claim("m1", "1", "car")))
+            assert outcome.code == "not_in_catalogue"
+
+    run(test())
+    assert owner.execute("SELECT count(*) FROM ledger.reward_stock").fetchall() == [(0,)]

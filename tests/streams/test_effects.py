@@ -5,9 +5,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from msgspec import Raw
-
 import pytest
+from msgspec import Raw
 
 from ledger.command_outcomes import Untold
 from ledger.errors import LedgerError
