@@ -1,4 +1,4 @@
-"""A voucher code is that of one reward.
+"""A voucher code is that of one reward; commands whose key took effect twice are found.
 
 Revision ID: 0009
 """

@@ -17,6 +17,7 @@ FROM (
     FROM ledger.events
     WHERE type IN ('PointsReserved', 'ReservationConfirmed', 'ReservationCancelled',
         'PointsRedeemed', 'PointsAdjusted', 'PointsDonated', 'RewardClaimed', 'PointsSent',
+        'TierOverridden',
         'AccountFrozen', 'AccountUnfrozen', 'AccountClosed', 'AccountMerged', 'InputRefused')
 ) AS decided
 WHERE event ->> 'type' <> 'InputRefused' OR starts_with(event ->> 'input_type', 'command.')
