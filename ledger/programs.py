@@ -15,7 +15,7 @@ from ledger.core.calendar import format_instant
 from ledger.core.catalogue import is_counted
 from ledger.core.program.canonical import canonical, from_canonical
 from ledger.core.program.compiled import Compiled, compile_program
-from ledger.core.program.form import Program
+from ledger.core.program.form import CatalogueReward, Program
 from ledger.core.program.timeline import Timeline
 from ledger.errors import ProgramRefused
 from ledger.identity import Identity
@@ -107,7 +107,14 @@ def check_publishable(
                 " ever: correct the file, or create another ledger.",
                 code,
             )
-    _check_kinds(compiled, versions)
+    changed = _other_kind(compiled, versions)
+    if changed is not None:
+        reward, known = changed
+        raise ProgramRefused(
+            f"reward {reward.id} is a {reward.kind}, but a {known.kind} in an earlier version: give"
+            " the new one an id of its own.",
+            "kind_changed",
+        )
     start = format_instant(compiled.effective_from)
     if versions:
         last = max(at for at, _ in versions)
@@ -125,15 +132,15 @@ def check_publishable(
         )
 
 
-def _check_kinds(compiled: Compiled, versions: Sequence[tuple[Instant, Compiled]]) -> None:
-    """What is given of a reward is counted over all versions, and of a voucher the count is the
-    number of its code: after gifts, that many codes would never be handed out."""
+def _other_kind(
+    compiled: Compiled, versions: Sequence[tuple[Instant, Compiled]]
+) -> tuple[CatalogueReward, CatalogueReward] | None:
+    """A reward, and the one of its id in an earlier version, of another kind. What is given is
+    counted over all versions, and of a voucher the count is the number of its code: after gifts,
+    that many codes would never be handed out."""
     for reward in compiled.rewards.values():
-        for at, version in versions:
+        for _, version in versions:
             known = version.rewards.get(reward.id)
             if known is not None and known.kind != reward.kind:
-                raise ProgramRefused(
-                    f"reward {reward.id} is a {reward.kind}, but a {known.kind} in the version"
-                    f" from {format_instant(at)}: give the new one an id of its own.",
-                    "kind_changed",
-                )
+                return reward, known
+    return None

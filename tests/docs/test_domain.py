@@ -21,7 +21,6 @@ OF_OTHERS = (
     "at the program's value per point",
     "or HTTP status 409",
     "but found by a read model and alerted",
-    "is unique over all members",
     "participation KPI",
     "recorded on its event and counted",
     "longer cycles by a read model with an alert",
