@@ -7,7 +7,7 @@ folded anew without it. Deciding again after a head moved is the same call on th
 
 import logging
 import secrets
-from collections.abc import Set
+from collections.abc import Sequence, Set
 
 from msgspec import Raw
 from msgspec.structs import replace
@@ -25,6 +25,7 @@ from ledger.core.errors import Undecidable
 from ledger.core.program.timeline import NoProgram, Timeline
 from ledger.dedupe import MEMBER_KEY_BYTES, WITH_PROFILE, content_of
 from ledger.forking import facts_of, fold_anew, fork_of, pack
+from ledger.leases import Moved, moved_by
 from ledger.member_facts import note_birthday
 from ledger.received import COMMANDS, INTERNAL_ERROR, Problem
 from ledger.several import concerns_several, decide_several
@@ -133,6 +134,7 @@ def _decide_one(batch: Batch, work: Work, programs: Timeline) -> None:
             if events:
                 work.packed, work.events = pack(fork, events), events
             work.kind = "applied" if work.type_name in OWN else outcome_of(events)
+        moved = _moved(batch, work, programs)
     except Undecidable as reason:
         _put_aside(work, Problem(reason.code, reason.path, reason.message))
         return
@@ -149,7 +151,9 @@ def _decide_one(batch: Batch, work: Work, programs: Timeline) -> None:
             fold_anew(each)
         return
     fork.events += work.events
-    _follow(batch, work, programs)
+    for part in work.parts:
+        batch.forks[part.shard, part.member_id].events += part.events
+    _follow(batch, work, moved)
     if work.source == COMMANDS:
         work.balance = balance_of(batch, work)
     if work.key:
@@ -197,16 +201,24 @@ def balance_of(batch: Batch, work: Work) -> tuple[int, int, int]:
     return held.available - held.debt, held.pending, held.reserved
 
 
-def _follow(batch: Batch, work: Work, programs: Timeline) -> None:
+def _moved(batch: Batch, work: Work, programs: Timeline) -> Sequence[Moved]:
+    """What the events do to budgets, in the shard of the input and in those of its parts."""
+    if batch.leases is None:
+        return ()
+    decided = [work.events, *(part.events for part in work.parts)]
+    return [moved_by(events, work.item.occurred_at, programs) for events in decided]
+
+
+def _follow(batch: Batch, work: Work, moved: Sequence[Moved]) -> None:
     """Take note of what the events use of budgets and of promo codes, each in its own shard."""
     if batch.leases is None and batch.codes is None:
         return
-    at = work.item.occurred_at
     decided = [(work.shard, work.events), *((part.shard, part.events) for part in work.parts)]
-    for shard, events in decided:
-        if batch.leases is not None:
-            batch.leases.follow(shard, events, at, programs)
-        if batch.codes is not None:
+    if batch.leases is not None:
+        for (shard, _), each in zip(decided, moved, strict=True):
+            batch.leases.follow(shard, each)
+    if batch.codes is not None:
+        for shard, events in decided:
             batch.codes.follow(shard, events)
 
 

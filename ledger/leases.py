@@ -6,16 +6,36 @@ and decide again. Pure: the rows are read and written in `ledger.budgets`.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from msgspec import Struct, field
 
 from ledger.core.program.timeline import Timeline
 from ledger.core.rules.budgets import moves_of, short_of
-from schemas.decisions import AccountEvent, BudgetShare
+from schemas.decisions import AccountEvent, BudgetShare, PurchaseRewarded
 from schemas.fields import Instant
 
 LeaseKey = tuple[str, int]
 """Budget and shard."""
+
+
+class Moved(NamedTuple):
+    """What an input does in one shard: `moves` of budgets; `short`: (budget, need, what was left)
+    of each award that did not fit."""
+
+    moves: Sequence[BudgetShare]
+    short: Sequence[tuple[str, int, int]]
+
+
+def moved_by(events: Sequence[AccountEvent], at: Instant, programs: Timeline) -> Moved:
+    """What the events of an input do; `at`: the input's moment."""
+    moves: list[BudgetShare] = []
+    short: list[tuple[str, int, int]] = []
+    for event in events:
+        moves += moves_of(event)
+        if isinstance(event, PurchaseRewarded) or getattr(event, "awards", ()):
+            short += short_of(event, programs.at(at))
+    return Moved(moves, short)
 
 
 class Leases(Struct):
@@ -55,17 +75,13 @@ class Leases(Struct):
         """What there is of each budget for the next decision in the shard."""
         return tuple([BudgetShare(*each) for each in self.rooms[shard].items()])
 
-    def follow(
-        self, shard: int, events: Sequence[AccountEvent], at: Instant, programs: Timeline
-    ) -> None:
-        """Take off what the events of an input use, add what they give back, and note what did not
-        fit; `at`: the input's moment."""
-        rooms = self.rooms[shard]
-        for event in events:
-            for move in moves_of(event):
-                rooms[move.budget] -= move.amount
-            for budget, need, left in short_of(event, programs.at(at)):
-                self.short.setdefault((budget, shard), []).append((need, left))
+    def follow(self, shard: int, moved: Moved) -> None:
+        """Take off what an input uses, add what it gives back, and note what did not fit."""
+        rooms = self.rooms.setdefault(shard, {})
+        for move in moved.moves:
+            rooms[move.budget] = rooms.get(move.budget, 0) - move.amount
+        for budget, need, left in moved.short:
+            self.short.setdefault((budget, shard), []).append((need, left))
 
     def missing(self) -> dict[LeaseKey, int]:
         """What would have to be drawn for every award to fit."""

@@ -88,7 +88,9 @@ class Codes(Struct):
             code = generated(text)
             key = b"" if code is None else digest(code)
             row = self.rows.get(key)
-            if row is not None:
+            of = None if row is None else program.series.get(row.series)
+            # Codes generated before their series got a fixed one are good for nothing any more.
+            if row is not None and of is not None and of.code is None:
                 found.append(CodeFact(place, self._status(key, row, members), row.series))
         return tuple(found)
 

@@ -65,8 +65,6 @@ def decide_several(
         Part(*other, events, pack(fork_of(batch, other), events), _decisive(events))
         for other, events in rest
     ]
-    for part in work.parts:
-        batch.forks[part.shard, part.member_id].events += part.events
     batch.linked = True
     return answer
 

@@ -84,10 +84,11 @@ def judged(
                 fact = CodeFact(place, "unknown")
             else:
                 fact = CodeFact(place, "ok" if word.uses is None else "spent", word.id)
-        if fact.series not in program.series:
+        of = program.series.get(fact.series)
+        if of is None or (of.code is not None and normal(of.code) != normal(text)):
             fact = CodeFact(place, "unknown")
         elif fact.status == "ok":
-            fact = CodeFact(place, _status(program.series[fact.series], at, used), fact.series)
+            fact = CodeFact(place, _status(of, at, used), fact.series)
         found.append(fact)
     return replace(facts, codes=tuple(found))
 

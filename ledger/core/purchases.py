@@ -35,7 +35,7 @@ def decide_purchase(context: Context, event: PurchaseCompleted) -> PurchaseRewar
     """The awards of a purchase. Raises Undecidable (expression_failed)."""
     account, program, at = context.account, context.program, context.at
     purchase, held, standing = event.data, account.holdings, standing_of(context)
-    if program.series and purchase.promo_codes:
+    if purchase.promo_codes and (program.series or standing.facts.codes):
         codes = judged(program, purchase, at, account.used, standing.facts)
         standing = replace(standing, facts=codes)
     facts = standing.facts

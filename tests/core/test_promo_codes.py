@@ -186,6 +186,14 @@ def test_deciding_again_from_the_event_gives_the_same() -> None:
     assert bought(Member(programs), event.facts, promo_codes=named) == event
 
 
+def test_what_a_series_is_the_program_of_the_purchase_says() -> None:
+    gone = buying(Member(timeline(MINIMAL)), CODE, **{CODE: "spent/letter"})
+    assert gone.facts == Facts(codes=(CodeFact(0, "unknown"),))
+    fixed = buying(Member(timeline(program())), CODE, **{CODE: "ok/radio"})
+    assert fixed.facts == Facts(codes=(CodeFact(0, "unknown"),))
+    assert fixed.codes == ()
+
+
 def test_codes_are_given_back_with_the_whole_order_only() -> None:
     member = Member(timeline(program()))
     used = buying(member, CODE, "RADIO", **{CODE: "ok/letter", "RADIO": "ok/radio"})

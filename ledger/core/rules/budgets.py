@@ -96,8 +96,9 @@ def short_of(event: AccountEvent, program: Compiled) -> list[tuple[str, int, int
     had too little."""
     found = []
     if isinstance(event, PurchaseRewarded) and event.facts is not None:
-        spent = [program.series[f.series] for f in event.facts.codes if f.status == "spent"]
-        found = [(series.budget, 1, 0) for series in spent if series.code is not None]
+        spent = [program.series.get(f.series) for f in event.facts.codes if f.status == "spent"]
+        limited = [of for of in spent if of is not None and of.code and of.uses is not None]
+        found = [(series.budget, 1, 0) for series in limited]
     for award in getattr(event, "awards", ()):
         if award.capped and award.capped[-1].by.startswith(CAP):
             *before, last = award.capped
@@ -108,7 +109,7 @@ def short_of(event: AccountEvent, program: Compiled) -> list[tuple[str, int, int
     return found
 
 
-def moves_of(event: AccountEvent) -> Iterable[BudgetShare]:
+def moves_of(event: AccountEvent) -> Sequence[BudgetShare]:
     """What the event uses of budgets; below 0 what it gives back."""
     if isinstance(event, PurchaseReturned):
         return [BudgetShare(share.budget, -share.amount) for share in event.budgets]
