@@ -73,9 +73,11 @@ def _name_order(account: Account, event: PurchaseRewarded, redemption_id: str) -
 
 def _take_back(account: Account, order: Order, clawbacks: tuple[Clawback, ...]) -> Order:
     gone = {award.index: award.gone for award in order.awards}
+    let_go = {award.index: award.let_go for award in order.awards}
     lots = {award.index: award.lot for award in order.awards}
     for clawback in clawbacks:
         gone[clawback.award] += clawback.points
+        let_go[clawback.award] += clawback.let_go
         if clawback.expired:
             set_against(account, lots[clawback.award], clawback.expired)
     for award in order.awards:
@@ -83,10 +85,10 @@ def _take_back(account: Account, order: Order, clawbacks: tuple[Clawback, ...]) 
             raise InvariantBroken(
                 10, f"order {order.order_id} would lose more than award {award.index} granted"
             )
-    return replace(
-        order,
-        awards=tuple(replace(award, gone=gone[award.index]) for award in order.awards),
-    )
+    awards = [
+        replace(award, gone=gone[award.index], let_go=let_go[award.index]) for award in order.awards
+    ]
+    return replace(order, awards=tuple(awards))
 
 
 def set_against(account: Account, lot: int, points: int) -> None:

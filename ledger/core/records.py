@@ -18,8 +18,8 @@ from schemas.inputs import ReturnData
 
 class OrderAward(Struct, frozen=True, array_like=True, gc=False):
     """An award with points, as a return needs it. `index`: its place among the order's awards.
-    `gone`: points that count as taken back so far. `referee`: a referral's reward. `budget`: what
-    it used of a budget."""
+    `gone`: points that count as taken back so far, with those that the policy let go (`let_go`).
+    `referee`: a referral's reward. `budget`: what it used of a budget."""
 
     index: int
     points: int
@@ -30,10 +30,11 @@ class OrderAward(Struct, frozen=True, array_like=True, gc=False):
     referee: bool = False
     gone: int = 0
     budget: BudgetShare | None = None
+    let_go: int = 0
 
 
 _AwardFields = tuple[
-    int, int, int, tuple[LineShare, ...], tuple[str, ...], bool, bool, int, BudgetShare | None
+    int, int, int, tuple[LineShare, ...], tuple[str, ...], bool, bool, int, BudgetShare | None, int
 ]
 
 
@@ -51,6 +52,7 @@ def award_fields(awards: tuple[Award, ...], first: int) -> list[_AwardFields]:
             award.kind == "referee",
             0,
             award.budget,
+            0,
         )
         for index, award in enumerate(awards, first)
         if award.points and award.kind != WELCOME

@@ -133,12 +133,15 @@ def _returned(context: Context, data: ReturnData, order: Order) -> Returned:
     amount = sum(line.amount for line in lines)
     referral, effects = _referral(context, order, order.amount_left - amount, progress, clawing)
     gone: dict[int, int] = {}
+    let_go = {award.index: award.let_go for award in earned}
     for clawback in clawing.clawbacks:
         gone[clawback.award] = gone.get(clawback.award, 0) + clawback.points
+        let_go[clawback.award] = let_go.get(clawback.award, 0) + clawback.let_go
     counting = sum(gone.get(award.index, 0) for award in earned if award.counts_for_tier)
     emptied = all(progress.whole) and not order.wholly_returned
     extra = Extra(order.month, (-amount, -counting, -int(emptied)))
-    codes = order.codes if emptied else ()
+    kept = any(let_go[award.index] for award in earned)
+    codes = order.codes if emptied and not kept else ()
     changes = requalify(account, context.programs, at, extra)
     welcomes: tuple[WelcomeTakenBack, ...] = ()
     if changes and account.welcomes:
@@ -157,7 +160,7 @@ def _returned(context: Context, data: ReturnData, order: Order) -> Returned:
         counters=_counters(earned, gone) + tuple([(counter_of(c.series), 0, 1) for c in codes]),
         referral=referral,
         lot_expiries=draft.lot_expiries,
-        budgets=_budgets(earned, gone, codes),
+        budgets=_budgets(earned, gone, let_go, codes),
         codes=codes,
         welcomes=welcomes,
         restored=restored,
@@ -187,15 +190,20 @@ def _counters(
 
 
 def _budgets(
-    awards: Iterable[OrderAward], gone: dict[int, int], codes: Iterable[CodeUse]
+    awards: Iterable[OrderAward],
+    gone: dict[int, int],
+    let_go: dict[int, int],
+    codes: Iterable[CodeUse],
 ) -> tuple[BudgetShare, ...]:
-    """Budgets given back: what an award used, once the whole award is taken back, and the uses of
-    promo codes given back."""
+    """Budgets given back: what an award used, once the whole award is back, but for the points that
+    the policy let go (of `times` then nothing); and the uses of promo codes given back."""
     given = {code.budget: 1 for code in codes if code.budget}
     for award in awards:
         share, points = award.budget, gone.get(award.index, 0)
         if share is not None and points and award.gone + points == award.points:
-            given[share.budget] = given.get(share.budget, 0) + share.amount
+            back = share.amount - let_go[award.index]
+            if back > 0:
+                given[share.budget] = given.get(share.budget, 0) + back
     return tuple([BudgetShare(*each) for each in given.items()])
 
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from schemas.decisions import (
     ActivityRewarded,
     Award,
@@ -150,6 +152,26 @@ def test_a_return_of_the_whole_award_gives_its_budget_back() -> None:
     *_, rest = member.give_back("2017-03-03", "o", "r2")
     assert isinstance(rest, PurchaseReturned)
     assert rest.budgets == (BudgetShare("spring", 70), BudgetShare("gifts", 1))
+
+
+@pytest.mark.parametrize("policy", ["within_balance", "only_pending"])
+def test_points_that_a_return_lets_go_stay_spent(policy: str) -> None:
+    gift = "id: gift, award: {fixed: 9}, budget: gifts"
+    rules = program(BONUS, gift, more=f"returns: {{policy: {policy}}}\n")
+    member = Member(timeline(rules))
+    bought(member, had(gifts=1, spring=70))
+    member.reserve("2017-03-01", "v", 179 - 40)
+    member.confirm("2017-03-01", "v")
+    back = {name: 0 for name in ("spring", "gifts")}
+    let_go = 0
+    for name, lines in (("r1", {"1": 5_000}), ("r2", None)):
+        *_, event = member.give_back("2017-03-02", "o", name, lines)
+        assert isinstance(event, PurchaseReturned)
+        let_go += sum(one.let_go for one in event.clawbacks if one.award == 1)
+        for share in event.budgets:
+            back[share.budget] += share.amount
+    assert 0 < let_go
+    assert back == {"spring": 70 - let_go, "gifts": 0}
 
 
 def test_an_award_that_was_not_paid_gives_nothing_back() -> None:

@@ -205,3 +205,15 @@ def test_codes_are_given_back_with_the_whole_order_only() -> None:
     assert rest.codes == used.codes
     assert rest.budgets == (BudgetShare("promo_codes/radio", 1),)
     assert normal("a-b c") == "ABC"
+
+
+def test_an_order_of_which_points_are_let_go_gives_no_code_back() -> None:
+    member = Member(timeline(program() + "returns: {policy: within_balance}\n"))
+    buying(member, CODE, "RADIO", **{CODE: "ok/letter", "RADIO": "ok/radio"})
+    member.reserve("2017-03-01", "v", 153)
+    member.confirm("2017-03-01", "v")
+    for name, lines in (("r1", {"1": 5_000}), ("r2", None)):
+        *_, event = member.give_back("2017-03-02", "o", name, lines)
+        assert isinstance(event, PurchaseReturned)
+        assert (event.codes, event.budgets) == ((), ())
+        member.buy("2017-03-02", f"p-{name}", 10_000)  # what comes later is not of this order
