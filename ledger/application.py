@@ -20,7 +20,7 @@ from pathlib import Path
 
 from ledger import append, budgets, lookups, stock, stream_rows, system
 from ledger.batch import Batch, check_call
-from ledger.budgets import CALL_BACKS_MAX, CallBack
+from ledger.budgets import CALL_BACKS_MAX, DRAW_ROUNDS_MAX, CallBack, LockBefore
 from ledger.cache import AccountCache, Cached
 from ledger.code_files import Made, generate
 from ledger.core.program.form import Program
@@ -54,6 +54,11 @@ from schemas.decisions import RfmBoundsSet
 FOLLOWS_MAX = 10
 """How often a call begins again because an account it needs was merged, between its reading and its
 locks, into one of a shard it had not locked: each time takes a merge within some milliseconds."""
+
+
+ROUNDS_MAX = 100
+"""How often inputs are decided again under one lock: for draws on budgets, then for the stock of
+rewards, of which each round locks more."""
 
 
 class Ledger(Questions):
@@ -125,7 +130,7 @@ class Ledger(Questions):
         AppendFailed (nothing was stored) and DatabaseUnavailable (not known; call again).
         """
         check_call(inputs, source, retry_of)
-        call_backs = 0
+        call_backs, lock_budgets = 0, False
         with translated():
             async with self._pool.connection() as connection:
                 while True:
@@ -136,6 +141,7 @@ class Ledger(Questions):
                         self._skew,
                         retry=retry_of is not None,
                         may_call_back=call_backs < CALL_BACKS_MAX,
+                        lock_budgets=lock_budgets,
                     )
                     try:
                         await self._try(connection, batch, source, retry_of, internal_errors_max)
@@ -144,6 +150,9 @@ class Ledger(Questions):
                         call_backs += 1
                         await connection.execute("ROLLBACK")
                         await budgets.call_back(connection, wanted, call_backs)
+                    except LockBefore:  # once at most: then all of them are locked in order
+                        lock_budgets = True
+                        await connection.execute("ROLLBACK")
         self.stats.count(len(inputs))
         return [outcome_of(work) for work in batch.works]
 
@@ -236,23 +245,29 @@ class Ledger(Questions):
             moved = set(locked.heads)
         moved |= await self._reader.hold(connection, batch)
         claiming = {work.shard for work in stock.claims(batch, locked.heads)}
-        while True:
+        for rounds in range(ROUNDS_MAX):
             if moved:
                 # Units are numbered over the whole batch: all its claims are decided, or none.
                 await self._decide_anew(connection, batch, moved | claiming, locked)
-            moved = await self._draw(connection, batch)
+            moved = await self._draw(connection, batch, rounds)
             if not moved and claiming:
+                if batch.leases is not None:
+                    batch.leases.sealed = True
                 # The first time it locks all that the claims name: what is locked does not move.
                 counted = self._programs.counted
                 if await stock.lock(connection, batch, claiming, counted):
                     moved = claiming
             if not moved:
                 return
+        raise AppendFailed("Inputs were decided again too often under one lock.")
 
-    async def _draw(self, connection: Connection, batch: Batch) -> set[int]:
-        """Draw on budgets for what their leases lacked; the shards that can be decided again."""
-        if batch.leases is None:
+    async def _draw(self, connection: Connection, batch: Batch, rounds: int) -> set[int]:
+        """Draw on budgets for what their leases lacked, after so many rounds; the shards that can
+        be decided again."""
+        if batch.leases is None or rounds >= DRAW_ROUNDS_MAX:
             return set()
+        if batch.lock_budgets and not rounds:
+            await budgets.lock_all(connection, batch.leases, batch.leases.budgets)
         shards, call_back = self.identity.shards, batch.may_call_back
         return await budgets.draw(connection, batch.leases, shards, call_back=call_back)
 
@@ -300,7 +315,7 @@ class Ledger(Questions):
     ) -> Made:
         """Generate promo codes of a series into a file, bound to `members` if they are given.
 
-        Raises LedgerError: unknown_series, fixed_code, file_exists.
+        Raises LedgerError: unknown_series, fixed_code, file_exists, other_codes.
         """
         async with self._connection() as connection:
             return await generate(connection, self.series(series_id), count, out, members)

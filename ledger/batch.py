@@ -86,10 +86,12 @@ class Batch:
         *,
         retry: bool = False,
         may_call_back: bool = True,
+        lock_budgets: bool = False,
     ) -> None:
         """`now`: the wall clock; `skew`: how far past it an event may lie. A `retry` is not bound
         by when its record arrived: what was the future then may be the past now. `may_call_back`:
-        whether what other shards hold of a budget may be called back for it."""
+        whether what other shards hold of a budget may be called back for it. `lock_budgets`:
+        whether all budgets that it may use are locked before any is drawn on."""
         self.works = [_work(item, shards, now, skew, retry) for item in inputs]
         self._types = {work.type_name for work in self.works}
         self._sources = {work.source for work in self.works}
@@ -109,6 +111,7 @@ class Batch:
         self.leases: Leases | None = None
         self.codes: Codes | None = None
         self.may_call_back = may_call_back
+        self.lock_budgets = lock_budgets
         self._shards = shards
         self.linked = not self._types.isdisjoint(_PAIR_NAMES)
         """Whether an input may concern two accounts; nearly never, and then nobody looks."""
@@ -126,20 +129,21 @@ class Batch:
 
     def with_linked(self, moved: Set[int]) -> set[int]:
         """The shards that have to be decided again together with `moved`: an input on two accounts
-        is decided on both or on none."""
+        is decided on both or on none, and what one shard leaves of a promo code is for the next."""
         found = set(moved)
+        pairs = [] if self.codes is None else self.codes.shared()
         if self.linked:
-            pairs = [
+            pairs += [
                 work.shards
                 for work in self.works
                 if (work.also or work.parts) and work.shard != NO_SHARD
             ]
-            while pairs:
-                touched = [shards for shards in pairs if not found.isdisjoint(shards)]
-                if not touched:
-                    break
-                pairs = [shards for shards in pairs if found.isdisjoint(shards)]
-                found = found.union(*touched)
+        while pairs:
+            touched = [shards for shards in pairs if not found.isdisjoint(shards)]
+            if not touched:
+                break
+            pairs = [shards for shards in pairs if found.isdisjoint(shards)]
+            found = found.union(*touched)
         return found
 
     def may_be_of(self, topic: str) -> bool:

@@ -5,7 +5,8 @@ One row for each budget (`undrawn`: what no shard holds) and one for each budget
 
     total = undrawn + the sum over the shards of (leased + spent)
 
-An append locks the leases of its shards under their heads, and a budget's row only to draw more.
+An append locks the leases of its shards under their heads, and a budget's row only to draw more:
+where it then needs one of a lower id, it begins anew with all of them.
 What other shards hold is called back in a transaction of its own. Order of locks: heads, leases by
 (budget, shard), promo codes, budgets by id. A budget is opened, or its total changed, by the
 transaction that publishes the program version which says so.
@@ -37,6 +38,10 @@ from each other; with pauses of random length one of them is through long before
 
 CALL_BACK_PAUSE_SECONDS = 0.01
 """Longest pause after the first call-back; twice as long after the second, and so on."""
+
+DRAW_ROUNDS_MAX = 20
+"""Times that one append draws and decides again. All that is lacking is drawn at once; only an
+award that comes about by another's (a multiplier) asks anew. Later ones find what there is."""
 
 _READ = """
 SELECT l.budget, l.shard, l.leased, b.undrawn
@@ -90,6 +95,11 @@ class CallBack(Exception):
         self.leases = leases
 
 
+class LockBefore(Exception):
+    """A budget is to be locked after something that comes behind it: the append is given up, and
+    begins anew with the locks of all its budgets, so that two never wait for each other."""
+
+
 # --- one append -----------------------------------------------------------------------------------
 
 
@@ -109,45 +119,74 @@ async def draw(connection: Connection, leases: Leases, shards: int, *, call_back
     """Draw what awards lacked; the shards that can be decided again with more.
 
     `shards`: how many the ledger has. `call_back`: whether to raise CallBack when what is lacking
-    lies in other leases.
+    lies in other leases. Raises LockBefore.
     """
-    drawn = set()
-    while missing := leases.missing():
-        undrawn = {budget: leases.undrawn[budget] for budget, _ in missing}
-        at_hand = sorted(budget for budget, left in undrawn.items() if left > 0)
-        totals: dict[str, int] = {}
-        if at_hand:
-            cursor = await connection.execute(_LOCK, (at_hand,))
-            for budget, left, total in await cursor.fetchall():
-                undrawn[budget], totals[budget] = left, total
-        held: dict[str, int] | None = None
-        taken: dict[LeaseKey, int] = {}
-        for key, amount in missing.items():
-            budget = key[0]
-            left = undrawn[budget]
-            if left < amount:
-                if held is None:
-                    held = await _held(connection, leases, sorted(undrawn))
-                others = held[budget] - leases.unused(key) if call_back else 0
-                if left + others < leases.smallest(key):
-                    leases.final.add(key)
-                    continue
-                if others:
-                    raise CallBack(leases.missing(), leases)
-            even = totals[budget] // (shards * DRAWS_OF_SHARD)
-            size = max(DRAW_LEAST, DRAW_AHEAD * amount, even)
-            # Towards the end a shard takes its even part, so that little has to be called back.
-            taken[key] = min(left, max(amount, min(size, left // shards)))
-            undrawn[budget] = left - taken[key]
-        leases.undrawn.update(undrawn)
-        if taken:
-            await _take(connection, taken)
-            crash_point("budget.after_drawn")
-            for key, amount in taken.items():
-                leases.leased[key] += amount
-                drawn.add(key[1])
-            return drawn
-    return drawn
+    if not leases.missing() or not await _to_be_had(connection, leases, call_back=call_back):
+        return set()
+    missing = leases.missing()
+    totals = await _lock(connection, leases, {budget for budget, _ in missing})
+    undrawn = {budget: leases.undrawn[budget] for budget, _ in missing}
+    held: dict[str, int] | None = None
+    taken: dict[LeaseKey, int] = {}
+    for key, amount in missing.items():
+        budget = key[0]
+        left = undrawn[budget]
+        if left < amount:
+            if held is None:
+                held = await _held(connection, leases, sorted(undrawn))
+            others = held[budget] - leases.unused(key) if call_back else 0
+            if left + others < leases.smallest(key):
+                leases.final.add(key)
+                continue
+            if others:
+                raise CallBack(leases.missing(), leases)
+        even = totals[budget] // (shards * DRAWS_OF_SHARD)
+        size = max(DRAW_LEAST, DRAW_AHEAD * amount, even)
+        # Towards the end a shard takes its even part, so that little has to be called back.
+        taken[key] = min(left, max(amount, min(size, left // shards)))
+        undrawn[budget] = left - taken[key]
+    leases.undrawn.update(undrawn)
+    if not taken:
+        return set()
+    await _take(connection, taken)
+    crash_point("budget.after_drawn")
+    for key, amount in taken.items():
+        leases.leased[key] += amount
+    return {shard for _, shard in taken}
+
+
+async def _to_be_had(connection: Connection, leases: Leases, *, call_back: bool) -> bool:
+    """Whether some of what is lacking may be had; asked without a lock on the budgets, so that one
+    which is spent but for a rest holds nobody up. What no shard holds only falls, so it was no less
+    than what was read; leases are read after it, so nothing on its way to one is missed."""
+    missing = leases.missing()
+    few = sorted({budget for (budget, _), lack in missing.items() if leases.undrawn[budget] < lack})
+    held = await _held(connection, leases, few) if few and call_back else {}
+    for key in missing:
+        budget = key[0]
+        if budget in few:
+            others = held[budget] - leases.unused(key) if call_back else 0
+            if leases.undrawn[budget] + others < leases.smallest(key):
+                leases.final.add(key)
+    return bool(leases.missing())
+
+
+async def _lock(connection: Connection, leases: Leases, wanted: set[str]) -> dict[str, int]:
+    """Lock those of these budgets that have something undrawn, and read it; the totals of what is
+    locked. Raises LockBefore."""
+    fresh = {b for b in wanted if leases.undrawn[b] > 0 and b not in leases.locked}
+    if fresh:
+        if leases.sealed or (leases.locked and min(fresh) < max(leases.locked)):
+            raise LockBefore
+        await lock_all(connection, leases, sorted(fresh))
+    return leases.locked
+
+
+async def lock_all(connection: Connection, leases: Leases, wanted: Sequence[str]) -> None:
+    """Lock these budgets, by id."""
+    cursor = await connection.execute(_LOCK, (list(wanted),))
+    for budget, left, total in await cursor.fetchall():
+        leases.undrawn[budget], leases.locked[budget] = left, total
 
 
 async def _held(connection: Connection, leases: Leases, budgets: list[str]) -> dict[str, int]:

@@ -42,7 +42,9 @@ class Leases(Struct):
     """`budgets`: their ids, ascending. `leased`: what each lease holds, with what this append has
     drawn; `rooms`: by shard, what the decisions so far have left of it. `undrawn`: what is left of
     each budget that no shard holds, as last seen. `short`: of awards that did not fit, what each
-    needed and what there was then; `final`: leases for which there is nothing more to be had."""
+    needed and what there was then; `final`: leases for which there is nothing more to be had;
+    `locked`: the totals of the budgets whose rows this append has locked; `sealed`: whether it has
+    locked what comes behind all budgets."""
 
     budgets: tuple[str, ...]
     leased: dict[LeaseKey, int] = field(default_factory=dict)
@@ -50,6 +52,8 @@ class Leases(Struct):
     undrawn: dict[str, int] = field(default_factory=dict)
     short: dict[LeaseKey, list[tuple[int, int]]] = field(default_factory=dict)
     final: set[LeaseKey] = field(default_factory=set)
+    locked: dict[str, int] = field(default_factory=dict)
+    sealed: bool = False
 
     def know(self, rows: Iterable[tuple[str, int, int, int]]) -> set[int]:
         """Take note of rows (budget, shard, leased, undrawn); the shards whose leases differ from
@@ -70,6 +74,7 @@ class Leases(Struct):
             for budget in self.budgets:
                 self.rooms[shard][budget] = self.leased.get((budget, shard), 0)
                 self.short.pop((budget, shard), None)
+                self.final.discard((budget, shard))
 
     def had(self, shard: int) -> tuple[BudgetShare, ...]:
         """What there is of each budget for the next decision in the shard."""

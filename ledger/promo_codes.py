@@ -61,6 +61,14 @@ class Codes(Struct):
         self.rows = dict(rows)
         return changed
 
+    def shared(self) -> list[set[int]]:
+        """The shards that name or give back the same code, of each code of which there are some."""
+        shards = {code: set(named) for code, named in self.named.items()}
+        for shard, used in self.used.items():
+            for code in used:
+                shards.setdefault(code, set()).add(shard)
+        return [of_code for of_code in shards.values() if len(of_code) > 1]
+
     def forget(self, shards: Iterable[int]) -> None:
         """Undo what was decided for these shards."""
         for shard in shards:
