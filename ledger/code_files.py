@@ -2,13 +2,15 @@
 
 The codes go to a file, their digests to the database, in one transaction: the file is complete on
 disk under a name of its own (FILE.part) before COMMIT, and gets its name after it. Whoever is
-killed in between finds by that file, when asked for the same again, that its codes are valid.
+killed in between finds by that file, when asked for the same again, that its codes are valid; asked
+for anything else, it leaves them alone.
 """
 
 import os
 import secrets
 from collections.abc import Iterator, Sequence
 from functools import cache
+from hashlib import blake2b
 from pathlib import Path
 from struct import pack, unpack
 from typing import IO, NamedTuple
@@ -77,7 +79,7 @@ async def generate(
 ) -> Made:
     """Make `count` codes, or one for each of `members`, bound to it; `out` must not exist yet.
 
-    Raises LedgerError: file_exists, fixed_code.
+    Raises LedgerError: file_exists, fixed_code, other_codes.
     """
     if series.code is not None:
         raise LedgerError(
@@ -85,15 +87,16 @@ async def generate(
             "fixed_code",
         )
     part = _part_of(out)
-    first, lines = _read(part)
-    row = await code_row(connection, first)
-    recovered = row is not None and row.series == series.id
-    if not recovered:
+    found = _read(part)
+    row = None if found is None else await code_row(connection, found.first)
+    if found is not None and row is not None:
+        _check_same(found, row.series, series.id, part, count, members)
+    else:
         with _opened(part) as file:
             await _make(connection, series, count, file, members)
         crash_point("codes.after_commit")
     os.replace(part, out)
-    return Made(lines if recovered else count, recovered)
+    return Made(count, row is not None)
 
 
 def _part_of(out: Path) -> Path:
@@ -108,14 +111,51 @@ def _opened(part: Path) -> IO[str]:
     return open(part, "w", encoding="ascii", opener=lambda p, flags: os.open(p, flags, 0o600))
 
 
-def _read(part: Path) -> tuple[str, int]:
-    """The first code of the file that a killed call left, and how many it has; none if there is no
-    file."""
+class _Found(NamedTuple):
+    """The file that a killed call left: its first code, how many it has, and a digest of whose they
+    are (that of no members for codes that are for everyone)."""
+
+    first: str
+    codes: int
+    owners: bytes
+
+
+def _read(part: Path) -> _Found | None:
+    """What a killed call left; None if there is no file."""
     if not part.exists():
-        return "", 0
+        return None
+    first, codes, owners = "", 0, blake2b()
     with open(part, encoding="ascii") as file:
-        file.readline()
-        return file.readline().partition(",")[0].strip(), 1 + sum(1 for _ in file)
+        bound = file.readline().strip() == BOUND_HEADER
+        for line in file:
+            code, _, member = line.strip().partition(",")
+            first = first or code
+            codes += 1
+            if bound:
+                owners.update(f"{member}\n".encode())
+    return _Found(first, codes, owners.digest())
+
+
+def _check_same(
+    found: _Found,
+    of: str,
+    series_id: str,
+    part: Path,
+    count: int,
+    members: Sequence[str] | None,
+) -> None:
+    """Raises LedgerError (other_codes), unless the file that a killed call left, whose codes are
+    good, has what is asked for now."""
+    owners = blake2b()
+    for member in members or ():
+        owners.update(f"{member}\n".encode())
+    if (of, found.codes, found.owners) != (series_id, count, owners.digest()):
+        raise LedgerError(
+            f"{part} has {found.codes} good codes of {of}, made by a call that was interrupted, and"
+            " they are not what is asked for now: repeat that call as it was, or name another file"
+            " with --out.",
+            "other_codes",
+        )
 
 
 async def _make(

@@ -349,6 +349,61 @@ def test_for_what_nothing_is_generated(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("series", "count", "members"),
+    [
+        ("other", 3, None),
+        ("letter", 2, None),
+        ("letter", 3, ["m1", "m2", "m3"]),
+        ("letter", 3, None),
+    ],
+)
+def test_codes_of_an_interrupted_call_are_never_overwritten(
+    settings: Settings, tmp_path: Path, series: str, count: int, members: list[str] | None
+) -> None:
+    """Killed after COMMIT; what is asked for then is the same (the last case) or something else."""
+    out, part = tmp_path / "c.csv", tmp_path / "c.csv.part"
+
+    async def test() -> None:
+        async with opened(settings) as ledger:
+            two = with_codes()
+            both = (*two.promo_codes, PromoSeries(id="other"))
+            await ledger.publish_program(replace(two, promo_codes=both))
+            await ledger.generate_codes("letter", 3, out)
+            out.rename(part)
+            codes = part.read_text()
+            if (series, count, members) == ("letter", 3, None):
+                assert (await ledger.generate_codes(series, count, out)).recovered
+                assert out.read_text() == codes
+                return
+            with pytest.raises(LedgerError) as refused:
+                await ledger.generate_codes(series, count, out, members)
+            assert refused.value.code == "other_codes"
+            assert part.read_text() == codes
+            assert not out.exists()
+
+    run(test())
+
+
+def test_bound_codes_of_an_interrupted_call_are_those_of_its_members(
+    settings: Settings, tmp_path: Path
+) -> None:
+    out, part = tmp_path / "c.csv", tmp_path / "c.csv.part"
+
+    async def test() -> None:
+        async with opened(settings) as ledger:
+            await ledger.publish_program(with_codes())
+            await ledger.generate_codes("letter", 2, out, ["m1", "m2"])
+            out.rename(part)
+            for members in (["m1", "m3"], None):
+                with pytest.raises(LedgerError) as refused:
+                    await ledger.generate_codes("letter", 2, out, members)
+                assert refused.value.code == "other_codes"
+            assert (await ledger.generate_codes("letter", 2, out, ["m1", "m2"])).recovered
+
+    run(test())
+
+
 def test_a_file_is_never_overwritten(settings: Settings, tmp_path: Path) -> None:
     file = tmp_path / "codes.csv"
     file.write_text("mine")
