@@ -5,7 +5,7 @@ event that could not be decoded, one on another topic than its type's, one from 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from datetime import date
 from typing import Any, NamedTuple, TypeVar
 
@@ -158,13 +158,18 @@ class Batch:
         """The digests of what can be generated promo codes, and the shards whose inputs name
         them."""
         named: defaultdict[bytes, set[int]] = defaultdict(set)
+        for shard, text in self.promo_codes():
+            code = named_code(text)
+            if code is not None:
+                named[code].add(shard)
+        return dict(named)
+
+    def promo_codes(self) -> Iterator[tuple[int, str]]:
+        """The promo codes that purchases name, as they are written, each with the shard."""
         for work in self.of_types(PurchaseCompleted):
             assert isinstance(work.item.event, PurchaseCompleted)
             for text in work.item.event.data.promo_codes:
-                code = named_code(text)
-                if code is not None:
-                    named[code].add(work.shard)
-        return dict(named)
+                yield work.shard, text
 
     def of_types(self, *kinds: type[InputEvent]) -> list[Work]:
         """The works with such an event, in their order. Most batches hold none, and ask often."""

@@ -105,13 +105,18 @@ class LockBefore(Exception):
 
 async def read(connection: Connection, leases: Leases, shards: Sequence[int]) -> None:
     """Read the shards' leases, without a lock."""
-    cursor = await connection.execute(_READ, (list(leases.budgets), list(shards)))
-    leases.know(await cursor.fetchall())
+    if leases.budgets:
+        cursor = await connection.execute(_READ, (list(leases.budgets), list(shards)))
+        leases.know(await cursor.fetchall())
 
 
 async def hold(connection: Connection, leases: Leases, shards: Sequence[int]) -> set[int]:
-    """Lock the shards' leases, under their heads; the shards where they are not as was read."""
-    cursor = await connection.execute(_HOLD, (list(leases.budgets), list(shards)))
+    """Lock the shards' leases, under their heads, and those to which something is given back; the
+    shards where they are not as was read."""
+    wanted = sorted(leases.of_all())
+    if not wanted:
+        return set()
+    cursor = await connection.execute(_HOLD, (wanted, list(shards)))
     return leases.know(await cursor.fetchall())
 
 

@@ -95,7 +95,7 @@ def facts_of(
     codes: tuple[CodeFact, ...] = ()
     if batch.codes is not None and isinstance(event, PurchaseCompleted) and event.data.promo_codes:
         program = programs.at(work.item.occurred_at)
-        rooms = {} if batch.leases is None else batch.leases.rooms[shard]
+        rooms = {} if batch.leases is None else batch.leases.rooms.get(shard, {})
         # A code bound to an account that was merged is now that of the one which stays.
         whose = {work.member_id, member_id}
         codes = batch.codes.facts(whose, event.data.promo_codes, program, rooms)

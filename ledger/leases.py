@@ -39,10 +39,11 @@ def moved_by(events: Sequence[AccountEvent], at: Instant, programs: Timeline) ->
 
 
 class Leases(Struct):
-    """`budgets`: their ids, ascending. `leased`: what each lease holds, with what this append has
-    drawn; `rooms`: by shard, what the decisions so far have left of it. `undrawn`: what is left of
-    each budget that no shard holds, as last seen. `short`: of awards that did not fit, what each
-    needed and what there was then; `final`: leases for which there is nothing more to be had;
+    """`budgets`: the ids of those that the batch may use, ascending. `leased`: what each lease holds,
+    with what this append has drawn; `rooms`: by shard, what the decisions so far have left of it
+    (of other budgets: what they give back). `undrawn`: what is left of each budget
+    that no shard holds, as last seen. `short`: of awards that did not fit, what each needed and
+    what there was then; `final`: leases for which there is nothing more to be had;
     `locked`: the totals of the budgets whose rows this append has locked; `sealed`: whether it has
     locked what comes behind all budgets."""
 
@@ -57,9 +58,11 @@ class Leases(Struct):
 
     def know(self, rows: Iterable[tuple[str, int, int, int]]) -> set[int]:
         """Take note of rows (budget, shard, leased, undrawn); the shards whose leases differ from
-        what was known."""
+        what was known. Of budgets that are only given back nothing has to be known."""
         changed = set()
         for budget, shard, leased, undrawn in rows:
+            if budget not in self.budgets:
+                continue
             self.undrawn[budget] = undrawn
             if self.leased.get((budget, shard)) != leased:
                 self.leased[budget, shard] = leased
@@ -78,7 +81,11 @@ class Leases(Struct):
 
     def had(self, shard: int) -> tuple[BudgetShare, ...]:
         """What there is of each budget for the next decision in the shard."""
-        return tuple([BudgetShare(*each) for each in self.rooms[shard].items()])
+        return tuple([BudgetShare(*each) for each in self.rooms.get(shard, {}).items()])
+
+    def of_all(self) -> set[str]:
+        """The budgets that the batch may use, and those that it gives something back to."""
+        return set(self.budgets).union(*self.rooms.values())
 
     def follow(self, shard: int, moved: Moved) -> None:
         """Take off what an input uses, add what it gives back, and note what did not fit."""
@@ -107,7 +114,7 @@ class Leases(Struct):
     def used(self) -> dict[LeaseKey, int]:
         """What the batch as decided uses of each lease."""
         return {
-            (budget, shard): self.leased[budget, shard] - room
+            (budget, shard): self.leased.get((budget, shard), 0) - room
             for shard, rooms in self.rooms.items()
             for budget, room in rooms.items()
         }

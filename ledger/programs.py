@@ -5,7 +5,7 @@ exists: later than the last version's beginning, and later than everything decid
 no decision in the log was made under another program than a reader of the log would expect.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec import Raw
 from psycopg import AsyncConnection
@@ -16,6 +16,7 @@ from ledger.core.catalogue import is_counted
 from ledger.core.program.canonical import canonical, from_canonical
 from ledger.core.program.compiled import Compiled, compile_program
 from ledger.core.program.form import CatalogueReward, Program
+from ledger.core.program.promo_codes import normal
 from ledger.core.program.timeline import Timeline
 from ledger.errors import ProgramRefused
 from ledger.identity import Identity
@@ -31,14 +32,16 @@ WHERE shard = %s AND position > %s AND type = 'ProgramPublished' ORDER BY positi
 
 
 class Programs:
-    """The versions published, up to a position of the system shard. `budgets`: the ids of all that
-    any of them names; `has_codes`: whether any has series of promo codes; `counted`: the rewards of
-    which any counts the units."""
+    """The versions published, up to a position of the system shard. `budgets`: the ids of
+    those that rules and surveys of any of them name; `limited`: of each fixed promo code (normal
+    form) the budgets by which its uses are counted; `has_codes`: whether any has series of promo
+    codes; `counted`: the rewards of which any counts the units."""
 
     def __init__(self) -> None:
         self.position = 0
         self.timeline = Timeline(())
         self.budgets: tuple[str, ...] = ()
+        self.limited: dict[str, frozenset[str]] = {}
         self.has_codes = False
         self.counted: frozenset[str] = frozenset()
         self._versions: list[tuple[Instant, Compiled]] = []
@@ -47,6 +50,19 @@ class Programs:
     def versions(self) -> list[tuple[Instant, Compiled]]:
         """The versions in the order in which they were published."""
         return list(self._versions)
+
+    @property
+    def has_budgets(self) -> bool:
+        """Whether there is anything that is counted over all members."""
+        return bool(self.budgets or self.limited)
+
+    def budgets_asked(self, codes: Iterable[str]) -> tuple[str, ...]:
+        """The ids of the budgets that purchases which name these codes may use, ascending. Of many
+        promo codes, hardly any is ever named."""
+        if not self.limited:
+            return self.budgets
+        named = [self.limited.get(normal(code), frozenset()) for code in codes]
+        return tuple(sorted(frozenset(self.budgets).union(*named)))
 
     async def catch_up(self, connection: AsyncConnection[TupleRow], position: int) -> bool:
         """Read what was published up to the system shard's `position`; whether anything was."""
@@ -62,8 +78,13 @@ class Programs:
         self.position = max([self.position, position, *(at for at, _ in fresh)])
         if fresh:
             self.timeline = Timeline(self._versions)
-            named = {budget for _, program in self._versions for budget in program.budgets}
+            named = {budget.id for _, program in self._versions for budget in program.form.budgets}
             self.budgets = tuple(sorted(named))
+            self.limited = {}
+            for _, program in self._versions:
+                for word, of in program.words.items():
+                    if of.uses is not None:
+                        self.limited[word] = self.limited.get(word, frozenset()) | {of.budget}
             self.has_codes = any(program.series for _, program in self._versions)
             self.counted = frozenset(
                 reward.id

@@ -77,14 +77,18 @@ class Reader:
 
     async def _read_shared(self, connection: Connection, batch: Batch) -> None:
         """What the batch's shards hold of budgets, and the promo codes that it names."""
-        if not (self._programs.budgets or self._programs.has_codes) or not batch.pays():
+        if not (self._programs.has_budgets or self._programs.has_codes) or not batch.pays():
             return
-        if self._programs.budgets:
-            batch.leases = Leases(self._programs.budgets)
+        if self._programs.has_budgets:
+            batch.leases = Leases(self._asked(batch))
             await budgets.read(connection, batch.leases, batch.shards())
         if self._programs.has_codes:
             batch.codes = Codes(batch.codes_named())
             await promo_codes.read(connection, batch.codes)
+
+    def _asked(self, batch: Batch) -> tuple[str, ...]:
+        """The budgets that the batch may use."""
+        return self._programs.budgets_asked(code for _, code in batch.promo_codes())
 
     async def _follow(
         self, connection: Connection, batch: Batch, shards: set[int], locked: Locked | None
@@ -107,11 +111,11 @@ class Reader:
     async def hold(self, connection: Connection, batch: Batch) -> set[int]:
         """Lock, under the heads, what the batch's shards hold of budgets, and the promo codes that
         it names; the shards for which they are not as was read."""
-        known = self._programs.budgets
         changed: set[int] = set()
-        if not (known or self._programs.has_codes) or not batch.pays():
+        if not (self._programs.has_budgets or self._programs.has_codes) or not batch.pays():
             return changed
-        if known:
+        if self._programs.has_budgets:
+            known = self._asked(batch)
             if batch.leases is None or batch.leases.budgets != known:
                 batch.leases = Leases(known)
             changed |= await budgets.hold(connection, batch.leases, batch.shards())

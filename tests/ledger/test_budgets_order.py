@@ -26,7 +26,14 @@ from tests.ledger.conftest import PROGRAM
 from tests.ledger.events import SHARDS, day, direct, head, purchase, returned
 from tests.ledger.interleaved import interleave
 from tests.ledger.opened import opened, run
-from tests.ledger.test_promo_codes import GIFT, left, made, naming, with_codes
+from tests.ledger.test_promo_codes import (
+    GIFT,
+    left,
+    made,
+    naming,
+    spent_of_radio,
+    with_codes,
+)
 
 PATIENCE = 5
 """Seconds until what should not wait counts as waiting."""
@@ -117,6 +124,24 @@ def test_a_budget_spent_but_for_a_rest_holds_nobody_up(
 
     run(test())
     assert spent_of(owner) == 0
+
+
+def test_a_purchase_asks_only_for_the_limited_codes_that_it_names(
+    settings: Settings, owner: psycopg.Connection[Any]
+) -> None:
+    async def test() -> None:
+        async with opened(settings) as ledger:
+            await ledger.publish_program(with_codes())
+            named = naming(ONE, "o1", "radio")
+            await ledger.handle(direct(named))
+            with owner.transaction():
+                owner.execute("SELECT FROM ledger.budget_leases FOR UPDATE")
+                quick = ledger.handle(direct(naming(ONE, "o2", "spring"), naming(OTHER, "o3")))
+                await asyncio.wait_for(quick, PATIENCE)
+            await ledger.handle(direct(returned(ONE, "o1", "r1"), naming(OTHER, "o4", "spring")))
+
+    run(test())
+    assert spent_of_radio(owner) == 0
 
 
 def test_a_small_award_that_comes_about_late_still_gets_the_rest(
