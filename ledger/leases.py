@@ -12,7 +12,7 @@ from msgspec import Struct, field
 
 from ledger.core.program.timeline import Timeline
 from ledger.core.rules.budgets import moves_of, short_of
-from schemas.decisions import AccountEvent, BudgetShare, PurchaseRewarded
+from schemas.decisions import AccountEvent, Award, BudgetShare, PurchaseRewarded
 from schemas.fields import Instant
 
 LeaseKey = tuple[str, int]
@@ -33,7 +33,8 @@ def moved_by(events: Sequence[AccountEvent], at: Instant, programs: Timeline) ->
     short: list[tuple[str, int, int]] = []
     for event in events:
         moves += moves_of(event)
-        if isinstance(event, PurchaseRewarded) or getattr(event, "awards", ()):
+        awards: Sequence[Award] = getattr(event, "awards", ())
+        if awards or isinstance(event, PurchaseRewarded):
             short += short_of(event, programs.at(at))
     return Moved(moves, short)
 
