@@ -40,13 +40,13 @@ def moved_by(events: Sequence[AccountEvent], at: Instant, programs: Timeline) ->
 
 
 class Leases(Struct):
-    """`budgets`: the ids of those that the batch may use, ascending. `leased`: what each lease holds,
-    with what this append has drawn; `rooms`: by shard, what the decisions so far have left of it
-    (of other budgets: what they give back). `undrawn`: what is left of each budget
-    that no shard holds, as last seen. `short`: of awards that did not fit, what each needed and
-    what there was then; `final`: leases for which there is nothing more to be had;
-    `locked`: the totals of the budgets whose rows this append has locked; `sealed`: whether it has
-    locked what comes behind all budgets."""
+    """`budgets`: the ids of those that the batch may use, ascending. `leased`: what each lease
+    holds, with what this append has drawn; `rooms`: by shard, what the decisions so far have left
+    of it (of other budgets: what they give back). `undrawn`: what is left of each budget that no
+    shard holds, as last seen. `short`: of awards that did not fit, what each needed and what there
+    was then; `final`: leases for which there is nothing more to be had. `locked`: the totals of the
+    budgets whose rows this append has locked; `sealed`: whether it has locked what comes behind all
+    budgets."""
 
     budgets: tuple[str, ...]
     leased: dict[LeaseKey, int] = field(default_factory=dict)

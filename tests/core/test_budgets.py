@@ -162,7 +162,7 @@ def test_points_that_a_return_lets_go_stay_spent(policy: str) -> None:
     bought(member, had(gifts=1, spring=70))
     member.reserve("2017-03-01", "v", 179 - 40)
     member.confirm("2017-03-01", "v")
-    back = {name: 0 for name in ("spring", "gifts")}
+    back = dict.fromkeys(("spring", "gifts"), 0)
     let_go = 0
     for name, lines in (("r1", {"1": 5_000}), ("r2", None)):
         *_, event = member.give_back("2017-03-02", "o", name, lines)
@@ -170,7 +170,7 @@ def test_points_that_a_return_lets_go_stay_spent(policy: str) -> None:
         let_go += sum(one.let_go for one in event.clawbacks if one.award == 1)
         for share in event.budgets:
             back[share.budget] += share.amount
-    assert 0 < let_go
+    assert let_go > 0
     assert back == {"spring": 70 - let_go, "gifts": 0}
 
 
