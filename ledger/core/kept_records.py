@@ -39,6 +39,7 @@ class KeptAward(Struct, frozen=True, omit_defaults=True):
     referee: bool = False
     gone: int = 0
     budget: BudgetShare | None = None
+    let_go: int = 0
 
 
 class KeptOrder(Struct, frozen=True, omit_defaults=True):
