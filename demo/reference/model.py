@@ -298,7 +298,10 @@ class ReferenceProgram:
         if hold is not None and hold.order_id is None:
             hold.order_id = purchase.order_id
         self._qualify(member, order)
-        for returned_at, waited in member.waiting.pop(purchase.order_id, []):
+        waiting = member.waiting.pop(purchase.order_id, [])
+        if waiting:  # what is due at once is there, and has paid debt, before it comes back
+            self.settle(member, at)
+        for returned_at, waited in waiting:
             try:
                 self._return(member, returned_at, waited)
                 member.waited[waited["return_id"]] = "applied"
