@@ -103,6 +103,20 @@ def test_tenths_are_exact() -> None:
     )
 
 
+@pytest.mark.parametrize("quantity", ["4400.279", "4096.029", "0.001", "999999999.999"])
+def test_quantities_are_exact(quantity: str) -> None:
+    """As floats, some of them would be read as their neighbours."""
+    purchase = subject(basket(Decimal(quantity)))
+    for text, holds in (
+        (f"some(purchase.lines, #.quantity == {quantity})", True),
+        (f"some(purchase.lines, #.quantity > {quantity})", False),
+        (f"sum(map(purchase.lines, 2 * # . quantity)) == 2 * {quantity}", True),
+        ("some(purchase.lines, #.quantity % 1 < 1 and -#.quantity < 0)", True),
+        ("some(purchase.lines, #.sku == 'quantity')", False),
+    ):
+        assert compile_expression(text).holds(purchase) is holds, text
+
+
 QUANTITIES = st.decimals(0, 10**9 - 1, places=3)
 
 

@@ -34,6 +34,10 @@ _COMPARE: dict[str, Callable[[int, int], bool]] = {
     "<": operator.lt,
 }
 
+THOUSAND = 1_000
+"""A quantity has three decimal places at most. The engine takes decimals only as floats and reads
+some of them wrongly (4400.279 as 4400.279000000001), so it gets thousandths and divides them."""
+
 AmountTest = tuple[Callable[[int, int], bool], int]
 
 
@@ -100,9 +104,7 @@ class Expression(Struct, frozen=True):
         facts: dict[str, Any] = {}
         for field in self.line_fields:
             if field == "quantity":
-                # At most 13 significant digits: as a float it reads back as the same decimal,
-                # which is what the engine then computes with.
-                facts[field] = float(line.quantity)
+                facts[field] = int(line.quantity * THOUSAND)
             else:
                 facts[field] = getattr(line, field)
         return facts
@@ -114,7 +116,7 @@ def compile_expression(text: str) -> Expression:
     check_nesting(tokens)
     fields = check_names(tokens)
     try:
-        program = zen.compile_expression(text)
+        program = zen.compile_expression(_with_thousandths(text, tokens))
     except RuntimeError as error:
         raise ExpressionError(_reason(error)) from None
     return Expression(
@@ -126,6 +128,17 @@ def compile_expression(text: str) -> Expression:
         line_fields=frozenset(fields["#"]),
         program=program,
     )
+
+
+def _with_thousandths(text: str, tokens: list[Token]) -> str:
+    """The text as the engine gets it: quantities of lines are divided by a thousand there."""
+    parts, done = [], 0
+    for i, token in enumerate(tokens):
+        owner = tokens[i - 2] if i > 1 and tokens[i - 1].text == "." else None
+        if token.text == "quantity" and owner is not None and owner.text == "#":
+            parts += [text[done : owner.start], f"({text[owner.start : token.end]} / {THOUSAND})"]
+            done = token.end
+    return "".join([*parts, text[done:]])
 
 
 def _parts(text: str, tokens: list[Token], words: tuple[str, ...]) -> tuple[str, ...]:
