@@ -15,14 +15,14 @@ from streams.delivery import SEEK_SECONDS, StreamDelivery
 from streams.described import Described, Topic
 from streams.guard import GONE_SECONDS
 from streams.metrics import Metrics
-from streams.topics import CONSUMED
+from streams.topics import CONSUMED, TOPICS
 
 PARTITIONS = 4
 SHORT_GONE_SECONDS = 0.2
 SHORT_PAUSE_SECONDS = 0.02
 
-WHOLE = Described("cluster", {name: Topic(b"i" * 16, PARTITIONS) for name in CONSUMED})
-STALE = Described("cluster", {name: WHOLE.topics[name] for name in CONSUMED[1:]})
+WHOLE = Described("cluster", {name: Topic(b"i" * 16, PARTITIONS) for name in TOPICS})
+STALE = Described("cluster", {name: WHOLE.topics[name] for name in TOPICS[1:]})
 GROWN = Described("cluster", {**WHOLE.topics, CONSUMED[0]: Topic(b"i" * 16, PARTITIONS + 1)})
 
 
