@@ -15,7 +15,7 @@ from streams.delivery import SEEK_SECONDS, StreamDelivery
 from streams.described import Described, Topic
 from streams.guard import GONE_SECONDS
 from streams.metrics import Metrics
-from streams.topics import CONSUMED, TOPICS
+from streams.topics import CONSUMED, TOPICS, inputs_of
 
 PARTITIONS = 4
 SHORT_GONE_SECONDS = 0.2
@@ -93,7 +93,7 @@ def test_a_topic_that_one_answer_leaves_out_is_asked_for_again(
 ) -> None:
     asked, failed, consumer = assigned(monkeypatch, STALE, WHOLE)
     assert (asked, failed) == (2, [])
-    assert consumer.sought == [WHOLE], "the complete answer is what is read by"
+    assert consumer.sought == [inputs_of(WHOLE)], "the complete answer is what is read by"
 
 
 def test_a_stale_answer_after_kafka_was_away_is_still_asked_again(
@@ -105,7 +105,7 @@ def test_a_stale_answer_after_kafka_was_away_is_still_asked_again(
     away = KafkaConnectionError("away")
     asked, failed, consumer = assigned(monkeypatch, away, away, STALE, WHOLE)
     assert (asked, failed) == (4, [])
-    assert consumer.sought == [WHOLE]
+    assert consumer.sought == [inputs_of(WHOLE)]
 
 
 def test_a_topic_that_stays_missing_stops_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
