@@ -103,6 +103,8 @@ class MemoryLedger:
     def _append(self, item: Received) -> Work:
         batch = Batch([item], SHARDS, FAR, 0)
         shards = set(range(SHARDS))
+        for shard, head in self.heads.items():
+            batch.base_on(shard, head.position)
         for shard, keys in batch.keys(shards).items():
             self._look_up(batch, shard, keys)
         self._find(batch, batch.accounts(shards))
