@@ -77,7 +77,7 @@ def put_clocks(clocks: Clocks) -> None:
     clocks.step(ledger.application, "Batch", "hash: keys and contents")
     clocks.coroutine(ledger.reading.Reader, "read", "load")
     clocks.step(ledger.application, "decide_all", "decide")
-    clocks.inside(ledger.deciding, "_pack", "encode")
+    clocks.inside(ledger.deciding, "pack", "encode")
     clocks.inside(decide, "evolve", "fold")
     clocks.coroutine(append, "lock", "lock")
     clocks.step(ledger.application, "number", "hash: positions and chain")

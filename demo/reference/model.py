@@ -400,13 +400,14 @@ class ReferenceProgram:
         referrer = self.members.get(data["referrer_id"])
         if self.program.referral is None:
             raise RefusedError("no_referral")
-        if data["referrer_id"] in (member.id, *member.merged_from):
+        names = (member.id, *member.merged_from)
+        if data["referrer_id"] in names:
             raise RefusedError("self_referral")
         if member.referral is not None:
             raise RefusedError("already_referred")
         if referrer and referrer.status in ("closed", "erased"):
             raise RefusedError(f"referrer_{referrer.status}")
-        if referrer and referrer.referral and referrer.referral.referrer_id == member.id:
+        if referrer and referrer.referral and referrer.referral.referrer_id in names:
             raise RefusedError("cycle")
         if any(order.purchase.occurred_at < at for order in member.orders.values()):
             raise RefusedError("existing_buyer")
