@@ -38,8 +38,8 @@ that their own sentence is what stops the worker."""
 BATCHES_AT_ONCE = 8
 """Batches between their start and their commit, over all partition numbers: one for each of the
 default number, so that none waits for its turn while others wait for PostgreSQL (with half as many,
-a purchase at 1,000/s waited a quarter longer: docs/performance.md); more would only hold more in memory and more
-connections."""
+a purchase at 1,000/s waited a quarter longer: docs/performance.md); more would only hold more in
+memory and more connections."""
 
 log = structlog.get_logger(__name__)
 
