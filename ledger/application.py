@@ -55,7 +55,6 @@ FOLLOWS_MAX = 10
 """How often a call begins again because an account it needs was merged, between its reading and its
 locks, into one of a shard it had not locked: each time takes a merge within some milliseconds."""
 
-
 ROUNDS_MAX = 100
 """How often inputs are decided again under one lock: for draws on budgets, then for the stock of
 rewards, of which each round locks more."""

@@ -17,12 +17,12 @@ from ledger.core.account import Account
 from ledger.core.decide import (
     decide,
     decide_profile_again,
-    decide_tick,
     outcome_of,
     refusal_of,
 )
 from ledger.core.errors import Undecidable
 from ledger.core.program.timeline import NoProgram, Timeline
+from ledger.core.tick import decide_tick
 from ledger.dedupe import MEMBER_KEY_BYTES, WITH_PROFILE, content_of
 from ledger.forking import facts_of, fold_anew, fork_of, pack
 from ledger.leases import Moved, moved_by

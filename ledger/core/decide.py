@@ -154,15 +154,6 @@ def _may_fail(program: Compiled, event: InputEvent) -> bool:
     return program.may_fail(sum([line.amount for line in event.data.lines]))
 
 
-def decide_tick(account: Account, until: Instant, programs: Timeline) -> list[AccountEvent]:
-    """Settle the account up to `until`: one AccountSettled, applied, or nothing."""
-    settled = settle(account, until, programs)
-    if settled is None:
-        return []
-    evolve(account, settled)
-    return [settled]
-
-
 def decide_profile_again(
     account: Account, profile: inputs.Profile, at: Instant, programs: Timeline
 ) -> list[AccountEvent]:

@@ -109,7 +109,7 @@ def decide_close(context: Context, event: AccountClose) -> AccountClosed:
     draft = Draft(account.holdings)
     over = forfeits_at <= context.now
     if over:
-        draft.forfeit(forfeits_at)
+        draft.empty("revoked", forfeits_at)
     return AccountClosed(
         **context.head(),
         postings=tuple(draft.postings),

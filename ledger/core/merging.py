@@ -21,7 +21,7 @@ from ledger.core.program.timeline import Timeline
 from ledger.core.records import WaitingReturn
 from ledger.core.returns import release
 from ledger.core.rules.tiers import NO_TIER
-from ledger.core.settle import settle
+from ledger.core.tick import decide_tick
 from ledger.core.tiers import NOTHING, requalify
 from ledger.core.transfers import NO_FACTS, check_receiver
 from schemas.decisions import (
@@ -47,17 +47,8 @@ def decide_merge(context: Context, event: AccountMerge) -> AccountMerged:
     check_receiver(context.facts)
     if 1 + len(account.merged_from) + context.facts.other_merged > MERGED_MAX:
         raise Refused("too_many_merges", f"{MERGED_MAX} accounts at most go over into one")
-    draft, at = Draft(account.holdings), context.at
-    for number, lot in account.holdings.lots.items():
-        for name, points, since in (
-            ("pending", lot.pending, lot.granted_at),
-            ("available", lot.available, lot.activates_at),
-            ("reserved", lot.reserved, lot.activates_at),
-        ):
-            if points:
-                draft.move(name, "transferred", points, number, max(at, since))
-    if draft.held.debt:
-        draft.move("transferred", "available", draft.held.debt, NO_LOT, at)
+    draft = Draft(account.holdings)
+    draft.empty("transferred", context.at)
     ended: tuple[TierChange, ...] = ()
     if account.tier != NO_TIER:
         ended = (TierChange(context.now, account.tier, NO_TIER),)
@@ -77,12 +68,8 @@ def absorb(
 ) -> list[AccountEvent]:
     """The other half of `merged`: the account settles, then takes over what `ended` was before it.
     The account is a fork and afterwards has every returned event applied."""
-    events: list[AccountEvent] = []
     at = merged.occurred_at
-    settled = settle(account, at, programs)
-    if settled is not None:
-        evolve(account, settled)
-        events.append(settled)
+    events = decide_tick(account, at, programs)
     context = Context.of(account, at, programs.at(at), programs, merged.cause, NO_FACTS)
     shift = account.holdings.next_lot - 1
     kept = kept_of(ended, shift)
@@ -121,11 +108,7 @@ def absorb(
 def _release(account: Account, waiting: WaitingReturn, programs: Timeline) -> list[AccountEvent]:
     """Decide on a return whose order came, or had come, from the other account; before it, settle
     to its moment: it waited where time had gone further."""
-    events: list[AccountEvent] = []
-    settled = settle(account, waiting.at, programs)
-    if settled is not None:
-        evolve(account, settled)
-        events.append(settled)
+    events = decide_tick(account, waiting.at, programs)
     released = release(account, waiting, programs)
     evolve(account, released)
     return [*events, released]

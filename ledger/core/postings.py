@@ -183,8 +183,9 @@ class Draft:
             self.move("available", "revoked", taken, number, max(at, lot.activates_at))
         return taken
 
-    def forfeit(self, at: Instant) -> None:
-        """Take whatever there is, reserved points and the debt included: the account ends empty."""
+    def empty(self, target: str, at: Instant) -> None:
+        """Move whatever there is, reserved points and the debt included, to another account of the
+        double entry: this one ends empty."""
         for number, lot in list(self.held.lots.items()):
             for name, points, since in (
                 ("pending", lot.pending, lot.granted_at),
@@ -192,9 +193,9 @@ class Draft:
                 ("reserved", lot.reserved, lot.activates_at),
             ):
                 if points:
-                    self.move(name, "revoked", points, number, max(at, since))
+                    self.move(name, target, points, number, max(at, since))
         if self.held.debt:
-            self.move("revoked", "available", self.held.debt, NO_LOT, at)
+            self.move(target, "available", self.held.debt, NO_LOT, at)
 
     def send(self, points: int, at: Instant) -> list[tuple[Lot, int]]:
         """Give `points`, which are available, away in draw order; from which lots, as they were,

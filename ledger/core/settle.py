@@ -182,7 +182,7 @@ class Settling:
         if held.draw and held.draw[0][0] <= moment:
             draft.expire_due(moment)
         if self.forfeits_at <= moment:
-            draft.forfeit(moment)
+            draft.empty("revoked", moment)
             self.forfeits_at, self.forfeited = NEVER, True
             self.reservations.clear()
 

@@ -12,7 +12,7 @@ from ledger.core.fold import evolve
 from ledger.core.postings import Draft
 from ledger.core.program.form import Transfers
 from ledger.core.program.timeline import Timeline
-from ledger.core.settle import settle
+from ledger.core.tick import decide_tick
 from schemas.decisions import (
     AccountEvent,
     Facts,
@@ -93,12 +93,8 @@ def receive(
 ) -> list[AccountEvent]:
     """The receiver's half of `sent`: it settles, then takes the lots. The account is a fork and
     afterwards has every returned event applied."""
-    events: list[AccountEvent] = []
     at = sent.occurred_at
-    settled = settle(account, at, programs)
-    if settled is not None:
-        evolve(account, settled)
-        events.append(settled)
+    events = decide_tick(account, at, programs)
     context = Context.of(account, at, programs.at(at), programs, sent.cause, NO_FACTS)
     first = account.holdings.next_lot
     lots = tuple(

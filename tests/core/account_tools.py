@@ -8,7 +8,7 @@ import msgspec
 
 from ledger.core.account import Account, check_invariants
 from ledger.core.calendar import from_instant, parse_instant, to_instant
-from ledger.core.decide import decide, decide_tick, outcome_of, refusal_of
+from ledger.core.decide import decide, outcome_of, refusal_of
 from ledger.core.fold import evolve
 from ledger.core.pairs import decide_pair
 from ledger.core.program.compiled import compile_program
@@ -16,6 +16,7 @@ from ledger.core.program.load import load_program
 from ledger.core.program.timeline import Timeline
 from ledger.core.records import unpack
 from ledger.core.snapshot import decode, encode
+from ledger.core.tick import decide_tick
 from schemas import inputs
 from schemas.decisions import AccountEvent, Cause, Facts, InputRefused, PostingAccount
 from schemas.fields import Instant

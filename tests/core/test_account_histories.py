@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.core.account import Account
-from ledger.core.decide import decide_tick
 from ledger.core.forecast import Step as ForecastStep
 from ledger.core.forecast import forecast
 from ledger.core.program.timeline import Timeline
 from ledger.core.settle import next_due
+from ledger.core.tick import decide_tick
 from schemas.decisions import NO_LOT, PurchaseRewarded
 from schemas.fields import Instant
 from tests.core.account_tools import Member, at
@@ -67,7 +67,11 @@ def test_settling_in_one_step_or_in_many_is_the_same(
     history: list[Step],
     ticks: list[int],
 ) -> None:
-    rarely, often = versions(document, change), versions(document, change)
+    settles_alike(versions(document, change), versions(document, change), history, ticks)
+
+
+def settles_alike(rarely: Town, often: Town, history: list[Step], ticks: list[int]) -> None:
+    """Two towns with the same history, of which only one is ticked, end alike."""
     now = at(START) + LATE_HOURS_MAX * HOUR_US
     for place, (who, hours, late, step) in enumerate(history):
         now += hours * HOUR_US
@@ -99,7 +103,11 @@ def test_a_forecast_is_what_settling_yields(
     history: list[Step],
     asked: list[int],
 ) -> None:
-    town = versions(document, change)
+    forecasts_hold(versions(document, change), history, asked)
+
+
+def forecasts_hold(town: Town, history: list[Step], asked: list[int]) -> None:
+    """After a history, each forecast is what settling to the hours `asked` later yields."""
     now = at(START) + LATE_HOURS_MAX * HOUR_US
     for who, hours, late, step in history:
         now += hours * HOUR_US
@@ -135,8 +143,11 @@ def as_of(member: Member, moment: Instant) -> Counter[str]:
 def test_postings_tell_the_balances_of_every_moment(
     document: dict[str, Any], change: tuple[dict[str, Any], int] | None, history: list[Step]
 ) -> None:
+    postings_tell(versions(document, change), history)
+
+
+def postings_tell(town: Town, history: list[Step]) -> None:
     """Without late inputs what was seen at a moment can be read from the postings for ever."""
-    town = versions(document, change)
     seen: list[tuple[str, Instant, tuple[int, ...]]] = []
     now = at(START)
     for who, hours, _, step in history:

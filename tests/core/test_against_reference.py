@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from demo.reference import ReferenceProgram
-from ledger.core.decide import decide_tick
+from ledger.core.tick import decide_tick
 from schemas.fields import Instant
 from tests.core.account_tools import at, moment
 from tests.core.histories import (

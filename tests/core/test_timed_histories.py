@@ -7,16 +7,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledger.core.decide import decide_tick
-from ledger.core.forecast import forecast
-from ledger.core.settle import next_due
 from schemas.fields import Instant
-from tests.core.account_tools import at
 from tests.core.histories import (
     HOUR_US,
-    LATE_HOURS_MAX,
-    MEMBERS,
-    START,
     STEPS_MAX,
     Step,
     Town,
@@ -24,12 +17,10 @@ from tests.core.histories import (
     step,
 )
 from tests.core.test_account_histories import (
-    LONG_AFTER,
     SAMPLES,
-    as_of,
-    settled,
-    state,
-    step_at,
+    forecasts_hold,
+    postings_tell,
+    settles_alike,
     versions,
 )
 
@@ -109,22 +100,7 @@ def test_settling_in_one_step_or_in_many_is_the_same(
     ticks: list[int],
 ) -> None:
     rarely, often = timed_versions(document, change), timed_versions(document, change)
-    now = at(START) + LATE_HOURS_MAX * HOUR_US
-    for place, (who, hours, late, what) in enumerate(history):
-        now += hours * HOUR_US
-        watermark = now - LATE_HOURS_MAX * HOUR_US
-        for member in often.ours.values():
-            member.tick(watermark - ticks[place % len(ticks)] * HOUR_US)
-            member.tick(watermark)
-        for town in (rarely, often):
-            town.take(MEMBERS[who], now - late * HOUR_US, what)
-    for name in MEMBERS:
-        one = settled(rarely.ours[name].account, LONG_AFTER, rarely.timeline)
-        other = often.ours[name].account.fork()
-        while (due := next_due(other, often.timeline)) is not None:
-            assert decide_tick(other, due - 1, often.timeline) == []
-            assert decide_tick(other, due, often.timeline) != []
-        assert state(one) == state(other)
+    settles_alike(rarely, often, history, ticks)
 
 
 @settings(max_examples=SAMPLES)
@@ -135,22 +111,7 @@ def test_a_forecast_is_what_settling_yields(
     history: list[Step],
     asked: list[int],
 ) -> None:
-    town = timed_versions(document, change)
-    now = at(START) + LATE_HOURS_MAX * HOUR_US
-    for who, hours, late, what in history:
-        now += hours * HOUR_US
-        town.take(MEMBERS[who], now - late * HOUR_US, what)
-    for member in town.ours.values():
-        if not member.account.version:
-            continue
-        steps = forecast(member.account, town.timeline)
-        for moment in [member.account.settled_to + hours * HOUR_US for hours in asked]:
-            account = settled(member.account, moment, town.timeline)
-            found, balances = step_at(steps, moment), account.balances()
-            assert (found.available, found.pending) == (balances.available, balances.pending)
-            assert (found.expired, found.debt) == (balances.expired, balances.debt)
-            assert found.tier == account.tier
-            assert member.account.tier_at(moment, town.timeline) == account.tier
+    forecasts_hold(timed_versions(document, change), history, asked)
 
 
 @settings(max_examples=SAMPLES)
@@ -158,20 +119,4 @@ def test_a_forecast_is_what_settling_yields(
 def test_postings_tell_the_balances_of_every_moment(
     document: dict[str, Any], change: tuple[dict[str, Any], int] | None, history: list[Step]
 ) -> None:
-    town = timed_versions(document, change)
-    seen: list[tuple[str, Instant, tuple[int, ...]]] = []
-    now = at(START)
-    for who, hours, _, what in history:
-        now += (hours + 1) * HOUR_US
-        town.take(MEMBERS[who], now, what)
-        for name, member in town.ours.items():
-            if any(event.late_by for event in member.events):
-                return
-            held = settled(member.account, now, town.timeline).balances()
-            seen.append((name, now, (held.available, held.pending, held.reserved, held.expired)))
-    for member in town.ours.values():
-        member.tick(LONG_AFTER)
-    for name, moment, balances in seen:
-        total = as_of(town.ours[name], moment)
-        told = tuple(total[account] for account in ("available", "pending", "reserved", "expired"))
-        assert told == balances
+    postings_tell(timed_versions(document, change), history)

@@ -39,15 +39,22 @@ def admin(services: Services) -> Iterator[psycopg.Connection[Any]]:
         yield connection
 
 
-@pytest.fixture(scope="session")
-def template(server: str, admin: psycopg.Connection[Any], program: Program) -> Iterator[str]:
-    """A database with an empty ledger that tests copy."""
+@contextmanager
+def created(server: str, admin: psycopg.Connection[Any], program: Program) -> Iterator[str]:
+    """A database with an empty ledger of a program, for the length of a block."""
     name = f"ledger_{uuid4().hex[:12]}"
     admin.execute(f"CREATE DATABASE {name}")
     migrate(server + name)
     create_ledger(server + name, program, SHARDS)
     yield name
     admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def template(server: str, admin: psycopg.Connection[Any], program: Program) -> Iterator[str]:
+    """A database with an empty ledger that tests copy."""
+    with created(server, admin, program) as name:
+        yield name
 
 
 @contextmanager

@@ -9,9 +9,9 @@ from ledger import questions
 from ledger.application import Ledger
 from ledger.core.account import Account
 from ledger.core.calendar import from_instant, to_instant
-from ledger.core.decide import decide_tick
 from ledger.core.program.timeline import Timeline
 from ledger.core.settle import next_due
+from ledger.core.tick import decide_tick
 from ledger.notify import CHANNEL
 from ledger.received import tick
 from ledger.settings import Settings

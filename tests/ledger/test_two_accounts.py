@@ -4,7 +4,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 import pytest
@@ -12,15 +11,13 @@ import pytest
 from ledger.application import Ledger
 from ledger.core.program.form import Program
 from ledger.core.program.load import load_program
-from ledger.create import create_ledger
 from ledger.errors import AppendFailed
-from ledger.migrate import migrate
 from ledger.received import Outcome, Received
 from ledger.settings import Settings, load_settings
 from ledger.sharding import shard_of
 from schemas import inputs
 from schemas.inputs import InputEvent
-from tests.ledger.conftest import PROGRAM
+from tests.ledger.conftest import PROGRAM, created
 from tests.ledger.events import (
     PARTITIONS,
     SHARDS,
@@ -59,12 +56,8 @@ def program() -> Program:
 @pytest.fixture(scope="session")
 def template(server: str, admin: psycopg.Connection[Any], program: Program) -> Iterator[str]:
     """A database with an empty ledger of that program."""
-    name = f"ledger_{uuid4().hex[:12]}"
-    admin.execute(f"CREATE DATABASE {name}")
-    migrate(server + name)
-    create_ledger(server + name, program, SHARDS)
-    yield name
-    admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with created(server, admin, program) as name:
+        yield name
 
 
 def settings_of(url: str) -> Settings:

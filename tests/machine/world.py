@@ -10,7 +10,8 @@ from typing import Any
 from demo.reference import ReferenceProgram
 from ledger.core.account import Account
 from ledger.core.calendar import format_instant
-from ledger.core.decide import decide, decide_tick
+from ledger.core.decide import decide
+from ledger.core.tick import decide_tick
 from ledger.work import Work
 from schemas.decisions import Facts, InputForwarded, InputRefused
 from schemas.decode import decode_record, instant_of

@@ -3,9 +3,7 @@
 Revision ID: 0007
 """
 
-from pathlib import Path
-
-from alembic import op
+from ledger.migrations import run_sql_beside
 
 revision = "0007"
 down_revision = "0006"
@@ -15,8 +13,7 @@ depends_on = None
 
 def upgrade() -> None:
     """Run the SQL file beside this one."""
-    sql = Path(__file__).with_suffix(".sql").read_text(encoding="utf-8")
-    op.get_bind().exec_driver_sql(sql.replace("%", "%%"))
+    run_sql_beside(__file__)
 
 
 def downgrade() -> None:
