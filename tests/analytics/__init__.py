@@ -1,0 +1,1 @@
+"""The figures over the log, against computations of their own."""
