@@ -96,6 +96,7 @@ def _told(work: Work, retry: bool) -> Told:
         None if work.balance is None else BalanceAfter(*work.balance),
     )
     told = CommandOutcome(
+        specversion="1.0",
         id=f"{COMMANDS}:{record.partition}:{record.offset}" + (":retried" if retry else ""),
         source=SOURCE,
         subject=work.member_id or None,
@@ -127,9 +128,9 @@ async def pending(connection: Connection, shards: Sequence[int], limit: int) -> 
 
 
 def _with_code(outcome: bytes, code: str) -> bytes:
-    told = msgspec.json.decode(outcome, type=CommandOutcome)
-    data = msgspec.structs.replace(told.data, voucher_code=code)
-    return msgspec.json.encode(msgspec.structs.replace(told, data=data))
+    told = msgspec.json.decode(outcome)
+    told["data"]["voucher_code"] = code
+    return msgspec.json.encode(told)
 
 
 async def forget(connection: Connection, told: Sequence[Untold]) -> None:

@@ -167,6 +167,7 @@ def _message(name: str, example: object) -> dict[str, Any]:
 def _outcome() -> dict[str, Any]:
     """The message that tells how a command ended."""
     example = CommandOutcome(
+        specversion="1.0",
         id="commands:3:17",
         source="points-ledger",
         subject="m-1001",

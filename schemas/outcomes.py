@@ -48,7 +48,7 @@ class CommandOutcome(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
                      tag=OUTCOME_TYPE):  # fmt: skip
     """Topic `command_outcomes`, written by the ledger. The subject is the command's member."""
 
-    specversion: Literal["1.0"] = "1.0"
+    specversion: Literal["1.0"]  # no default: it would be left out
     id: str
     source: str
     subject: str | None = None

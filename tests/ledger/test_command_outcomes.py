@@ -51,6 +51,18 @@ def test_each_way_in_which_a_command_ends_is_told(settings: Settings) -> None:
     run(test())
 
 
+def test_an_outcome_is_a_cloud_event(settings: Settings) -> None:
+    async def test() -> None:
+        async with opened(settings) as ledger:
+            await ledger.handle(records([reserve("m1", "h1")], 0, "commands"),
+                                stretch(0, 1, "commands"))  # fmt: skip
+            (one,) = await ledger.pending_outcomes(range(SHARDS), 100)
+            event = msgspec.json.decode(one.event)
+            assert (event["specversion"], event["type"]) == ("1.0", "command.outcome.v1")
+
+    run(test())
+
+
 def test_of_a_record_that_says_no_member_neither_key_nor_value_is_told(settings: Settings) -> None:
     """It may be as long as a record may be, with which an outcome would be too long to be sent; and
     it may be personal."""
