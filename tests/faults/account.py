@@ -9,12 +9,24 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import IO
 
-from tests.faults.records import PURCHASE, REFERRAL, RETURN, SURVEY, Expected
+from tests.faults.records import (
+    ACTIVITY,
+    COMMAND,
+    COMMANDS,
+    PURCHASE,
+    REFERRAL,
+    RETURN,
+    SURVEY,
+    Expected,
+)
 
 Count = tuple[str, str, str]
 """Topic, event type, outcome."""
 
 DEAD = "dead_lettered"
+
+ONCE = (PURCHASE, RETURN, SURVEY, REFERRAL, ACTIVITY, COMMAND)
+"""What takes effect at most once; all commands together, for they are known by one kind of key."""
 
 
 class Account:
@@ -25,9 +37,8 @@ class Account:
         self.sent: Counter[str] = Counter()
         self.ended: Counter[Count] = Counter()
         self.dead: Counter[tuple[str, str]] = Counter()
-        self.applied: dict[str, set[tuple[str | None, str]]] = {
-            kind: set() for kind in (PURCHASE, RETURN, SURVEY, REFERRAL)
-        }
+        self.applied: dict[str, set[tuple[str | None, str]]] = {kind: set() for kind in ONCE}
+        self.adjusted = 0
         self.rewards = 0
         self.revokes = 0
 
@@ -39,8 +50,9 @@ class Account:
             self.ended[topic, one.type, one.outcome] += 1
             if one.code is not None and one.outcome == DEAD:
                 self.dead[topic, one.code] += 1
-            if one.outcome == "applied" and one.type in self.applied:
-                self.applied[one.type].add(business_key(one))
+            kind = COMMAND if one.type in COMMANDS else one.type
+            if one.outcome == "applied" and kind in self.applied:
+                self.applied[kind].add(business_key(one))
             if self._journal is not None:
                 value = one.record.value
                 size = -1 if value is None else len(value)
@@ -88,11 +100,15 @@ class Account:
 def business_key(one: Expected) -> tuple[str | None, str]:
     """Member and number by which an input takes effect once."""
     assert one.record.event is not None
-    data = one.record.event["data"]
+    data, member = one.record.event["data"], one.record.event.get("subject")
+    if one.type in COMMANDS:
+        return member, one.record.event["id"]
+    if one.type == ACTIVITY:
+        return member, f"{data['activity']} {data['reference']}"
     name = {
         PURCHASE: "order_id",
         RETURN: "return_id",
         SURVEY: "completion_id",
         REFERRAL: "referrer_id",
     }[one.type]
-    return one.record.event.get("subject"), data[name]
+    return member, data[name]

@@ -14,7 +14,8 @@ from uuid import UUID
 import orjson
 import psycopg
 
-from tests.faults.records import PURCHASE, REFERRAL, RETURN, SURVEY
+from tests.faults.account import ONCE
+from tests.faults.records import ACTIVITY, COMMAND, PURCHASE, REFERRAL, RETURN, SURVEY
 
 SIGNATURE_BYTES = 19
 """Of a binary COPY: signature, flags, length of the extension."""
@@ -49,9 +50,10 @@ class Audit:
     versions: dict[tuple[int, bytes], int] = field(default_factory=dict)
     types: Counter[str] = field(default_factory=Counter)
     taken: dict[str, set[tuple[str | None, str]]] = field(
-        default_factory=lambda: {kind: set() for kind in (PURCHASE, RETURN, SURVEY, REFERRAL)}
+        default_factory=lambda: {kind: set() for kind in ONCE}
     )
     totals: Counter[str] = field(default_factory=Counter)
+    ring: Counter[str] = field(default_factory=Counter)
     events: int = 0
 
     def read(self, url: str) -> int:
@@ -70,6 +72,8 @@ class Audit:
                     )
         if self.totals.total():
             raise AuditFailed(f"the postings of the ledger sum to {self.totals.total()}")
+        if self.totals["transferred"]:
+            raise AuditFailed(f"given and received differ by {self.totals['transferred']} points")
         return self.events - before
 
     def _shard(self, connection: psycopg.Connection, shard: int, tail: Tail) -> None:
@@ -111,6 +115,8 @@ class Audit:
             raise AuditFailed(f"{place}: the postings of {kind} do not sum to zero")
         for account, points, *_ in postings:
             self.totals[account] += points
+            if member.startswith("ring-"):
+                self.ring[account] += points
         key = effect_key(kind, member, payload)
         if key is not None:
             type_, business = key
@@ -140,6 +146,21 @@ def effect_key(
             return SURVEY, (member, str(payload["completion_id"]))
         case "ReferralAccepted":
             return REFERRAL, (member, str(payload["referrer_id"]))
+        case "ActivityRewarded":
+            return ACTIVITY, (
+                member,
+                f"{inside('activity', 'activity')} {inside('activity', 'reference')}",
+            )
+        case (
+            "PointsReserved"
+            | "ReservationConfirmed"
+            | "ReservationCancelled"
+            | "PointsAdjusted"
+            | "PointsSent"
+        ):
+            cause = payload["cause"]
+            assert isinstance(cause, list)
+            return COMMAND, (member, str(cause[1]))
     return None
 
 

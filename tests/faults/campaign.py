@@ -16,10 +16,12 @@ from ledger.errors import LedgerError
 from tests.faults import ending
 from tests.faults.account import Account
 from tests.faults.audit import Audit, AuditFailed
+from tests.faults.commands import RING, RING_POINTS
 from tests.faults.compare import Disagreement, Reference
 from tests.faults.generator import ROUND, Generator
 from tests.faults.kinds import Faults
 from tests.faults.ledger_side import Asker
+from tests.faults.outcomes import Outcomes, WrongOutcome
 from tests.faults.pump import Pump
 from tests.faults.records import Expected
 from tests.faults.report import Result, Struck, line
@@ -46,7 +48,10 @@ LATER = timedelta(days=2)
 
 Say = Callable[[str], None]
 
-EXPECTED_FAILURES = (NotAccounted, AuditFailed, Disagreement, LedgerError, EmbeddedServicesError)
+EXPECTED_FAILURES = (
+    *(NotAccounted, AuditFailed, Disagreement, WrongOutcome),
+    *(LedgerError, EmbeddedServicesError),
+)
 
 
 async def run(
@@ -85,6 +90,7 @@ class _Campaign:
         self._generator = Generator(result.seed, start, account)
         self._reference = Reference()
         self._audit = Audit()
+        self._outcomes = Outcomes()
         self._faults = Faults(scene)
         self._pump = Pump(scene.services.kafka_bootstrap)
         services = scene.services
@@ -178,9 +184,11 @@ class _Campaign:
 
     async def _check(self) -> None:
         """Everything that can be checked while the processes run. Raises AuditFailed,
-        Disagreement, NotAccounted."""
+        Disagreement, NotAccounted, WrongOutcome."""
         url = self._scene.services.database_url
         await asyncio.to_thread(self._audit.read, url)
+        await self._outcomes.read(self._scene.services.kafka_bootstrap, self._pump.commands)
+        self._points()
         for kind, expected in self._account.applied.items():
             if len(self._audit.taken[kind]) != len(expected):
                 raise AuditFailed(
@@ -191,6 +199,15 @@ class _Campaign:
         finding = self._finding()
         if finding is not None:
             raise NotAccounted(finding)
+
+    def _points(self) -> None:
+        """What was given by hand is what the account says, and going round changes no total.
+        Raises AuditFailed."""
+        given, ring = -self._audit.totals["adjusted"], self._audit.ring
+        if given != self._account.adjusted:
+            raise AuditFailed(f"{given} points were given by hand, {self._account.adjusted} should")
+        if ring["transferred"] or ring["available"] != RING * RING_POINTS:
+            raise AuditFailed(f"the ring had {RING * RING_POINTS} points, now {dict(ring)}")
 
     async def _end(self) -> None:
         """Everything stops in order; then the whole of it is checked from the beginning."""
@@ -219,6 +236,8 @@ class _Campaign:
         result.outcomes = {key: n for key, n in account.by_outcome().items() if n}
         result.effects = account.rewards + account.revokes
         result.effects_duplicate = self._effects_duplicate
+        result.commands_told = self._outcomes.told
+        result.commands_told_twice = self._outcomes.twice
         result.frozen = self._faults.frozen
         result.frozen_inside_append = self._faults.inside_append
         result.gave_up = list(self._scene.gave_up)

@@ -12,7 +12,7 @@ import psycopg
 import yaml
 
 from demo.reference import ReferenceProgram
-from tests.faults.records import Expected
+from tests.faults.records import CANCEL, COMMANDS, CONFIRM, RESERVE, Expected
 from tests.faults.scene import PROGRAM
 
 COLUMNS = ("available", "pending", "reserved", "expired", "granted", "debt", "tier")
@@ -20,6 +20,13 @@ COLUMNS = ("available", "pending", "reserved", "expired", "granted", "debt", "ti
 
 NOTHING: Mapping[str, int | str] = {**dict.fromkeys(COLUMNS, 0), "tier": "none"}
 """Of a member who has no account."""
+
+RESERVATIONS = {
+    RESERVE: "redemption.reserve.v1",
+    CONFIRM: "redemption.confirm.v1",
+    CANCEL: "redemption.cancel.v1",
+}
+"""Their names in the model, which says `redemption_id` for `reservation_id`."""
 
 SHOWN = 5
 """Members that a failed comparison names."""
@@ -45,7 +52,7 @@ class Reference:
         for one in records:
             if one.record.event is None or one.record.event.get("subject") is None:
                 continue  # poison, or without a member: nothing for the model
-            outcome = self._model.apply(one.record.event).partition("(")[0]
+            outcome = self._model.apply(_for_the_model(one.record.event)).partition("(")[0]
             outcome = "dead_lettered" if outcome == "conflict" else outcome
             if outcome != one.outcome:
                 raise Disagreement(
@@ -76,3 +83,15 @@ class Reference:
                 f"{len(wrong)} figures differ as of {at.isoformat()}: " + "; ".join(wrong[:SHOWN])
             )
         return len(members)
+
+
+def _for_the_model(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An event as the model knows it. A command is the same by its source and id, the event's `id`
+    alone here, where there is one source."""
+    kind, data = event["type"], dict(event["data"])
+    if kind not in COMMANDS:
+        return event
+    if kind in RESERVATIONS:
+        data["redemption_id"] = data.pop("reservation_id")
+    kind = RESERVATIONS.get(kind, kind)
+    return {**event, "type": kind, "data": data, "idempotency_key": event["id"]}

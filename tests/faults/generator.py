@@ -13,7 +13,9 @@ from random import Random
 from typing import Any
 
 from tests.faults.account import Account
+from tests.faults.commands import Commands
 from tests.faults.records import (
+    ACTIVITY,
     ENROLLED,
     PURCHASE,
     SURVEY,
@@ -46,6 +48,9 @@ REMEMBERED = 6_000
 BURST = 3_000
 """Duplicates of a burst."""
 
+THINGS = 20
+"""What members review and visit."""
+
 POISON_SETS = 3
 """Of a round whose fault is poison: so many of each kind."""
 
@@ -71,7 +76,9 @@ class Generator:
         self._later: dict[int, list[Callable[[], None]]] = {}
         self._completed: dict[str, set[str]] = {}
         self._profiled = 0
+        self._done: set[tuple[str, str, str]] = set()
         self._stories = Stories(self)
+        self._commands = Commands(self)
 
     def next(self, *, duplicates: bool = False, poisoned: bool = False) -> list[Expected]:
         """The next round's records, in the order of sending, entered into the account."""
@@ -82,6 +89,11 @@ class Generator:
         due = self._later.pop(self.round, [])
         size = RECORDS + (SLEEPERS if self.round == 0 else 0)
         follow_ups = sorted(rng.randrange(size) for _ in due)
+        self.now = begin
+        if self.round == 0:
+            self._commands.open_ring()
+        else:
+            self._commands.new_round()
         for n in range(size):
             self.now = begin + ROUND * n / size
             while follow_ups and follow_ups[0] <= n:
@@ -112,7 +124,19 @@ class Generator:
     ) -> Expected:
         """Give out one event of now."""
         document = event(kind, member, self.number("e"), self.now, data)
-        one = Expected(record(document, key=key or member), kind, outcome, code)
+        return self.send_document(document, outcome, key=key, code=code)
+
+    def send_document(
+        self,
+        document: dict[str, Any],
+        outcome: Outcome,
+        *,
+        key: str | None = None,
+        code: str | None = None,
+    ) -> Expected:
+        """Give out an event that is made already."""
+        made = record(document, key=key or document.get("subject"))
+        one = Expected(made, document["type"], outcome, code)
         self.made.append(one)
         if outcome != "dead_lettered":
             self._again.append(one)
@@ -141,9 +165,11 @@ class Generator:
             for n in range(1, rng.randint(1, 3) + 1)
         ]
 
-    def buy(self, member: str, *, channel: str = "store", least: int = 100) -> dict[str, Any]:
+    def buy(
+        self, member: str, *, channel: str = "store", least: int = 100, most: int = 4_000
+    ) -> dict[str, Any]:
         """A purchase; what it says."""
-        data = purchase_data(self.number("o"), self.lines(least), channel)
+        data = purchase_data(self.number("o"), self.lines(least, most), channel)
         self.send(PURCHASE, member, data)
         return data
 
@@ -155,18 +181,24 @@ class Generator:
         rng, at = self.rng, self.rng.random()
         if self._again and rng.random() < SEND_AGAIN:
             self.made.append(self._dup(rng.choice(self._again)))
-        elif at < 0.76:
+        elif at < 0.64:
             bought = self.buy(self.regular())
             if rng.random() < 0.2:
                 self._stories.comes_back(str(self.made[-1].record.key), bought)
-        elif at < 0.78:
+        elif at < 0.66:
             order = self.number("o")
             data = purchase_data(order, self.lines(), "store")
             self.send(PURCHASE, None, data, key=order)
-        elif at < 0.85:
+        elif at < 0.72:
             self._survey()
-        elif at < 0.91:
+        elif at < 0.76:
             self._profile()
+        elif at < 0.82:
+            self._activity()
+        elif at < 0.87 and self.round:  # in the first round there is no ring yet
+            self._commands.around()
+        elif at < 0.92 and self.round:
+            self._commands.begin()
         elif at < 0.998:
             self._stories.begin()
         else:
@@ -187,6 +219,18 @@ class Generator:
         done.add(survey)
         data = {"survey_id": survey, "completion_id": self.number("c")}
         self.send(SURVEY, member, data, outcome)
+
+    def _activity(self) -> None:
+        """A review, a visit, or what nobody rewards: of each thing once. The same thing at another
+        time has another content."""
+        member, what = self.regular(), self.rng.choice(("review", "review", "visit", "nap"))
+        data = {"activity": what, "reference": f"thing-{self.rng.randrange(THINGS)}"}
+        known = (member, what, data["reference"])
+        if known in self._done:
+            self.send(ACTIVITY, member, data, "dead_lettered", code="conflict")
+        else:
+            self.send(ACTIVITY, member, data, "refused" if what == "nap" else "applied")
+        self._done.add(known)
 
     def stray(self) -> None:
         """A survey of a new member, put where its key does not belong: decided by its subject."""

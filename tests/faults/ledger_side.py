@@ -35,6 +35,7 @@ _OFFSETS = (
     ' WHERE "group" = %s AND next_offset > 0'
 )
 _DEAD = "SELECT source, code, count(*) FROM ledger.dead_letters WHERE status = 'open' GROUP BY 1, 2"
+_UNTOLD = "SELECT count(*) FROM ledger.command_outcomes"
 _WAITING = "SELECT count(*) FROM ledger.waiting"
 _HEADS = "SELECT shard, position FROM ledger.heads"
 _FOLDED = "SELECT shard, min(position) FROM read.positions GROUP BY shard"
@@ -48,6 +49,7 @@ class Said(NamedTuple):
     offsets: dict[tuple[str, int], int]
     dead: dict[tuple[str, str], int]
     waiting: int
+    untold: int
 
     def handled(self, *, effects: bool) -> int:
         """Inputs that ended, of the producers' topics or of the ledger's own effects."""
@@ -130,6 +132,7 @@ class Asker:
             {(topic, p): offset for topic, p, offset in await self._ask(_OFFSETS, GROUP)},
             {(source, code): n for source, code, n in await self._ask(_DEAD)},
             (await self._ask(_WAITING))[0][0],
+            (await self._ask(_UNTOLD))[0][0],
         )
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
-from tests.faults.records import Expected
+from tests.faults.outcomes import Place
+from tests.faults.records import RESERVE, TOPIC, Expected
 
 AWAY_MS = 180_000
 """How long a record may wait for Kafka's return: restarts take seconds, on a busy machine many."""
@@ -31,7 +32,7 @@ Reached = dict[tuple[str, int], int]
 
 
 class Pump:
-    """The campaign's producer."""
+    """The campaign's producer. `commands`: where each command lies that Kafka has."""
 
     def __init__(self, bootstrap: str) -> None:
         self._producer = AIOKafkaProducer(
@@ -42,8 +43,9 @@ class Pump:
             request_timeout_ms=AWAY_MS,
             max_request_size=REQUEST_BYTES_MAX,
         )
-        self._open: list[asyncio.Future[Any]] = []
+        self._open: list[tuple[Expected, asyncio.Future[Any]]] = []
         self._reached: Reached = {}
+        self.commands: dict[Place, Expected] = {}
 
     async def start(self) -> None:
         """Connect."""
@@ -56,14 +58,15 @@ class Pump:
 
     async def send(self, records: Sequence[Expected]) -> None:
         """Hand all records over; they are acknowledged later."""
-        for number, (record, *_) in enumerate(records):
+        for number, one in enumerate(records):
+            record = one.record
             future = await self._producer.send(
                 record.topic,
                 record.value,
                 key=None if record.key is None else record.key.encode(),
                 partition=record.partition,
             )
-            self._open.append(future)
+            self._open.append((one, future))
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
 
@@ -71,7 +74,11 @@ class Pump:
         """Wait until Kafka has all that was handed over so far; per topic and partition the offset
         after the last of these records. Raises KafkaError."""
         waiting, self._open = self._open, []
-        for sent in await asyncio.gather(*waiting):
+        for (one, _), sent in zip(
+            waiting, await asyncio.gather(*(future for _, future in waiting)), strict=True
+        ):
+            if sent.topic == TOPIC[RESERVE]:
+                self.commands[sent.partition, sent.offset] = one
             place = (sent.topic, sent.partition)
             self._reached[place] = max(self._reached.get(place, 0), sent.offset + 1)
         return dict(self._reached)

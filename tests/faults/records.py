@@ -20,6 +20,20 @@ REFERRAL = "referral.registered.v1"
 SURVEY = "survey.completed.v1"
 ENROLLED = "member.enrolled.v1"
 UPDATED = "member.updated.v1"
+ACTIVITY = "activity.completed.v1"
+RESERVE = "command.reserve.v1"
+CONFIRM = "command.confirm.v1"
+CANCEL = "command.cancel.v1"
+ADJUST = "command.adjust.v1"
+TRANSFER = "command.transfer.v1"
+
+COMMANDS = (RESERVE, CONFIRM, CANCEL, ADJUST, TRANSFER)
+
+COMMAND = "command"
+"""Any of them: all are known by their source and id."""
+
+BY_ID = (ENROLLED, UPDATED, *COMMANDS)
+"""Known by the event's own id, and not by a number of the business."""
 
 TOPIC = {
     PURCHASE: "purchases",
@@ -28,6 +42,8 @@ TOPIC = {
     SURVEY: "surveys",
     ENROLLED: "members",
     UPDATED: "members",
+    ACTIVITY: "activities",
+    **dict.fromkeys(COMMANDS, "commands"),
 }
 
 GARBAGE_BYTES = 900_000
@@ -50,7 +66,7 @@ class Record(NamedTuple):
 
 class Expected(NamedTuple):
     """A record and how it must end: `outcome` once everything sent is handled, `code` for a dead
-    letter. `type` is "" where the record does not tell one."""
+    letter, and of a refused command. `type` is "" where the record does not tell one."""
 
     record: Record
     type: str
@@ -84,7 +100,7 @@ def rewritten(record: Record, rng: Random) -> Record:
     (where `id` is not what the ledger knows the event by)."""
     assert record.event is not None
     document = dict(reversed(list(record.event.items())))
-    if document["type"] not in (ENROLLED, UPDATED) and rng.random() < 0.5:
+    if document["type"] not in BY_ID and rng.random() < 0.5:
         document["id"] = f"again-{rng.getrandbits(40):x}"
     value = json.dumps(document, indent=rng.choice((None, 1))).encode()
     return record._replace(value=value, event=document)
@@ -141,5 +157,22 @@ def poison(
         one("from_future", json.dumps({**sound, "time": far.isoformat()}).encode()),
         one("no_program", json.dumps({**sound, "time": "2019-12-31T22:00:00Z"}).encode()),
         one("other_currency", _changed(sound, currency="USD")),
+        one("wrong_topic", json.dumps(survey).encode(), SURVEY),
+    ]
+
+
+def command_poison(member: str, number: str, at: datetime) -> list[Expected]:
+    """Commands that cannot be taken, each of which has an outcome all the same."""
+    data = {"reservation_id": number, "points": 100}
+    sound = event(RESERVE, member, number, at, data)
+    survey = event(SURVEY, member, number, at, {"survey_id": "welcome", "completion_id": number})
+
+    def one(code: str, value: bytes, kind: str = RESERVE) -> Expected:
+        return Expected(Record("commands", member, value), kind, "dead_lettered", code)
+
+    return [
+        one("not_json", b"{", ""),
+        one("invalid_field", _changed(sound, points=-100)),
+        one("unknown_field", _changed(sound, colour="red")),
         one("wrong_topic", json.dumps(survey).encode(), SURVEY),
     ]

@@ -41,6 +41,8 @@ class Result:
     outcomes: dict[str, int] = field(default_factory=dict)
     effects: int = 0
     effects_duplicate: int = 0
+    commands_told: int = 0
+    commands_told_twice: int = 0
     events: int = 0
     members: int = 0
     frozen: int = 0
@@ -101,6 +103,7 @@ def summary(result: Result) -> str:
         f"records sent: {sent}",
         f"they ended: {outcomes}",
         f"effects: {result.effects:,} applied, {result.effects_duplicate:,} published twice",
+        f"commands told of: {result.commands_told:,}, {result.commands_told_twice:,} sent twice",
         f"workers frozen: {result.frozen}, inside an append: {result.frozen_inside_append}",
         f"processes that gave up while a service was away: {len(result.gave_up)}",
         f"log: {result.events:,} events",

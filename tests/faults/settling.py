@@ -1,7 +1,8 @@
 """Waits until all that was sent is accounted for, and holds it against the generator's account.
 
 Accounted for: Kafka holds exactly what was sent, every record of it (and every effect) has an
-outcome, the stored offsets are Kafka's ends, no effect is left to publish. Then each kind of record
+outcome, the stored offsets are Kafka's ends, no effect and no outcome of a command is left to
+publish. Then each kind of record
 must have ended as the generator knew before sending it.
 """
 
@@ -88,7 +89,8 @@ class Settling:
         return (
             f"{said.handled(effects=False)} of {self._account.total} records have an outcome,"
             f" {said.handled(effects=True)} of {self._effects()} effects,"
-            f" {said.effects_pending} events have effects to publish"
+            f" {said.effects_pending} events have effects to publish,"
+            f" {said.untold} outcomes of commands are not published"
         )
 
     def _effects(self) -> int:
@@ -99,7 +101,9 @@ class Settling:
         if said is None:
             return False
         self._said = said
-        if said.handled(effects=False) < self._account.total or said.effects_pending:
+        if said.handled(effects=False) < self._account.total:
+            return False
+        if said.effects_pending or said.untold:
             return False
         ends = await self._asker.ends()
         if ends is None:

@@ -7,7 +7,7 @@ from itertools import islice
 from tests.faults.account import Account
 from tests.faults.compare import Reference
 from tests.faults.generator import Generator
-from tests.faults.records import Expected
+from tests.faults.records import ACTIVITY, COMMANDS, Expected
 from tests.faults.schedule import ALONE, KINDS, rounds
 
 START = datetime(2026, 3, 1, 8, tzinfo=UTC)
@@ -63,3 +63,6 @@ def test_the_reference_model_expects_what_the_generator_expects() -> None:
         for outcome in ("applied", "duplicate", "refused", "dead_lettered", "waiting")
     )
     assert account.rewards > account.revokes > 0
+    kinds = {(kind, outcome) for (_, kind, outcome), n in account.ended.items() if n}
+    assert kinds >= {(kind, "applied") for kind in (ACTIVITY, *COMMANDS)}
+    assert kinds >= {(kind, "refused") for kind in (ACTIVITY, *COMMANDS)}
