@@ -97,6 +97,21 @@ def test_a_return_restores_what_that_member_had_spent(order: str, restored: int)
     assert new.points[0] == before - 10 + restored
 
 
+def test_a_purchase_that_went_over_is_still_paid_by_the_reservation_it_named() -> None:
+    old, new = two()
+    new.buy("2020-01-01", "n1", 100)
+    old.buy("2020-01-01", "o1", 10_000)
+    old.reserve("2020-01-02T00:00:00Z", "r1", 100)
+    old.buy("2020-01-02T00:01:00Z", "o2", 1_000, redemption_id="r1")
+    merge(old, new, "2020-01-02T00:02:00Z")
+    confirm = inputs.ConfirmData("r1", None, None)
+    head = named_old(new, "2020-01-02T00:03:00Z")
+    new.forwarded(inputs.ReservationConfirm(**head, data=confirm))
+    assert new.points == (11, 0, 0)
+    new.give_back("2020-01-04", "o2", "back")
+    assert new.points == (101, 0, 0)
+
+
 def test_a_till_that_knows_the_ended_id_means_its_own_reservation() -> None:
     old, new = two()
     for member in (old, new):

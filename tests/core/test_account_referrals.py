@@ -66,6 +66,13 @@ def test_a_referral_that_arrives_after_the_purchase_qualifies_at_once() -> None:
     assert member.points == (0, 0, 0)
 
 
+def test_what_was_known_of_the_referrer_is_on_the_event() -> None:
+    known = Facts(referrer_status="open")
+    event = member_of().referred("2017-01-01", "old", facts=known)[-1]
+    assert isinstance(event, ReferralAccepted)
+    assert event.facts == known
+
+
 def test_who_bought_before_is_an_existing_buyer() -> None:
     member = member_of()
     member.buy("2017-01-05", "X", 2000)

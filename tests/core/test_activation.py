@@ -201,6 +201,26 @@ def test_lots_of_awards_that_wait_for_different_things_stay_apart() -> None:
     assert [award.lot for award in event.awards] == [1, 2, 2]
 
 
+def test_of_two_things_that_are_waited_for_each_comes_by_itself() -> None:
+    text = (
+        PROGRAM.replace("EVENT", "visit")
+        .replace("EXPIRY", "never")
+        .replace(
+            "surveys:",
+            "  - {id: more, award: {fixed: 2}, activation: {on: s, within: P14D}}\nsurveys:",
+        )
+        .replace("on: s,", "on: survey.completed.v1,")
+    )
+    member = Member(timeline(text))
+    member.buy("2017-03-01", "A", 1000)
+    member.survey("2017-03-02", "s")
+    assert member.points == (7, 10, 0)
+    assert member.account.holdings.awaits == (1,)
+    member.activity("2017-03-03", "visit", "here")
+    assert member.points == (17, 0, 0)
+    assert member.account.holdings.awaits == ()
+
+
 def test_the_lots_of_a_moment_show_what_was_known_then() -> None:
     member = member_of()
     member.buy("2017-03-01", "A", 1000)

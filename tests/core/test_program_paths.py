@@ -67,6 +67,10 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
      "valid: {from: 1969-12-31T00:00:00Z}"), ["referral.valid.from"]),
     ("empty_validity", earn("valid: {from: 2026-01-01T00:00:00Z, to: 2026-01-01T00:00:00Z}"),
      ["earn[0].valid"]),
+    ("empty_validity", RULE + "charities: [{id: a}, {id: b, "
+     "valid: {from: 2026-01-01T00:00:00Z, to: 2025-01-01T00:00:00Z}}]", ["charities[1].valid"]),
+    ("empty_validity", RULE + "rewards: [{id: a, kind: gift, points: 5, "
+     "valid: {from: 2026-01-01T00:00:00Z, to: 2025-01-01T00:00:00Z}}]", ["rewards[0].valid"]),
     ("activation_kinds", earn("activation: {}"), ["earn[0].activation"]),
     ("activation_kinds", earn("activation: {after: P1D, within: P1D}"), ["earn[0].activation"]),
     ("activation_kinds", RULE + "surveys: [{id: s, award: {fixed: 1}, activation: {}}]",

@@ -21,7 +21,7 @@ from schemas.decisions import (
     PurchaseReturned,
     PurchaseRewarded,
 )
-from tests.core.account_tools import MINIMAL, Member, timeline
+from tests.core.account_tools import MINIMAL, Member, at, timeline
 from tests.core.test_budgets import awards_of, bought
 
 (CODE,) = codes_of([2**64 - 1])
@@ -137,6 +137,23 @@ def test_a_member_uses_a_series_so_many_times() -> None:
     assert event.facts == Facts(codes=(CodeFact(0, "used_by_member", "radio"),))
     member.give_back("2017-03-02", "o1", "r1")
     assert buying(member, "RADIO", order="o4", RADIO="ok/radio", day="2017-03-03").codes
+
+
+def test_a_code_is_not_used_by_an_award_that_a_limit_leaves_nothing_of() -> None:
+    rule = (
+        "id: letter, award: {fixed: 50}, when: {promo_code: letter},"
+        " limits: [{times: 1, per: lifetime}]"
+    )
+    member = Member(timeline(program(rule)))
+    assert buying(member, CODE, order="o1", **{CODE: "ok/letter"}).codes
+    assert buying(member, OTHER, order="o2", **{OTHER: "ok/letter"}).codes == ()
+
+
+def test_a_generated_code_is_good_for_one_use_unless_its_series_says_more() -> None:
+    series = SERIES + "  - {id: family, uses: 4}\n"
+    compiled = timeline(program(series=series)).at(at("2017-03-01"))
+    uses = {name: each.uses for name, each in compiled.series.items()}
+    assert uses == {"letter": 1, "poster": None, "radio": 100, "family": 4}
 
 
 def test_a_code_is_not_used_where_no_award_asks_for_it() -> None:

@@ -21,11 +21,11 @@ TEST_SECONDS = 60
 """Longest a test may take: a hundred times what the slowest needs."""
 
 
-def run(work: Coroutine[Any, Any, T]) -> T:
+def run(work: Coroutine[Any, Any, T], seconds: float = TEST_SECONDS) -> T:
     """Run a test's coroutine to its end, within a bound."""
 
     async def bounded() -> T:
-        async with asyncio.timeout(TEST_SECONDS):
+        async with asyncio.timeout(seconds):
             return await work
 
     return asyncio.run(bounded())
