@@ -33,7 +33,8 @@ def days_of(account: "Account", what: int, extra: "Extra | None" = None) -> Days
 def rolling_tier(
     account: "Account", program: Compiled, at: Instant, held: "Tiers", extra: "Extra"
 ) -> str:
-    """The tier at `at`. `held`: tier changes up to then."""
+    """The tier at `at`. `held`: tier changes up to then. What a merge or a new version counts
+    together may never have been held: where nothing more is counted, that is kept as well."""
     measure = program.measure
     assert measure is not None
     assert measure.rolling is not None
@@ -44,10 +45,12 @@ def rolling_tier(
     before = held[-1][1] if held else NO_TIER
     rank = tier_rank(program, before)
     if rank <= tier_rank(program, tier):
-        return tier
+        if any(extra.counted):
+            return tier
+        return kept_level(program, rolling, days, at)
     best = kept_level(program, rolling, days, at)
     if tier_rank(program, best) >= rank:
-        return before
+        return before if any(extra.counted) else best
     if not one_down(program):
         return best
     if min(extra.counted) < 0:

@@ -7,7 +7,7 @@ from ledger.core.rules.tiers import tier_in
 from ledger.core.settle import next_due
 from projections.tiers import progress
 from schemas.decisions import TierChange
-from tests.core.account_tools import Member, at, timeline
+from tests.core.account_tools import Member, at, merge, timeline
 from tests.core.program_texts import HEAD, problems_of
 
 PROGRAM = """
@@ -257,3 +257,20 @@ def test_three_years_are_not_too_long() -> None:
         "  levels: [{id: silver, at_least: 1}]\n  downgrade: {grace: P1Y}\n"
     )
     assert problems_of(HEAD + text) == ()
+
+
+def test_a_level_that_two_accounts_had_reached_together_is_kept_for_the_grace() -> None:
+    """As if all had been bought by the one that stays."""
+    programs = timeline(rolling(downgrade="to: to_qualified, grace: P10D"))
+    old, new = Member(programs, "old"), Member(programs, "new")
+    old.buy("2017-01-01", "A", 30)
+    new.buy("2017-01-02", "B", 30)
+    old.buy("2017-01-20", "C", 5)
+    assert merge(old, new, "2017-02-03") is None
+    assert new.account.tier == "gold"
+    new.tick("2017-12-01")
+    assert changes(new)[-3:] == [
+        ("2017-02-03", "gold"),
+        ("2017-02-10", "silver"),
+        ("2017-02-11", "none"),
+    ]
