@@ -8,6 +8,7 @@ import pytest
 from ledger.core import merging
 from ledger.core.account import Account
 from ledger.core.kept import Kept
+from ledger.core.pairs import other_of
 from schemas import inputs
 from schemas.decisions import Effect, Facts, PurchaseReturned
 from tests.core.account_tools import MINIMAL, Member, at, merge, refused, timeline, transfer
@@ -30,6 +31,12 @@ def two(program: str = MINIMAL) -> tuple[Member, Member]:
     old.buy("2020-01-01", "o1", 10_000)
     new.buy("2020-02-01", "n1", 5_000)
     return old, new
+
+
+def test_a_merge_concerns_the_account_that_it_goes_into() -> None:
+    old, new = two()
+    data = inputs.MergeData(new.id, "anna", "one person")
+    assert other_of(inputs.AccountMerge(**old.head("2020-03-01"), data=data)) == new.id
 
 
 def test_lots_go_over_with_their_expiry() -> None:
@@ -241,6 +248,17 @@ def test_a_waiting_return_goes_over_and_is_decided_by_its_purchase() -> None:
     assert isinstance(events[-1], PurchaseReturned)
     assert events[-1].addressed == "old"
     assert new.points == (150, 0, 0)
+
+
+def test_returns_that_waited_in_both_accounts_for_one_order_are_both_decided() -> None:
+    old, new = two()
+    unknown = Facts(order_known=False)
+    old.give_back("2020-01-02", "o9", "theirs", {"1": 300}, facts=unknown)
+    new.give_back("2020-01-03", "o9", "own", {"1": 200}, facts=unknown)
+    merge(old, new, "2020-03-01")
+    assert {each.name for each in new.account.waiting["o9"]} == {"old/theirs", "own"}
+    new.buy("2020-03-02", "o9", 1_000)
+    assert new.points == (155, 0, 0), "10 less 3 less 2"
 
 
 def test_a_waiting_return_that_went_over_is_refused_at_its_deadline_under_its_own_name() -> None:

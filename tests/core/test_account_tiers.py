@@ -133,6 +133,29 @@ def test_a_late_purchase_of_an_earlier_period_lasts_as_long_as_that_one() -> Non
     assert member.account.tier == "none"
 
 
+def test_what_a_late_purchase_reached_ends_before_what_came_later() -> None:
+    member = Member(timeline(program("calendar_month", "grace: P5D")))
+    member.buy("2017-05-01", "X", 1000)
+    member.buy("2017-01-10", "Y", 1000)
+    assert changes(member) == [
+        (at("2017-01-10"), "silver"),
+        (at("2017-03-06"), "none"),
+        (at("2017-05-01"), "silver"),
+    ]
+
+
+def test_a_late_return_takes_away_a_tier_reached_after_it() -> None:
+    member = Member(timeline(program()))
+    member.buy("2017-03-01", "X", 600)
+    member.buy("2017-03-10", "Y", 600)
+    assert member.account.tier == "silver"
+    event = member.give_back("2017-03-05", "X", "r")[-1]
+    assert [(c.at, c.previous, c.to) for c in event.tier_changes] == [
+        (at("2017-03-10"), "silver", "none")
+    ]
+    assert member.account.tier == "none"
+
+
 def test_a_late_return_changes_the_tier_from_its_moment() -> None:
     member = Member(timeline(program()))
     member.buy("2017-03-01", "X", 1000)

@@ -94,6 +94,22 @@ def test_the_level_is_kept_for_the_grace_after_it_fell() -> None:
     assert changes(member)[2:] == [("2017-02-10", "silver"), ("2017-03-02", "none")]
 
 
+def test_a_small_purchase_when_the_window_has_passed_keeps_no_level_longer() -> None:
+    member = Member(timeline(rolling(downgrade="grace: P60D")))
+    member.buy("2017-01-01", "A", 60)
+    member.buy("2017-03-15", "B", 1)
+    member.tick("2017-12-01")
+    assert changes(member) == [("2017-01-01", "gold"), ("2017-04-01", "none")]
+
+
+def test_the_first_day_that_counts_is_one_of_the_programs_zone() -> None:
+    measure = timeline(rolling(zone="Europe/Moscow")).at(at("2017-03-01")).measure
+    assert measure is not None
+    assert measure.rolling is not None
+    first = measure.rolling.counted_from(at("2017-03-05T22:00:00Z"))
+    assert first == at("2017-02-04T21:00:00Z")
+
+
 def test_bought_again_within_the_grace_the_tier_is_never_lost() -> None:
     member = Member(timeline(rolling(downgrade="grace: P10D")))
     member.buy("2017-01-01", "A", 50)
