@@ -117,7 +117,7 @@ def programs(draw: st.DrawFn, periods: Sequence[str] = SHORT_PERIODS) -> dict[st
             {"id": "thanks", "award": {"fixed": 3}, "limits": [{"times": 2, "per": "month"}]},
         ],
         "tiers": tiers_of(measure, period, downgrade),
-        "surveys": SURVEYS,
+        "surveys": [dict(survey) for survey in SURVEYS],  # of this program alone
         "referral": referral_of(kind),
         "returns": {**returns, "window": "P1M"},
         "redemption": {
