@@ -249,3 +249,23 @@ def test_an_event_that_cannot_come_is_refused(activation: str, code: str) -> Non
 def test_no_time_of_inactivity_is_refused() -> None:
     text = "earn:\n- {id: a, award: {fixed: 1}, expiry: {after_inactivity: P0D}}\n"
     assert [each.code for each in problems_of(HEAD + text)] == ["empty_duration"]
+
+
+def test_what_an_activity_earned_waits_and_moves_on_like_what_a_purchase_did() -> None:
+    text = PROGRAM.replace("EVENT", "review").replace("EXPIRY", "{after_inactivity: P1M}")
+    rules = (
+        "  - {id: visit, on: {activity: visit}, award: {fixed: 7},\n"
+        "     activation: {on: review, within: P14D}}\n"
+        "  - {id: walk, on: {activity: walk}, award: {fixed: 3}}\n"
+        "  - {id: review, on: {activity: review}, award: {fixed: 1}}\n"
+    )
+    member = Member(timeline(text.replace("surveys:", rules + "surveys:")))
+    member.activity("2017-03-01", "visit", "v1")
+    member.activity("2017-03-02", "walk", "w1")
+    assert member.points == (3, 7, 0)
+    member.buy("2017-03-20", "A", 0)
+    assert member.points == (3, 0, 0), "no review came: revoked"
+    member.tick("2017-04-19")
+    assert member.points == (3, 0, 0), "a purchase moved them on"
+    member.tick("2017-04-20")
+    assert member.points == (0, 0, 0)

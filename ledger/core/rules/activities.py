@@ -31,7 +31,7 @@ def evaluate_activity(
     )
     stretch = program.stretch(at)
     awards: dict[int, Award] = {}
-    lots: dict[tuple[Instant, Instant | None], int] = {}
+    lots: dict[tuple[object, ...], int] = {}
     for place, rule in stretch.activity_rules(activity.activity, standing.tier):
         if not all(condition(scene) for condition in rule.conditions):
             continue
@@ -42,6 +42,7 @@ def evaluate_activity(
             continue
         points, caps, counters = capped(rule.limits, value, stretch.counters(place), standing.used)
         activates_at, expires_at = moments = stretch.moments(rule.timing, at)
+        terms = None if rule.plain else stretch.terms(rule.timing, at)
         awards[place] = Award(
             rule=rule.id,
             kind=numbers.kind,
@@ -50,10 +51,11 @@ def evaluate_activity(
             granted_at=at,
             activates_at=activates_at,
             expires_at=expires_at,
-            lot=lots.setdefault(moments, first_lot + len(lots)) if points else NO_LOT,
+            lot=lots.setdefault((*moments, terms), first_lot + len(lots)) if points else NO_LOT,
             capped=caps,
             counts_for_tier=rule.counts_for_tier,
             counters=counters if points else NO_COUNTERS,
+            terms=terms,
         )
     kept = contest(program.rules, awards, first_lot)
     if program.budgeted:
