@@ -14,7 +14,7 @@ from ledger.core.program.compiled import Compiled
 from ledger.core.program.timeline import Timeline
 from ledger.core.records import Order
 from ledger.core.rules import grant
-from ledger.core.rules.tiers import tier_in, tier_rank
+from ledger.core.rules.tiers import tier_rank
 from schemas.decisions import WHOLE_AWARD, Award, TierChange, WelcomeTakenBack
 
 
@@ -36,7 +36,7 @@ def welcomes(
 ) -> tuple[Award, ...]:
     """The welcome awards of a decision's tier changes, in lots from `first_lot` on."""
     known = {one.level for one in account.welcomes}
-    before = tier_in(account.tiers, changes[0].at - 1)
+    before = changes[0].previous
     found: list[Award] = []
     for change in changes:
         award = welcome(programs.at(change.at), change, before, known, first_lot + len(found))

@@ -210,3 +210,12 @@ def test_points_of_a_survey_or_an_activity_can_enter_a_level_too() -> None:
     member.activity("2017-03-02", "review", "r1")
     assert [rule for rule, *_ in granted(member)] == ["silver", "gold"]
     assert member.points == (40 + 20 + 20 + 50, 0, 0)
+
+
+def test_a_level_lost_and_entered_again_at_one_instant_welcomes_again() -> None:
+    member = Member(timeline(welcoming()))
+    member.buy("2017-03-01", "A", 1000)
+    member.give_back("2017-03-02", "A", "r1")
+    member.buy("2017-03-02", "B", 1000)
+    assert granted(member) == [("silver", 20, at("2017-03-01")), ("silver", 20, at("2017-03-02"))]
+    assert member.points == (30, 0, 0)
