@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from cli import (
+    audit,
+    audit_redecide,
     codes,
     dead_letters,
     demo,
@@ -64,6 +66,8 @@ for group in (
     dead_letters,
     codes,
     kafka,
+    audit,
+    audit_redecide,
     demo,
 ):
     group.register(app)

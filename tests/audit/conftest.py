@@ -1,0 +1,35 @@
+"""A log with everything in it: written once, copied for each test."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.audit.logs import program_with_everything, write
+from tests.ledger.conftest import admin, copied, created, server
+
+__all__ = ["admin", "server"]  # fixtures that these tests share with the ledger's
+
+
+@pytest.fixture(scope="session")
+def written(server: str, admin: psycopg.Connection[Any]) -> Iterator[str]:
+    """The name of a database with the log; nobody changes it."""
+    with created(server, admin, program_with_everything()) as name:
+        asyncio.run(write(server + name))
+        yield name
+
+
+@pytest.fixture
+def url(server: str, admin: psycopg.Connection[Any], written: str) -> Iterator[str]:
+    """The URL of a copy."""
+    with copied(server, admin, written) as made:
+        yield made
+
+
+@pytest.fixture
+def owner(url: str) -> Iterator[psycopg.Connection[Any]]:
+    """A session of the tables' owner, who may change anything."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        yield connection
