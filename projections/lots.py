@@ -57,11 +57,11 @@ def lots_at(
     lots: dict[int, LotView] = {}
     for event in events:
         evolve(account, event)
-        _apply(lots, event, at)
+        follow(lots, event, at)
     if at > account.settled_to:
         settled = settle(account, at, programs)
         if settled is not None:
-            _apply(lots, settled, at)
+            follow(lots, settled, at)
     left = [lot for lot in lots.values() if lot.pending or lot.available or lot.reserved]
     return sorted(
         left,
@@ -82,7 +82,9 @@ def _moved(lot: MovedLot | KeptLot, rule: str) -> LotView:
     )
 
 
-def _apply(lots: dict[int, LotView], event: AccountEvent, at: Instant) -> None:
+def follow(lots: dict[int, LotView], event: AccountEvent, at: Instant) -> None:
+    """Take the account's next event into account, with those of its postings that are effective by
+    `at`. Lots are never forgotten, also when nothing is left in them."""
     if isinstance(event, WITH_AWARDS):
         for award in event.awards:
             if not award.points:
