@@ -7,7 +7,7 @@ MUTATION_STAMP := $(VENV)/.installed-mutation
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long faults bench mutation check format requirements schemas clean
+.PHONY: help setup demo test test-long faults bench mutation check format requirements schemas texts clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -58,6 +58,9 @@ format: $(STAMP)  ## format the code
 
 schemas: $(STAMP)  ## write the JSON Schema and AsyncAPI files again from the types
 	$(BIN)/points schemas
+
+texts: $(STAMP)  ## gather the sentences for the translations and compile the catalogues
+	$(BIN)/python -m audit.catalogues
 
 requirements:  ## pin the dependencies again (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra dev --no-annotate --no-header pyproject.toml -o requirements/dev.txt

@@ -71,9 +71,9 @@ class Granted(Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Movement(Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """`points` of a lot moved at `at`. `kind`, staying in the lot: activated | reserved | released;
-    leaving it: spent | donated | claimed | expired | taken_back | not_activated | forfeited | sent |
-    merged | paid_debt | adjusted; coming back: restored."""
+    """`points` of a lot moved at `at`. `kind`, staying in it: activated | reserved | released;
+    leaving it: spent | donated | claimed | expired | taken_back | not_activated | forfeited |
+    sent | merged | paid_debt | adjusted; coming back: restored."""
 
     kind: str
     points: int

@@ -80,7 +80,7 @@ class Tracing:
             if source.lot != d.NO_LOT and source.effective_at <= self.at:
                 self._post(number, event, source, target, shift)
         if isinstance(event, WITH_AWARDS):
-            self._award(event, before)
+            self._award(event)
 
     def _post(
         self,
@@ -130,6 +130,8 @@ class Tracing:
         if found is None:  # it was spent to nothing before it came here by a merge
             found = self._lots[lot] = _Lot(lot, "merged")
             self._by[lot] = number
+        if found.moved and found.moved[-1][0] == kind and found.moved[-1][2:] == (at, number):
+            points += found.moved.pop()[1]  # for several awards of an order: one movement
         found.moved.append((kind, points, at, number))
 
     def _owe(self, number: int, source: d.Posting, target: d.Posting) -> None:
@@ -149,7 +151,7 @@ class Tracing:
         if points:
             raise InvariantBroken(2, f"{points} points of a debt were paid that was not there")
 
-    def _award(self, event: d.AccountEvent, before: Account) -> None:
+    def _award(self, event: d.AccountEvent) -> None:
         line_ids: tuple[str, ...] = ()
         if isinstance(event, d.PurchaseRewarded):
             line_ids = self.line_ids[event.purchase.order_id]

@@ -101,9 +101,7 @@ def scene_of(event: Judging, before: Account) -> Scene:
 # --- a rule whose award was taken away --------------------------------------------------------
 
 
-def _taken(
-    program: Compiled, place: int, event: Judging, before: Account, award: Award
-) -> Reason:
+def _taken(program: Compiled, place: int, event: Judging, before: Account, award: Award) -> Reason:
     cap, rule = award.capped[-1], program.rules[place]
     name, _, of = cap.by.partition(":")
     if of:
@@ -132,9 +130,7 @@ def _taken(
 # --- a rule that did not fire -----------------------------------------------------------------
 
 
-def _why_not(
-    program: Compiled, place: int, scene: Scene, awards: Mapping[str, Award]
-) -> Reason:
+def _why_not(program: Compiled, place: int, scene: Scene, awards: Mapping[str, Award]) -> Reason:
     rule, of_program = program.rules[place], program.form.earn[place]
     activity = None if scene.activity is None else scene.activity.activity
     if (rule.activities is None) != (activity is None) or (
@@ -263,7 +259,7 @@ def _fields(scene: Scene, rule: Rule) -> dict[str, Plain]:
             found["purchase.lines"] = len(scene.purchase.lines)
         else:
             found[f"purchase.{name}"] = getattr(scene.purchase, name)
-    of_account = {
+    of_account: dict[str, Plain] = {
         "tier": scene.tier,
         "balance": scene.balance,
         "purchases": scene.purchases_before,
@@ -274,9 +270,7 @@ def _fields(scene: Scene, rule: Rule) -> dict[str, Plain]:
 # --- a rule that held and came to nothing -----------------------------------------------------
 
 
-def _no_value(
-    program: Compiled, place: int, scene: Scene, awards: Mapping[str, Award]
-) -> Reason:
+def _no_value(program: Compiled, place: int, scene: Scene, awards: Mapping[str, Award]) -> Reason:
     rule, of_program = program.rules[place], program.form.earn[place]
     lines = scene.purchase.lines
     matched: Sequence[int] = range(len(lines)) if rule.match is None else rule.match(lines)

@@ -9,8 +9,9 @@ import pytest
 
 from tests.audit.logs import program_with_everything, write
 from tests.ledger.conftest import admin, copied, created, server
+from tests.projections.conftest import shop, template
 
-__all__ = ["admin", "server"]  # fixtures that these tests share with the ledger's
+__all__ = ["admin", "server", "shop", "template"]  # fixtures that these tests share with others
 
 
 @pytest.fixture(scope="session")

@@ -5,11 +5,9 @@ from msgspec import json
 
 from audit.explain import explain
 from audit.explanation import Explanation
-from ledger.core.account import Account
 from ledger.core.calendar import INSTANT_MAX
-from ledger.core.fold import evolve
 from ledger.core.settle import settle
-from schemas.decisions import NO_LOT, AccountEvent, PurchaseRewarded
+from schemas.decisions import NO_LOT, AccountEvent
 from schemas.fields import Instant
 from tests.audit.towns import LEDGER, log_of, moments_of, town_of
 from tests.core.account_tools import Member
@@ -24,7 +22,9 @@ def posted(member: Member, at: Instant) -> dict[str, int]:
     if settled is not None:
         events.append(settled)
     postings = [p for event in events for p in event.postings if p.effective_at <= at]
-    found = {"debt": -sum(p.points for p in postings if p.lot == NO_LOT and p.account == "available")}
+    found = {
+        "debt": -sum(p.points for p in postings if p.lot == NO_LOT and p.account == "available")
+    }
     for name in ("available", "pending", "reserved", "issued", "redeemed", "expired", "revoked",
                  "adjusted", "transferred"):  # fmt: skip
         found[name] = sum(p.points for p in postings if p.account == name)
