@@ -54,7 +54,7 @@ def measure(stage: Stage, name: str) -> list[Result]:
     purchases = events * run.purchases / run.events
     result = Result(
         f"projections, {name}",
-        {"events": run.events, "purchases": run.purchases, "read models": 3},
+        {"events": run.events, "purchases": run.purchases, "read models": 4},
         (
             Figure("pipeline, one worker", "purchases/s", (run.rate,)),
             Figure("projections", "purchases/s", (purchases,), "pipeline, one worker"),

@@ -44,6 +44,7 @@ class ReadModelName(StrEnum):
     balances = "balances"
     tiers = "tiers"
     segments = "segments"
+    kpis = "kpis"
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -13,9 +13,16 @@ from psycopg import Connection
 from projections import positions
 from projections.cache import MemberCache
 from projections.errors import LogDamaged
-from projections.log import SYSTEM_SHARD, accounts_after, batch, decode, decode_system
+from projections.log import (
+    SYSTEM_SHARD,
+    Entry,
+    accounts_after,
+    batch,
+    decode,
+    decode_system,
+)
 from projections.member import Member
-from projections.model import ReadModel
+from projections.model import CountsAnonymous, ReadModel
 from projections.positions import Place
 from projections.segments import wanted_of
 from projections.system import System
@@ -161,6 +168,7 @@ class Folder:
             for model in models:
                 model.note(entry, event, member, writes)
             member.fold(entry, event)
+        self._note_anonymous(models, entries, writes)
         self._show(models, members.values(), writes)
         moved.extend(
             place._replace(
@@ -170,6 +178,16 @@ class Folder:
             for place in group
         )
         return len(entries)
+
+    def _note_anonymous(
+        self, models: Iterable[ReadModel], entries: Iterable[Entry], writes: Writes
+    ) -> None:
+        counting = [model for model in models if isinstance(model, CountsAnonymous)]
+        for entry in entries if counting else ():
+            if entry.member_id.startswith(NO_MEMBER):
+                event = decode(entry)
+                for model in counting:
+                    model.note_anonymous(entry, event, writes)
 
     def _show(self, models: Sequence[ReadModel], members: Iterable[Member], writes: Writes) -> None:
         for member in members:

@@ -4,7 +4,7 @@ Both hooks are pure functions of the log's contents; they write into a `Writes`,
 database, and never decide anything.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from projections.log import Entry
 from projections.member import Member
@@ -35,3 +35,11 @@ class ReadModel(Protocol):
 
     def show(self, member: Member, system: System, writes: Writes) -> None:
         """Replace the member's rows by what its folded state says."""
+
+
+@runtime_checkable
+class CountsAnonymous(Protocol):
+    """What a read model is in addition, if it counts purchases of nobody."""
+
+    def note_anonymous(self, entry: Entry, event: AccountEvent, writes: Writes, /) -> None:
+        """Append what one event of an account that is no member's adds."""

@@ -21,6 +21,7 @@ from projections.balances import Balances
 from projections.connection import connect
 from projections.errors import DatabaseLost
 from projections.folding import BATCH_EVENTS, BATCH_SHARDS, Folder, Step, no_step
+from projections.kpis import Kpis
 from projections.model import ReadModel
 from projections.segments import Segments
 from projections.tiers import Tiers
@@ -58,7 +59,7 @@ Progress = Callable[[int], None]
 
 def read_models() -> list[ReadModel]:
     """One of each, in the order in which they are shown."""
-    return [Balances(), Tiers(), Segments()]
+    return [Balances(), Tiers(), Segments(), Kpis()]
 
 
 class Runner:

@@ -19,6 +19,10 @@ TABLES = {
     "member_purchases": "shard, position",
     "segment_intervals": "member_id, segment, entered_at",
     "rfm_bounds": "position",
+    "sale_notes": "shard, position",
+    "point_notes": "shard, position, n",
+    "referral_steps": "shard, position, step",
+    "point_values": "position",
     "positions": "projection, shard",
 }
 """The tables of the read models and their keys."""
