@@ -46,6 +46,15 @@ SELECT 'read.' || p.proname || '(' || pg_get_function_arguments(p.oid) || ')'
 FROM pg_proc p WHERE p.pronamespace = 'read'::regnamespace
 """
 
+GIVEN = {
+    "text": "'m-1'",
+    "timestamptz": "now()",
+    "integer": "90",
+    "read.kpi_grain": "'day'",
+    "read.kpi_by": "'all'",
+}
+"""An argument of each type."""
+
 VIEWS = "SELECT 'read.' || table_name FROM information_schema.views WHERE table_schema = 'read'"
 
 
@@ -103,7 +112,8 @@ def test_every_view_and_function_has_its_section(reader: Connection) -> None:
 @pytest.mark.parametrize("heading", sorted(SECTIONS))
 def test_the_columns(reader: Connection, heading: str) -> None:
     name, is_function, arguments = heading.strip("`").partition("(")
-    given = "now()" if arguments.startswith("at ") else "'m-1', now()"
+    kinds_given = re.findall(r"\w+ ([\w.]+)", arguments)
+    given = ", ".join(GIVEN[kind] for kind in kinds_given)
     called = f"{name}({given})" if is_function else name
     cursor = reader.execute(f"SELECT * FROM {called}".encode())
     assert cursor.description is not None

@@ -510,3 +510,4 @@ COMMENT ON FUNCTION read.kpi_referrals(timestamptz, timestamptz, read.kpi_grain)
 COMMENT ON FUNCTION read.kpi_customer_value(timestamptz) IS
 'What each member has bought before a moment, and what the models of customer value ask for.';
 COMMENT ON FUNCTION read.kpi_rfm(timestamptz) IS 'How many members have which RFM scores.';
+COMMENT ON COLUMN read.progress.projection IS 'balances, tiers, segments or kpis.';
