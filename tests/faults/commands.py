@@ -160,12 +160,15 @@ class Commands:
             self._command(CONFIRM, member, {"reservation_id": number})
             second["redemption_id"] = number
 
+        def buys() -> None:
+            made.send(PURCHASE, member, second)
+
         def returns(order: dict[str, Any]) -> None:
             data = {"order_id": order["order_id"], "return_id": made.number("r")}
             made.send(RETURN, member, data)
 
         made.after(ACTIVE_ROUNDS, pays)
-        made.after(ACTIVE_ROUNDS + 1, lambda: made.send(PURCHASE, member, second))
+        made.after(ACTIVE_ROUNDS + 1, buys)
         if both:
             made.after(ACTIVE_ROUNDS + 2, lambda: returns(first))
         made.after(ACTIVE_ROUNDS + 3, lambda: returns(second))
