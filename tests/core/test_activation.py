@@ -215,10 +215,10 @@ def test_of_two_things_that_are_waited_for_each_comes_by_itself() -> None:
     member.buy("2017-03-01", "A", 1000)
     member.survey("2017-03-02", "s")
     assert member.points == (7, 10, 0)
-    assert member.account.holdings.awaits == (1,)
+    assert list(member.account.holdings.awaits) == [1]
     member.activity("2017-03-03", "visit", "here")
     assert member.points == (17, 0, 0)
-    assert member.account.holdings.awaits == ()
+    assert list(member.account.holdings.awaits) == []
 
 
 def test_the_lots_of_a_moment_show_what_was_known_then() -> None:

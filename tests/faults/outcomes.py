@@ -104,7 +104,7 @@ class Outcomes:
         if first != at:
             raise WrongOutcome(f"the command was decided at {first}: {event}")
         if expected.outcome != "duplicate":
-            before = self._at.get(subject, (at[0], 0))
+            before = self._at.get(command["subject"], (at[0], 0))
             if at <= before or at[0] != before[0]:
                 raise WrongOutcome(f"the member's last outcome was at {before}: {event}")
-            self._at[subject] = at
+            self._at[command["subject"]] = at
