@@ -20,6 +20,7 @@ from ledger.core.errors import InvariantBroken
 from ledger.core.fold import evolve
 from ledger.errors import AccountDamaged
 from ledger.packed_arrays import uuid_array
+from ledger.round_trip import round_trip
 from schemas.log_events import decode_account_event
 
 NAMESPACE = UUID("5b1f5f2e-7c7c-5a0e-9a3d-3c1d6a0f4b11")
@@ -93,14 +94,14 @@ async def load_accounts(
         of_shards: dict[int, list[AccountKey]] = {}
         for place in wanted[start : start + LOAD_MAX]:
             of_shards.setdefault(place[0], []).append(place)
-        async with connection.pipeline():
+        async with round_trip(connection):
             asked = [
                 (places, await _ask(connection, program_id, shard, places))
                 for shard, places in of_shards.items()
             ]
-            for places, cursor in asked:
-                for number, version, is_snapshot, data in await cursor.fetchall():
-                    _take(loaded, places[number - 1], version, is_snapshot, data)
+        for places, cursor in asked:
+            for number, version, is_snapshot, data in await cursor.fetchall():
+                _take(loaded, places[number - 1], version, is_snapshot, data)
     return loaded
 
 

@@ -22,6 +22,7 @@ from ledger.profiles import store_profiles
 from ledger.promo_codes import use
 from ledger.received import SourcePosition
 from ledger.recorder import COPY_DEAD_LETTERS, COPY_EVENTS, COPY_INPUTS, copy_stream
+from ledger.round_trip import round_trip
 from ledger.sharding import SYSTEM_SHARD
 from ledger.stream_rows import LOCK_STREAMS, move_streams
 
@@ -96,7 +97,7 @@ async def lock(
 ) -> Locked:
     """Begin the transaction and take its locks, in one round trip."""
     topics = sorted(move.topic for move in source.moves) if source is not None else []
-    async with connection.pipeline():
+    async with round_trip(connection):
         await connection.execute("BEGIN")
         streams = None
         if source is not None:
@@ -105,11 +106,11 @@ async def lock(
             )
         heads = await connection.execute(LOCK_HEADS, (list(shards),))
         system = await connection.execute(_SYSTEM, (SYSTEM_SHARD,))
-        found_streams = [] if streams is None else await streams.fetchall()
-        offsets = {topic: offset for topic, offset, _ in found_streams}
-        topic_ids = {topic: topic_id for topic, _, topic_id in found_streams}
-        rows = {row[0]: head_row(row) for row in await heads.fetchall()}
-        found = await system.fetchone()
+    found_streams = [] if streams is None else await streams.fetchall()
+    offsets = {topic: offset for topic, offset, _ in found_streams}
+    topic_ids = {topic: topic_id for topic, _, topic_id in found_streams}
+    rows = {row[0]: head_row(row) for row in await heads.fetchall()}
+    found = await system.fetchone()
     if found is None or len(rows) != len(shards):
         raise AppendFailed("A head row is missing: the ledger in this database is damaged.")
     return Locked(offsets, topic_ids, rows, found[0])
@@ -169,7 +170,7 @@ async def store(
             async with cursor.copy(statement) as copy:
                 await copy.write(copy_stream(packed))
             crash_point(copied)
-    async with connection.pipeline():
+    async with round_trip(connection) as trip:
         await store_profiles(connection, batch)
         await _small_rows(connection, rows, batch)
         if rows.logs:
@@ -200,6 +201,7 @@ async def store(
             await move_streams(connection, source)
         crash_point("append.before_commit")
         await connection.execute("COMMIT")
+        await trip.send()
         crash_point("append.commit_sent")
     crash_point("append.after_commit")
 

@@ -7,11 +7,12 @@ as new, so a head that has not moved when it is locked proves that all of it sti
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, AsyncCursor
 from psycopg.rows import TupleRow
 
 from ledger.core.calendar import from_instant, to_instant
 from ledger.packed_arrays import bytea_array
+from ledger.round_trip import round_trip
 from ledger.sharding import SYSTEM_SHARD
 from schemas.fields import Instant
 
@@ -81,11 +82,11 @@ async def read_heads_and_inputs(
 ) -> tuple[dict[int, int], int, dict[InputKey, tuple[bytes, int]]]:
     """Positions of the shards and of the system shard, without a lock; and then, in the same round
     trip, of these keys those taken already, with content hash and position."""
-    async with connection.pipeline():
+    async with round_trip(connection):
         heads = await connection.execute(_HEADS, ([SYSTEM_SHARD, *shards],))
-        stored = await stored_inputs(connection, keys)
-        positions = {row[0]: row[1] for row in await heads.fetchall()}
-    return positions, positions.pop(SYSTEM_SHARD), stored
+        asked = await ask_inputs(connection, keys)
+    positions = {row[0]: row[1] for row in await heads.fetchall()}
+    return positions, positions.pop(SYSTEM_SHARD), await told_inputs(asked)
 
 
 async def positions(connection: Connection, shards: Sequence[int]) -> dict[int, int]:
@@ -122,16 +123,30 @@ async def stored_inputs(
     connection: Connection, keys: Mapping[int, Sequence[bytes]]
 ) -> dict[InputKey, tuple[bytes, int]]:
     """Of these keys, by shard, those taken already, with content hash and position."""
-    async with connection.pipeline():
-        cursors = [
-            await connection.execute(_STORED, (shard, bytea_array(of_shard)), binary=True)
-            for shard, of_shard in keys.items()
-        ]
-        return {
-            (shard, key): (content, position)
-            for cursor in cursors
-            for shard, key, content, position in await cursor.fetchall()
-        }
+    async with round_trip(connection):
+        asked = await ask_inputs(connection, keys)
+    return await told_inputs(asked)
+
+
+async def ask_inputs(
+    connection: Connection, keys: Mapping[int, Sequence[bytes]]
+) -> list[AsyncCursor[TupleRow]]:
+    """Ask it within a round trip; `told_inputs` reads the answers after it."""
+    return [
+        await connection.execute(_STORED, (shard, bytea_array(of_shard)), binary=True)
+        for shard, of_shard in keys.items()
+    ]
+
+
+async def told_inputs(
+    asked: Sequence[AsyncCursor[TupleRow]],
+) -> dict[InputKey, tuple[bytes, int]]:
+    """The answers to `ask_inputs`."""
+    return {
+        (shard, key): (content, position)
+        for cursor in asked
+        for shard, key, content, position in await cursor.fetchall()
+    }
 
 
 async def member_keys(connection: Connection, members: Sequence[str]) -> dict[str, bytes]:
