@@ -6,13 +6,13 @@ rebuilt) the entry is dropped and folded anew: the cache can be stale, never wro
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from psycopg import Connection
 
 from projections.history import Keep
-from projections.log import Entry, decode, histories, versions_at
+from projections.log import Entry, decode, few_histories, histories, versions_at
 from projections.member import Member
 
 MEMBERS_MAX = 20_000
@@ -21,6 +21,11 @@ what can be returned), so about 900 MB."""
 
 LOAD_ACCOUNTS = 200
 """Accounts whose histories are asked for in one query: bounds the server's sort."""
+
+
+AHEAD_ACCOUNTS = 100
+"""Accounts whose histories are asked for together for a small batch, however long they are; of more
+each shard's are asked for by themselves."""
 
 
 class MemberCache:
@@ -42,6 +47,29 @@ class MemberCache:
     def clear(self) -> None:
         """Forget everything: after a rollback, or when more of the history must be kept."""
         self._members.clear()
+
+    def load_ahead(
+        self, connection: Connection, batches: Sequence[tuple[int, int, Sequence[Entry]]]
+    ) -> None:
+        """Load what `prepare` will need for several shards (each with its position and its next
+        entries) in one round trip; nothing if that is much. Raises LogDamaged."""
+        asked: list[tuple[int, Sequence[UUID], int]] = []
+        for shard, after, entries in batches:
+            missing: dict[UUID, None] = {}
+            met: set[UUID] = set()
+            for entry in entries:
+                if entry.account_id not in met:
+                    met.add(entry.account_id)
+                    if entry.version > 1 and not self._follows(entry):
+                        missing[entry.account_id] = None
+            if missing:
+                asked.append((shard, list(missing), after))
+        if asked and sum(len(accounts) for _, accounts, _ in asked) <= AHEAD_ACCOUNTS:
+            self._members.update(self._folded(few_histories(connection, asked)))
+
+    def _follows(self, entry: Entry) -> bool:
+        member = self._members.get(entry.account_id)
+        return member is not None and member.account.version == entry.version - 1
 
     def prepare(
         self, connection: Connection, shard: int, after: int, entries: Sequence[Entry]
@@ -95,11 +123,16 @@ class MemberCache:
         loaded: dict[UUID, Member] = {}
         for start in range(0, len(accounts), LOAD_ACCOUNTS):
             some = accounts[start : start + LOAD_ACCOUNTS]
-            for entry in histories(connection, shard, some, up_to):
-                member = loaded.get(entry.account_id)
-                if member is None:
-                    member = loaded[entry.account_id] = Member(entry, self._keep)
-                member.fold(entry, decode(entry))
+            loaded.update(self._folded(histories(connection, shard, some, up_to)))
+        return loaded
+
+    def _folded(self, entries: Iterable[Entry]) -> dict[UUID, Member]:
+        loaded: dict[UUID, Member] = {}
+        for entry in entries:
+            member = loaded.get(entry.account_id)
+            if member is None:
+                member = loaded[entry.account_id] = Member(entry, self._keep)
+            member.fold(entry, decode(entry))
         self.loads += len(loaded)
         return loaded
 

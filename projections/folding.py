@@ -18,6 +18,7 @@ from projections.log import (
     Entry,
     accounts_after,
     batch,
+    batches,
     decode,
     decode_system,
 )
@@ -34,6 +35,13 @@ BATCH_EVENTS = 2_000
 BATCH_SHARDS = 16
 """Shards of one transaction: a second runner finds the others free."""
 
+AHEAD_SHARDS = 64
+"""The same while there is little to fold in all: most of what a transaction takes then is the same
+for any number of shards."""
+
+AHEAD_EVENTS = 500
+"""Events of all shards of a transaction that are read in one round trip, before any is folded."""
+
 REFRESH_ACCOUNTS = 500
 """Accounts computed anew in one transaction after a change of program or bounds."""
 
@@ -42,6 +50,10 @@ Step = Callable[[str], None]
 
 NO_MEMBER = "~"
 """First character of accounts that are no member (anonymous purchases, the system)."""
+
+
+def _of_nobody(entry: Entry) -> bool:
+    return entry.member_id.startswith(NO_MEMBER)
 
 
 def no_step(name: str) -> None:
@@ -63,6 +75,7 @@ class Folder:
         self._cache = cache or MemberCache()
         self._batch_events = batch_events
         self._system = System()
+        self._ahead: dict[int, list[Entry]] = {}
         self.more = False
         """The last cycle left out shards that had grown: it had found as many as it takes."""
 
@@ -80,15 +93,16 @@ class Folder:
         done = 0
         with connection.transaction():
             due = self.behind(connection, only)
-            self.more = len(due) == BATCH_SHARDS
-            locked = positions.try_lock(connection, due) if due else []
-            if not locked:
+            if not due:
                 return 0
-            found = positions.places(connection, list(self.models), locked)
+            found, heads = positions.take(connection, list(self.models), due)
+            if not found:
+                return 0
             self._step("fold.after_lock")
             if any(self._is_newer(place) for each in found.values() for place in each):
                 # Another runner has reflected a system event that came after our first look.
                 self._catch_up_system(connection)
+            self._read_ahead(connection, found, heads)
             writes = Writes()
             moved: list[Place] = []
             for shard in sorted(found):
@@ -109,7 +123,11 @@ class Folder:
         self._catch_up_system(connection)
         names = list(self.models)
         relevant = [self.models[name].relevant(self._system) for name in names]
-        return positions.behind(connection, names, relevant, BATCH_SHARDS, only)
+        found = positions.behind(connection, names, relevant, AHEAD_SHARDS + 1, only)
+        lags = [lag for _, lag in found]  # 0: its rows are to be made anew
+        most = AHEAD_SHARDS if all(lags) and sum(lags) <= AHEAD_EVENTS else BATCH_SHARDS
+        self.more = len(found) > most
+        return [shard for shard, _ in found[:most]]
 
     def _catch_up_system(self, connection: Connection) -> None:
         self._system.catch_up(connection)
@@ -134,6 +152,29 @@ class Folder:
         room = min((p.position - lowest for p in places if p.position > lowest), default=limit)
         return self._events(connection, group, min(limit, room), writes, moved)
 
+    def _read_ahead(
+        self, connection: Connection, found: dict[int, list[Place]], heads: dict[int, int]
+    ) -> None:
+        """When all that is to be folded is few, read the events of all shards in one round trip,
+        and the histories of their accounts in another: one for each shard was most of what a batch
+        of a service at rest took."""
+        self._ahead = {}
+        asked = [
+            (shard, min(place.position for place in places))
+            for shard, places in found.items()
+            if shard != SYSTEM_SHARD and not any(map(self._is_stale, places))
+        ]
+        if len(asked) < 2 or sum(heads[shard] - after for shard, after in asked) > AHEAD_EVENTS:
+            return
+        self._ahead = batches(connection, asked, self._batch_events)
+        self._cache.load_ahead(
+            connection,
+            [
+                (shard, after, [e for e in self._ahead[shard] if not _of_nobody(e)])
+                for shard, after in asked
+            ],
+        )
+
     def _is_newer(self, place: Place) -> bool:
         return place.system_position > self.models[place.projection].relevant(self._system)
 
@@ -152,7 +193,7 @@ class Folder:
         moved: list[Place],
     ) -> int:
         shard, after = group[0].shard, group[0].position
-        entries = batch(connection, shard, after, limit)
+        entries = self._ahead.pop(shard, [])[:limit] or batch(connection, shard, after, limit)
         if not entries:
             if after == positions.head_of(connection, shard):
                 return 0  # another runner was quicker
@@ -161,7 +202,7 @@ class Folder:
             if not entries:
                 raise LogDamaged("log_gap", shard, after + 1, "this position is not in the log")
         models = [self.models[place.projection] for place in group]
-        of_members = [entry for entry in entries if not entry.member_id.startswith(NO_MEMBER)]
+        of_members = [entry for entry in entries if not _of_nobody(entry)]
         members = self._cache.prepare(connection, shard, after, of_members)
         for entry in of_members:
             member, event = members[entry.account_id], decode(entry)

@@ -6,7 +6,7 @@ read models that go on beside a damaged log would be wrong without anybody knowi
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -59,17 +59,40 @@ def _undecodable(entry: Entry, error: msgspec.MsgspecError) -> LogDamaged:
     )
 
 
+_BATCH = (
+    "SELECT shard, position, account_id, member_id, version, payload FROM ledger.events "
+    "WHERE shard = %s AND position > %s ORDER BY position LIMIT %s"
+)
+
+
 def batch(connection: Connection, shard: int, after: int, limit: int) -> list[Entry]:
     """At most `limit` entries of the shard after a position, gapless.
 
     Raises LogDamaged (`log_gap`).
     """
     with connection.cursor(binary=True) as cursor:
-        rows = cursor.execute(
-            "SELECT shard, position, account_id, member_id, version, payload FROM ledger.events "
-            "WHERE shard = %s AND position > %s ORDER BY position LIMIT %s",
-            [shard, after, limit],
-        ).fetchall()
+        rows = cursor.execute(_BATCH, [shard, after, limit]).fetchall()
+    return _gapless(shard, after, rows)
+
+
+def batches(
+    connection: Connection, asked: Sequence[tuple[int, int]], limit: int
+) -> dict[int, list[Entry]]:
+    """The same of several shards, each given with its position, in one round trip.
+
+    Raises LogDamaged (`log_gap`).
+    """
+    with connection.pipeline():
+        cursors = [
+            connection.execute(_BATCH, [shard, after, limit], binary=True) for shard, after in asked
+        ]
+    return {
+        shard: _gapless(shard, after, cursor.fetchall())
+        for (shard, after), cursor in zip(asked, cursors, strict=True)
+    }
+
+
+def _gapless(shard: int, after: int, rows: Sequence[tuple[Any, ...]]) -> list[Entry]:
     entries = [Entry._make(row) for row in rows]
     if entries and entries[-1].position != after + len(entries):
         expected = after
@@ -80,18 +103,34 @@ def batch(connection: Connection, shard: int, after: int, limit: int) -> list[En
     return entries
 
 
+_HISTORIES = (
+    "SELECT shard, position, account_id, member_id, version, payload FROM ledger.events "
+    "WHERE shard = %s AND account_id = ANY(%s) AND position <= %s "
+    "ORDER BY account_id, version"
+)
+
+
 def histories(
     connection: Connection, shard: int, accounts: Sequence[UUID], up_to: int
 ) -> Iterator[Entry]:
     """All entries of the accounts up to a position, each account's together and in order."""
     with connection.cursor(binary=True) as cursor:
-        for row in cursor.stream(
-            "SELECT shard, position, account_id, member_id, version, payload FROM ledger.events "
-            "WHERE shard = %s AND account_id = ANY(%s) AND position <= %s "
-            "ORDER BY account_id, version",
-            [shard, list(accounts), up_to],
-            size=STREAM_ROWS,
-        ):
+        for row in cursor.stream(_HISTORIES, [shard, list(accounts), up_to], size=STREAM_ROWS):
+            yield Entry._make(row)
+
+
+def few_histories(
+    connection: Connection, asked: Sequence[tuple[int, Sequence[UUID], int]]
+) -> Iterator[Entry]:
+    """The same of accounts of several shards, each shard with its position, in one round trip; all
+    of it is in memory at once."""
+    with connection.pipeline():
+        cursors = [
+            connection.execute(_HISTORIES, [shard, list(accounts), up_to], binary=True)
+            for shard, accounts, up_to in asked
+        ]
+    for cursor in cursors:
+        for row in cursor:
             yield Entry._make(row)
 
 

@@ -48,12 +48,13 @@ def behind(
     relevant: Sequence[int],
     limit: int,
     only: list[int] | None = None,
-) -> list[int]:
-    """At most `limit` shards with something to fold or refresh: the system shard, then the most
-    behind. `relevant`: for each projection the system position its rows must reflect. `only`: look
-    at these shards alone."""
+) -> list[tuple[int, int]]:
+    """At most `limit` shards with something to fold or refresh, each with how many events it is
+    behind: the system shard, then the most behind. `relevant`: for each projection the system
+    position its rows must reflect. `only`: look at these shards alone."""
     rows = connection.execute(
-        "SELECT p.shard FROM read.positions AS p JOIN ledger.heads AS h USING (shard) "
+        "SELECT p.shard, max(h.position - p.position) "
+        "FROM read.positions AS p JOIN ledger.heads AS h USING (shard) "
         "JOIN unnest(%s::text[], %s::bigint[]) AS w (projection, relevant) USING (projection) "
         "WHERE (h.position > p.position OR (p.shard >= 0 AND p.position > 0 "
         "       AND (p.system_position < w.relevant OR p.refresh_target IS NOT NULL))) "
@@ -62,16 +63,35 @@ def behind(
         "ORDER BY (p.shard >= 0), max(h.position - p.position) DESC, p.shard LIMIT %s",
         [list(projections), list(relevant), only, only, limit],
     ).fetchall()
-    return [row[0] for row in rows]
+    return [(row[0], row[1]) for row in rows]
 
 
-def try_lock(connection: Connection, shards: Sequence[int]) -> list[int]:
-    """Those of the shards that nobody else folds now, locked until the transaction ends."""
-    rows = connection.execute(
-        "SELECT s FROM unnest(%s::int[]) AS s WHERE pg_try_advisory_xact_lock(%s, s)",
-        [list(shards), LOCK_CLASS],
-    ).fetchall()
-    return [row[0] for row in rows]
+def take(
+    connection: Connection, projections: Sequence[str], shards: Sequence[int]
+) -> tuple[dict[int, list[Place]], dict[int, int]]:
+    """Lock those of the shards that nobody else folds now, until the transaction ends; where the
+    projections stand in them, by shard, and where their logs end. Both are read after locking, in
+    the same round trip."""
+    with connection.pipeline():
+        locks = connection.execute(
+            "SELECT s FROM unnest(%s::int[]) AS s WHERE pg_try_advisory_xact_lock(%s, s)",
+            [list(shards), LOCK_CLASS],
+        )
+        places = connection.execute(
+            "SELECT projection, shard, position, system_position, refresh_target, refresh_after "
+            "FROM read.positions WHERE projection = ANY(%s) AND shard = ANY(%s) "
+            "ORDER BY shard, projection",
+            [list(projections), list(shards)],
+        )
+        heads = connection.execute(
+            "SELECT shard, position FROM ledger.heads WHERE shard = ANY(%s)", [list(shards)]
+        )
+    locked = {row[0] for row in locks.fetchall()}
+    found: dict[int, list[Place]] = {}
+    for row in places.fetchall():
+        if row[1] in locked:
+            found.setdefault(row[1], []).append(Place._make(row))
+    return found, dict(heads.fetchall())
 
 
 def lock_all(connection: Connection) -> None:
@@ -81,22 +101,6 @@ def lock_all(connection: Connection) -> None:
         "(SELECT shard FROM ledger.heads ORDER BY shard) AS h",
         [LOCK_CLASS],
     )
-
-
-def places(
-    connection: Connection, projections: Sequence[str], shards: Sequence[int]
-) -> dict[int, list[Place]]:
-    """Where the projections stand, by shard. Read after locking."""
-    rows = connection.execute(
-        "SELECT projection, shard, position, system_position, refresh_target, refresh_after "
-        "FROM read.positions WHERE projection = ANY(%s) AND shard = ANY(%s) "
-        "ORDER BY shard, projection",
-        [list(projections), list(shards)],
-    ).fetchall()
-    found: dict[int, list[Place]] = {}
-    for row in rows:
-        found.setdefault(row[1], []).append(Place._make(row))
-    return found
 
 
 def head_of(connection: Connection, shard: int) -> int:

@@ -67,19 +67,20 @@ class Writes:
 
     def flush(self, connection: Connection) -> None:
         """Write everything, in the caller's transaction."""
-        for target, members in self._members.items():
-            connection.execute(
-                sql.SQL("DELETE FROM {} WHERE member_id = ANY(%s)").format(target.identifier),
-                [members],
-            )
-        for target, (members, numbers) in self._numbered.items():
-            connection.execute(
-                sql.SQL(
-                    "DELETE FROM {} AS t USING unnest(%s::text[], %s::int[]) AS gone (m, n) "
-                    "WHERE t.member_id = gone.m AND t.{} = gone.n"
-                ).format(target.identifier, sql.Identifier(target.columns[1])),
-                [members, numbers],
-            )
+        with connection.pipeline():
+            for target, members in self._members.items():
+                connection.execute(
+                    sql.SQL("DELETE FROM {} WHERE member_id = ANY(%s)").format(target.identifier),
+                    [members],
+                )
+            for target, (members, numbers) in self._numbered.items():
+                connection.execute(
+                    sql.SQL(
+                        "DELETE FROM {} AS t USING unnest(%s::text[], %s::int[]) AS gone (m, n) "
+                        "WHERE t.member_id = gone.m AND t.{} = gone.n"
+                    ).format(target.identifier, sql.Identifier(target.columns[1])),
+                    [members, numbers],
+                )
         for target, rows in self._rows.items():
             _copy(connection, target, rows)
         self._rows.clear()
