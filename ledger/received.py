@@ -114,7 +114,8 @@ class Outcome(Struct, frozen=True, gc=False):
     """How one input ended. `position`: of the event that decided it, in `shard`.
 
     `code` and `message` tell why an input was refused or dead-lettered; `internal_error` as code
-    means that the ledger itself failed, which the worker counts.
+    means that the ledger itself failed, which the worker counts. `effects`: how many effects its
+    events ask for, which are to be published.
     """
 
     kind: OutcomeKind
@@ -122,6 +123,7 @@ class Outcome(Struct, frozen=True, gc=False):
     position: int | None = None
     code: str | None = None
     message: str | None = None
+    effects: int = 0
 
 
 INTERNAL_ERROR = "internal_error"

@@ -135,4 +135,5 @@ def outcome_of(work: Work) -> Outcome:
         position,
         problem.code if problem is not None else None,
         problem.message if problem is not None else None,
+        sum([len(event.effects) for event in work.events]),
     )

@@ -119,7 +119,7 @@ class LedgerAppender:
         give_up_seconds: float = RETRY_GIVE_UP_SECONDS,
         commanded: Callable[[], None] = _nothing,
     ) -> None:
-        """`committed` is told the shards that got events, `commanded` that commands were among
+        """`committed` is told the shards that got effects, `commanded` that commands were among
         the inputs."""
         self._door = door
         self._metrics = metrics
@@ -151,7 +151,7 @@ class LedgerAppender:
         self._metrics.outcomes(batch, outcomes)
         if any(move.topic == COMMANDS for move in position.moves):
             self._commanded()
-        self._committed({o.shard for o in outcomes if o.shard is not None and o.kind == "applied"})
+        self._committed({o.shard for o in outcomes if o.effects and o.shard is not None})
         return internal_errors(outcomes)
 
     async def _halve(

@@ -123,7 +123,9 @@ class EffectsPublisher:
         await self._producer.stop()
 
     def committed(self, shards: Iterable[int]) -> None:
-        """This worker appended events to these shards."""
+        """This worker appended; to these shards events with effects. The others are not looked at
+        before the next poll: asking each after each append took a tenth of a processor at 1,000
+        purchases a second."""
         self._changed.update(shards)
         self._nothing_since = None
         self._wake.set()
