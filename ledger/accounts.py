@@ -40,6 +40,9 @@ _UUID_5 = (5 << 76) | (0x2 << 62)
 AccountKey = tuple[int, str]
 """Shard and member_id."""
 
+AskedAccounts = tuple[list[AccountKey], AsyncCursor[TupleRow]]
+"""Accounts of one shard, and the query that asks for them."""
+
 # Of one shard: asking all shards in one statement cost the server twice as much, because each
 # account then looks for its table.
 _LOAD = """
@@ -89,19 +92,33 @@ async def load_accounts(
 
     Raises AccountDamaged.
     """
-    loaded = {place: Account.new(place[1]) for place in wanted}
+    loaded: dict[AccountKey, Account] = {}
     for start in range(0, len(wanted), LOAD_MAX):
-        of_shards: dict[int, list[AccountKey]] = {}
-        for place in wanted[start : start + LOAD_MAX]:
-            of_shards.setdefault(place[0], []).append(place)
         async with round_trip(connection):
-            asked = [
-                (places, await _ask(connection, program_id, shard, places))
-                for shard, places in of_shards.items()
-            ]
-        for places, cursor in asked:
-            for number, version, is_snapshot, data in await cursor.fetchall():
-                _take(loaded, places[number - 1], version, is_snapshot, data)
+            asked = await ask_accounts(connection, program_id, wanted[start : start + LOAD_MAX])
+        loaded.update(await told_accounts(asked))
+    return loaded
+
+
+async def ask_accounts(
+    connection: AsyncConnection[TupleRow], program_id: str, wanted: Sequence[AccountKey]
+) -> list[AskedAccounts]:
+    """Ask for at most LOAD_MAX accounts within a round trip; `told_accounts` reads the answers."""
+    of_shards: dict[int, list[AccountKey]] = {}
+    for place in wanted:
+        of_shards.setdefault(place[0], []).append(place)
+    return [
+        (places, await _ask(connection, program_id, shard, places))
+        for shard, places in of_shards.items()
+    ]
+
+
+async def told_accounts(asked: Sequence[AskedAccounts]) -> dict[AccountKey, Account]:
+    """The answers to `ask_accounts`. Raises AccountDamaged."""
+    loaded = {place: Account.new(place[1]) for places, _ in asked for place in places}
+    for places, cursor in asked:
+        for number, version, is_snapshot, data in await cursor.fetchall():
+            _take(loaded, places[number - 1], version, is_snapshot, data)
     return loaded
 
 

@@ -7,6 +7,7 @@ Whatever exception comes out of `store`: whether it happened is not known.
 """
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from ledger import command_outcomes, stock
 from ledger.batch import Batch
@@ -17,11 +18,22 @@ from ledger.crash import crash_point
 from ledger.errors import AppendFailed, DeadLetterUnavailable
 from ledger.lookups import LOCK_HEADS, Connection, HeadRow, head_row
 from ledger.numbering import RETURN_TYPE, CountKey, Rows, move_count
-from ledger.packed_arrays import moment_array, uuid_array
+from ledger.packed_arrays import columns_of, moment_array, uuid_array
 from ledger.profiles import store_profiles
 from ledger.promo_codes import use
 from ledger.received import SourcePosition
-from ledger.recorder import COPY_DEAD_LETTERS, COPY_EVENTS, COPY_INPUTS, copy_stream
+from ledger.recorder import (
+    COPY_DEAD_LETTERS,
+    COPY_EVENTS,
+    COPY_INPUTS,
+    DEAD_LETTER_TYPES,
+    EVENT_TYPES,
+    INPUT_TYPES,
+    INSERT_DEAD_LETTERS,
+    INSERT_EVENTS,
+    INSERT_INPUTS,
+    copy_stream,
+)
 from ledger.round_trip import round_trip
 from ledger.sharding import SYSTEM_SHARD
 from ledger.stream_rows import LOCK_STREAMS, move_streams
@@ -75,6 +87,18 @@ _RETRY_FAILED = (
 )
 
 
+INSERTED_MAX = 100
+"""Events that an append inserts, in the round trip that ends it; more are copied, which takes less
+for each but two round trips of their own for each table."""
+
+
+class Asked(Protocol):
+    """What is read under the locks, in their round trip."""
+
+    async def ask(self, connection: Connection) -> None:
+        """Send the statements; the answers are read after the round trip."""
+
+
 class Locked:
     """What the locks found. `offsets`: stored offset by topic; missing topics have no row yet.
     `topic_ids`: Kafka's id of the same topics, None where it is not known."""
@@ -93,9 +117,13 @@ class Locked:
 
 
 async def lock(
-    connection: Connection, source: SourcePosition | None, shards: Sequence[int]
+    connection: Connection,
+    source: SourcePosition | None,
+    shards: Sequence[int],
+    asked: Asked | None = None,
 ) -> Locked:
-    """Begin the transaction and take its locks, in one round trip."""
+    """Begin the transaction, take its locks and ask what is to be read under them, in one round
+    trip."""
     topics = sorted(move.topic for move in source.moves) if source is not None else []
     async with round_trip(connection):
         await connection.execute("BEGIN")
@@ -106,6 +134,8 @@ async def lock(
             )
         heads = await connection.execute(LOCK_HEADS, (list(shards),))
         system = await connection.execute(_SYSTEM, (SYSTEM_SHARD,))
+        if asked is not None:
+            await asked.ask(connection)
     found_streams = [] if streams is None else await streams.fetchall()
     offsets = {topic: offset for topic, offset, _ in found_streams}
     topic_ids = {topic: topic_id for topic, _, topic_id in found_streams}
@@ -159,18 +189,31 @@ async def store(
     connection: Connection, rows: Rows, batch: Batch, source: SourcePosition | None, slot: int
 ) -> None:
     """Write everything and commit."""
-    cursor = connection.cursor()
-    events = [part for log in rows.logs.values() for part in log.rows]
-    for statement, packed, copied in (
-        (COPY_EVENTS, events, "append.after_copy_events"),
-        (COPY_INPUTS, rows.inputs, "append.after_copy_inputs"),
-        (COPY_DEAD_LETTERS, rows.dead_letters, "append.after_copy_dead_letters"),
-    ):
-        if packed:
-            async with cursor.copy(statement) as copy:
-                await copy.write(copy_stream(packed))
-            crash_point(copied)
+    events = [row for log in rows.logs.values() for row in log.rows]
+    into = [
+        (COPY_EVENTS, INSERT_EVENTS, EVENT_TYPES, events, "append.after_copy_events"),
+        (COPY_INPUTS, INSERT_INPUTS, INPUT_TYPES, rows.inputs, "append.after_copy_inputs"),
+        (
+            COPY_DEAD_LETTERS,
+            INSERT_DEAD_LETTERS,
+            DEAD_LETTER_TYPES,
+            rows.dead_letters,
+            "append.after_copy_dead_letters",
+        ),
+    ]
+    few = len(events) <= INSERTED_MAX
+    if not few:
+        cursor = connection.cursor()
+        for statement, _, _, packed, copied in into:
+            if packed:
+                async with cursor.copy(statement) as copy:
+                    await copy.write(copy_stream(packed))
+                crash_point(copied)
     async with round_trip(connection) as trip:
+        for _, statement, types, packed, copied in into:
+            if packed and few:
+                await connection.execute(statement, columns_of(packed, types))
+                await trip.reached(copied)
         await store_profiles(connection, batch)
         await _small_rows(connection, rows, batch)
         if rows.logs:
@@ -199,10 +242,9 @@ async def store(
             )
         if source is not None:
             await move_streams(connection, source)
-        crash_point("append.before_commit")
+        await trip.reached("append.before_commit")
         await connection.execute("COMMIT")
-        await trip.send()
-        crash_point("append.commit_sent")
+        await trip.reached("append.commit_sent")
     crash_point("append.after_commit")
 
 

@@ -38,7 +38,7 @@ from ledger.notify import Notifier, Pool
 from ledger.numbering import Rows, number
 from ledger.programs import Programs
 from ledger.questions import Questions
-from ledger.reading import MoreShards, Reader
+from ledger.reading import Ahead, MoreShards, Reader
 from ledger.received import (
     Outcome,
     Received,
@@ -165,15 +165,17 @@ class Ledger(Questions):
     ) -> None:
         """Read, decide and append. Raises CallBack when other shards hold what is needed."""
         for _ in range(FOLLOWS_MAX):
-            with self.stats.reading.timed():
-                await self._reader.read(connection, batch, batch.shards())
+            ahead = self._reader.ahead(batch)
+            if ahead is None:
+                with self.stats.reading.timed():
+                    await self._reader.read(connection, batch, batch.shards())
+                with self.stats.deciding.timed():
+                    decide_all(batch, set(batch.shards()), self.programs)
             programs, shards = self.programs, batch.shards()
-            with self.stats.deciding.timed():
-                decide_all(batch, set(shards), programs)
             try:
                 async with self._locks.hold(shards):
                     await self._append(
-                        connection, batch, programs, source, retry_of, internal_errors_max
+                        connection, batch, programs, source, retry_of, internal_errors_max, ahead
                     )
                 return
             except MoreShards:
@@ -189,13 +191,17 @@ class Ledger(Questions):
         source: SourcePosition | None,
         retry_of: int | None,
         internal_errors_max: int | None,
+        ahead: Ahead | None,
     ) -> None:
         shards = batch.shards()
         crash_point("append.before_lock")
         try:
             with self.stats.locking.timed():
-                locked = await self._lock(connection, source, shards)
+                locked = await self._lock(connection, source, shards, ahead)
                 crash_point("append.after_lock")
+                if ahead is not None:
+                    await self._decide_locked(connection, batch, source, locked, ahead)
+                    decided_with = self.programs
                 await self._decide_again(connection, batch, source, locked, decided_with)
             log_failures(batch)
             if internal_errors_max is not None:
@@ -218,11 +224,32 @@ class Ledger(Questions):
         crash_point("append.after_cache")
 
     async def _lock(
-        self, connection: Connection, source: SourcePosition | None, shards: Sequence[int]
+        self,
+        connection: Connection,
+        source: SourcePosition | None,
+        shards: Sequence[int],
+        ahead: Ahead | None,
     ) -> append.Locked:
         return await lock_checked(
-            connection, source, shards, self.cache, self._programs, self._ends
+            connection, source, shards, self.cache, self._programs, self._ends, ahead
         )
+
+    async def _decide_locked(
+        self,
+        connection: Connection,
+        batch: Batch,
+        source: SourcePosition | None,
+        locked: append.Locked,
+        ahead: Ahead,
+    ) -> None:
+        """Decide a small batch for the first time, under the lock, on what was read with it."""
+        if source is not None:
+            stream_rows.check_offsets(batch, source, locked.offsets)
+        shards = sorted(locked.heads)
+        with self.stats.reading.timed():
+            await self._reader.read(connection, batch, shards, locked, ahead)
+        with self.stats.deciding.timed():
+            decide_all(batch, set(shards), self.programs)
 
     async def _decide_again(
         self,

@@ -44,6 +44,10 @@ class AccountCache:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def __contains__(self, place: tuple[int, str]) -> bool:
+        """Whether the account is here; it is not used by that."""
+        return place in self._entries
+
     def get(self, shard: int, member_id: str) -> Cached | None:
         """The account, as committed; it must not be changed, only forked."""
         entry = self._entries.get((shard, member_id))

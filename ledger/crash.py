@@ -116,6 +116,12 @@ def crash_point(name: str) -> None:
         _pass(_armed)
 
 
+def armed_at(name: str) -> bool:
+    """Whether the process is to die at this point, now or later: for steps that are taken only
+    then."""
+    return _armed is not None and _armed.name == name
+
+
 def _pass(armed: CrashAt) -> None:
     global _passes
     _passes += 1

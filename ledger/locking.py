@@ -46,17 +46,18 @@ async def lock_checked(
     cache: AccountCache,
     programs: Programs,
     ends: Ends,
+    asked: append.Asked | None = None,
 ) -> append.Locked:
-    """The rows of an append, locked, none of them behind what this process remembers. Raises:
-    OffsetGap, LogWentBack, HeadDiffers."""
+    """The rows of an append, locked, none of them behind what this process remembers; `asked` was
+    asked under the locks. Raises: OffsetGap, LogWentBack, HeadDiffers."""
     programs_known = programs.position
-    locked = await append.lock(connection, source, shards)
+    locked = await append.lock(connection, source, shards, asked)
     if source is not None and len(locked.offsets) != len(source.moves):
         stream_rows.check_rows(source, locked.topic_ids)
         await connection.execute("ROLLBACK")
         await stream_rows.begin_streams(connection, source)
         crash_point("append.after_streams_begun")
-        locked = await append.lock(connection, source, shards)
+        locked = await append.lock(connection, source, shards, asked)
     if source is not None:
         stream_rows.check_rows(source, locked.topic_ids)
     # Else what is remembered here may hold what no longer happened.

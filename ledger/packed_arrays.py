@@ -77,6 +77,37 @@ def _packed(element_type: int, items: Sequence[bytes]) -> bytes:
     return head + length + length.join(items)
 
 
+class Column(bytes):
+    """A packed array of a type that the statement names by a cast; made by `columns_of`."""
+
+
+class _ColumnDumper(_Packed):
+    oid = 0
+
+
+_ARRAY = Struct("!iiiii").pack
+_field = Struct("!i").unpack_from
+
+
+def columns_of(rows: Sequence[bytes], types: Sequence[int]) -> list[Column]:
+    """The columns of rows of binary COPY, at least one, each as an array for `unnest`. `types`:
+    PostgreSQL's numbers of the columns' types."""
+    columns: list[list[bytes]] = [[] for _ in types]
+    for row in rows:
+        at = 2  # after the number of fields
+        for column in columns:
+            length = _field(row, at)[0]
+            end = at + 4 + (max(0, length))  # -1 is NULL
+            column.append(row[at:end])
+            at = end
+    count = len(rows)
+    return [
+        Column(_ARRAY(1, 0, of, count, 1) + b"".join(column))
+        for of, column in zip(types, columns, strict=True)
+    ]
+
+
+psycopg.adapters.register_dumper(Column, _ColumnDumper)
 psycopg.adapters.register_dumper(ByteaArray, _ByteaArrayDumper)
 psycopg.adapters.register_dumper(UuidArray, _UuidArrayDumper)
 psycopg.adapters.register_dumper(MomentArray, _MomentArrayDumper)

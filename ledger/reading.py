@@ -4,13 +4,24 @@ Heads are read first. What is read after them is at least as new, so a head that
 it is locked proves that dedupe rows, cached accounts and loaded accounts all still hold.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+from psycopg import AsyncCursor
+from psycopg.rows import TupleRow
 
 from ledger import budgets, lookups, promo_codes, stock
-from ledger.accounts import AccountKey, account_key_of, load_accounts
+from ledger.accounts import (
+    AccountKey,
+    AskedAccounts,
+    account_key_of,
+    ask_accounts,
+    load_accounts,
+    told_accounts,
+)
 from ledger.append import Locked
 from ledger.batch import Batch
 from ledger.cache import AccountCache, Cached
+from ledger.core.account import Account
 from ledger.core.program.timeline import Timeline
 from ledger.leases import Leases
 from ledger.lookups import Connection
@@ -19,11 +30,42 @@ from ledger.profiles import known_profiles
 from ledger.programs import Programs
 from ledger.promo_codes import Codes
 
+UNDER_LOCK_MAX = 50
+"""Inputs of a batch that is read and decided under its locks: for so few the round trips before
+cost more than all of deciding, which keeps whoever waits for a head waiting some milliseconds."""
+
 
 class MoreShards(Exception):
     """Under the locks it turned out that an account was merged meanwhile into one of a shard that
     is not locked. Locks are taken in ascending order: all are let go, and everything begins again.
     """
+
+
+class Ahead:
+    """What a batch surely needs, read in the round trip of its locks: its dedupe rows, and the
+    accounts that are not in memory."""
+
+    def __init__(
+        self, program_id: str, keys: Mapping[int, Sequence[bytes]], cold: Sequence[AccountKey]
+    ) -> None:
+        self._program_id = program_id
+        self._keys = keys
+        self._cold = cold
+        self._inputs: list[AsyncCursor[TupleRow]] = []
+        self._accounts: list[AskedAccounts] = []
+
+    async def ask(self, connection: Connection) -> None:
+        """Send the statements, after those that lock: what they read is what is locked."""
+        self._inputs = await lookups.ask_inputs(connection, self._keys)
+        self._accounts = await ask_accounts(connection, self._program_id, self._cold)
+
+    async def inputs(self) -> dict[lookups.InputKey, tuple[bytes, int]]:
+        """The dedupe rows."""
+        return await lookups.told_inputs(self._inputs)
+
+    async def accounts(self) -> dict[AccountKey, Account]:
+        """The accounts. Raises AccountDamaged."""
+        return await told_accounts(self._accounts)
 
 
 class Reader:
@@ -40,8 +82,10 @@ class Reader:
         batch: Batch,
         shards: Sequence[int],
         locked: Locked | None = None,
+        ahead: Ahead | None = None,
     ) -> None:
-        """Read what deciding needs for these shards: before the lock, or again under it."""
+        """Read what deciding needs for these shards: before the lock, or under it; `ahead` was
+        asked with the locks."""
         wanted = set(shards)
         keys = batch.keys(wanted)
         if locked is None:
@@ -51,13 +95,18 @@ class Reader:
         else:
             positions = {shard: locked.heads[shard].position for shard in shards}
             system = locked.system
-            stored = await lookups.stored_inputs(connection, keys)
+            if ahead is not None:
+                stored = await ahead.inputs()
+            else:
+                stored = await lookups.stored_inputs(connection, keys)
         batch.stored.update(stored)
         if system > self._programs.position:
             await self._programs.catch_up(connection, system)
         for shard, position in positions.items():
             await self._catch_up(connection, shard, position)
             batch.base_on(shard, position)
+        if ahead is not None:
+            self._take(batch, await ahead.accounts())
         members = batch.profile_members(wanted)
         for member_id in members:
             batch.member_keys.pop(member_id, None)
@@ -74,6 +123,19 @@ class Reader:
         if locked is None:
             await self._read_shared(connection, batch)
         await self._ask_about_members(connection, batch, wanted)  # last: see there
+
+    def ahead(self, batch: Batch) -> Ahead | None:
+        """What to read in the round trip of the locks, when the batch is to be decided under them:
+        it is small, and nothing is known that asks for more locks than its heads. None: it is read
+        and decided before."""
+        if len(batch.works) > UNDER_LOCK_MAX or batch.linked:
+            return None
+        if self._programs.has_budgets or self._programs.has_codes:
+            return None
+        shards = set(batch.shards())
+        cold = [place for place in batch.accounts(shards) if place not in self._cache]
+        self._cache.misses += len(cold)
+        return Ahead(self._program_id, batch.keys(shards), cold)
 
     async def _read_shared(self, connection: Connection, batch: Batch) -> None:
         """What the batch's shards hold of budgets, and the promo codes that it names."""
@@ -164,7 +226,9 @@ class Reader:
                 cold.append(place)
         if not cold:
             return
-        accounts = await load_accounts(connection, self._program_id, cold)
+        self._take(batch, await load_accounts(connection, self._program_id, cold))
+
+    def _take(self, batch: Batch, accounts: Mapping[AccountKey, Account]) -> None:
         for place, account in accounts.items():
             batch.bases[place] = Cached(account, account_key_of(self._program_id, place[1]))
             if account.merged_into or account.merged_from:

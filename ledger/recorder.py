@@ -24,6 +24,28 @@ COPY_DEAD_LETTERS = (
     " type, member_id, code, path, message) FROM STDIN (FORMAT BINARY)"
 )
 
+INSERT_EVENTS = (
+    "INSERT INTO ledger.events (shard, position, account_id, member_id, version, type, occurred_at,"
+    " recorded_at, effects, payload, hash) SELECT * FROM unnest(%s::integer[], %s::bigint[],"
+    " %s::uuid[], %s::text[], %s::integer[], %s::text[], %s::timestamptz[], %s::timestamptz[],"
+    " %s::smallint[], %s::bytea[], %s::bytea[])"
+)
+EVENT_TYPES = (23, 20, 2950, 25, 23, 25, 1184, 1184, 21, 17, 17)
+"""The types of these columns, by PostgreSQL's numbers: the same in every database."""
+
+INSERT_INPUTS = (
+    "INSERT INTO ledger.inputs (shard, key, content, position)"
+    " SELECT * FROM unnest(%s::integer[], %s::bytea[], %s::bytea[], %s::bigint[])"
+)
+INPUT_TYPES = (23, 17, 17, 20)
+INSERT_DEAD_LETTERS = (
+    'INSERT INTO ledger.dead_letters (source, partition, "offset", key, value, headers,'
+    " record_timestamp, type, member_id, code, path, message) SELECT * FROM unnest(%s::text[],"
+    " %s::integer[], %s::bigint[], %s::bytea[], %s::bytea[], %s::bytea[], %s::bigint[],"
+    " %s::text[], %s::text[], %s::text[], %s::text[], %s::text[])"
+)
+DEAD_LETTER_TYPES = (25, 23, 20, 17, 17, 17, 20, 25, 25, 25, 25, 25)
+
 EPOCH_2000: Instant = 946_684_800_000_000
 """PostgreSQL counts microseconds from 2000-01-01, an Instant from 1970-01-01."""
 
@@ -94,7 +116,7 @@ class ShardLog:
         before, after = event
         row = _place(4, self.shard, 8, position) + before + self._recorded_at + after
         self.hash = link = sha256(self.hash + row).digest()
-        self.rows += (_EVENT_COUNT, row, _HASH_LENGTH, link)
+        self.rows.append(b"".join((_EVENT_COUNT, row, _HASH_LENGTH, link)))
         return position
 
 

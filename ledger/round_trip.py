@@ -18,11 +18,11 @@ from psycopg.abc import PQGen
 from psycopg.generators import send
 from psycopg.rows import TupleRow
 
+from ledger.crash import armed_at, crash_point
+
 
 class RoundTrip(AsyncPipeline):
     """A pipeline that sends when it must."""
-
-    _synced = False
 
     def _communicate_gen(self) -> PQGen[None]:
         while self.command_queue:
@@ -31,24 +31,18 @@ class RoundTrip(AsyncPipeline):
 
     def _exit_gen(self) -> PQGen[None]:
         try:
-            if not self._synced:
-                self._enqueue_sync()
+            self._enqueue_sync()
             yield from self._communicate_gen()
             yield from send(self.pgconn)
         finally:
             yield from self._fetch_gen(flush=False)
 
-    async def send(self) -> None:
-        """Send everything now; the answers are waited for at the end of the block, in which no
-        further statement may follow."""
-        self._synced = True
-        self._enqueue_sync()
-        async with self._lock:
-            await self._conn.wait(self._send_gen())
-
-    def _send_gen(self) -> PQGen[None]:
-        yield from self._communicate_gen()
-        yield from send(self.pgconn)
+    async def reached(self, point: str) -> None:
+        """A crash point behind the statements so far: whoever is to die there has sent them."""
+        if armed_at(point):
+            async with self._lock:
+                await self._conn.wait(send(self.pgconn))
+        crash_point(point)
 
 
 @asynccontextmanager
