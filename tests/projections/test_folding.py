@@ -176,7 +176,7 @@ def test_an_append_between_two_looks_is_no_missing_end(
     write_history(shop.log, 9, inputs=40)
     folder = catch_up(shop.session)
     shard = shard_of("m1", SHARDS)
-    monkeypatch.setattr(positions, "behind", lambda *_: [shard])
+    monkeypatch.setattr(positions, "behind", lambda *_: [(shard, 1)])
     head_of = positions.head_of
 
     def appended_before(connection: Connection, asked: int) -> int:
