@@ -11,7 +11,7 @@ from ledger import append
 from ledger.application import Ledger
 from ledger.errors import AppendFailed, DatabaseUnavailable
 from ledger.received import Outcome, Received, SourcePosition
-from ledger.recorder import COPY_INPUTS
+from ledger.recorder import COPY_INPUTS, INSERT_INPUTS
 from ledger.settings import Settings, load_settings
 from tests.ledger.events import (
     GROUP,
@@ -155,7 +155,11 @@ def test_rows_that_the_database_refuses(
                 await ledger.handle(direct(purchase("m1", "o3"), purchase("m1", "o4")))
             assert await ledger.outcome_counts() == {("direct", "applied"): 2}
             assert (await ledger.account("m1")).version == 2
-            # What the database refuses in the COPY is final too.
+            # What the database refuses of the rows is final too, inserted or copied.
+            monkeypatch.setattr(append, "INSERT_INPUTS", INSERT_INPUTS.replace("key", "kez"))
+            with pytest.raises(AppendFailed):
+                await ledger.handle(direct(purchase("m2", "o5")))
+            monkeypatch.setattr(append, "INSERTED_MAX", 0)
             monkeypatch.setattr(append, "COPY_INPUTS", COPY_INPUTS.replace("key", "kez"))
             with pytest.raises(AppendFailed):
                 await ledger.handle(direct(purchase("m2", "o5")))

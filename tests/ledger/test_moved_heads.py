@@ -31,7 +31,7 @@ from tests.ledger.events import (
     survey,
     updated,
 )
-from tests.ledger.interleaved import interleave
+from tests.ledger.interleaved import before_locks, interleave
 from tests.ledger.opened import opened, run
 
 (NEIGHBOUR,) = shares_shard("m1", 1)
@@ -181,9 +181,23 @@ def test_the_batch_ends_as_if_it_had_come_second(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     case = cases(program)[name]
-    kinds, again = run(raced(url, case, monkeypatch))
+    kinds, again = run(raced(url, case, monkeypatch, decided=True))
     assert kinds == case.kinds
     assert again == 1
+    assert run(one_after_the_other(other_url, case)) == case.kinds
+    assert stored(url) == stored(other_url)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_small_batch_is_decided_under_its_locks_and_only_once(
+    name: str,
+    url: str,
+    other_url: str,
+    program: Program,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    case = cases(program)[name]
+    assert run(raced(url, case, monkeypatch, decided=False)) == (case.kinds, 0)
     assert run(one_after_the_other(other_url, case)) == case.kinds
     assert stored(url) == stored(other_url)
 
@@ -196,11 +210,15 @@ def settings_of(url: str) -> Settings:
     return load_settings({}, database_url=url, shards=SHARDS, partitions=PARTITIONS)
 
 
-async def raced(url: str, case: Case, monkeypatch: pytest.MonkeyPatch) -> tuple[list[str], int]:
-    """The outcomes of the batch, and how many appends were decided again."""
+async def raced(
+    url: str, case: Case, monkeypatch: pytest.MonkeyPatch, *, decided: bool
+) -> tuple[list[str], int]:
+    """The outcomes of the batch, and how many appends were decided again. `decided`: whether the
+    batch was when the other append came."""
+    late = interleave if decided else before_locks
     async with opened(settings_of(url)) as one, opened(settings_of(url)) as two:
         await one.handle(case.before)
-        outcomes = await interleave(monkeypatch, one, case.batch, lambda: case.between(two))
+        outcomes = await late(monkeypatch, one, case.batch, lambda: case.between(two))
         return kinds_of(outcomes), one.stats.decided_again
 
 

@@ -13,8 +13,9 @@ from ledger.accounts import account_id_of, account_key_of
 from ledger.cache import Cached
 from ledger.core.account import Account
 from ledger.core.calendar import from_instant
-from ledger.packed_arrays import bytea_array, moment_array, uuid_array
+from ledger.packed_arrays import bytea_array, columns_of, moment_array, uuid_array
 from ledger.received import received
+from ledger.recorder import DEAD_LETTER_TYPES, INSERT_DEAD_LETTERS, pack_dead_letter
 from tests.ledger.events import purchase
 
 PROGRAMS = UUID("5b1f5f2e-7c7c-5a0e-9a3d-3c1d6a0f4b11")
@@ -42,6 +43,25 @@ def test_arrays_arrive_as_they_were_packed(url: str) -> None:
             ),
         ).fetchone()
     assert row == ([from_instant(one) for one in moments], ids, [b"\x00" * 16, b"\xff" * 16])
+
+
+def test_columns_of_packed_rows_arrive_with_their_nulls(url: str) -> None:
+    rows = [
+        pack_dead_letter(
+            "purchases", 3, 2**40, None, b"\x00\xff", b"", -1, "unknown", None, "c", "$", "Ä"
+        ),
+        pack_dead_letter("direct", None, None, b"k", None, None, None, "t", "m1", "", "p", "m"),
+    ]
+    with psycopg.connect(url) as connection:
+        connection.execute(INSERT_DEAD_LETTERS, columns_of(rows, DEAD_LETTER_TYPES))
+        stored = connection.execute(
+            'SELECT source, partition, "offset", key, value, headers, record_timestamp, type,'
+            " member_id, code, path, message FROM ledger.dead_letters ORDER BY id"
+        ).fetchall()
+    assert stored == [
+        ("purchases", 3, 2**40, None, b"\x00\xff", b"", -1, "unknown", None, "c", "$", "Ä"),
+        ("direct", None, None, b"k", None, None, None, "t", "m1", "", "p", "m"),
+    ]
 
 
 @pytest.mark.parametrize(

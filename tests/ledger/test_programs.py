@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
+from ledger import reading
 from ledger.application import Ledger
 from ledger.core.program.form import Award, Program, Rate
 from ledger.errors import ProgramRefused
@@ -83,6 +84,7 @@ def test_another_process_sees_it_with_its_next_append(
             await one.handle(direct(purchase("m1", "o1", at=11)))
             assert (await one.account("m1")).granted == 200 + 300
 
+            monkeypatch.setattr(reading, "UNDER_LOCK_MAX", 0)
             real = one._lock
 
             async def late(connection: Connection, *rest: object) -> object:

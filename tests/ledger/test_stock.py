@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from msgspec.structs import replace
 
+from ledger import reading
 from ledger.application import Ledger
 from ledger.core.program.form import CatalogueReward, Program
 from ledger.errors import ProgramRefused
@@ -176,10 +177,14 @@ def test_codes_that_come_later_are_handed_out_then(
 
 
 def test_a_batch_whose_shard_moved_numbers_all_its_claims_anew(
-    settings: Settings, program: Program, owner: psycopg.Connection[Any]
+    settings: Settings,
+    program: Program,
+    owner: psycopg.Connection[Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Two tills with one ledger each: the second reads, the first takes units and moves heads, the
     second appends."""
+    monkeypatch.setattr(reading, "UNDER_LOCK_MAX", 0)
 
     async def test() -> None:
         async with opened(settings) as one:
@@ -295,11 +300,15 @@ def test_a_reward_stays_of_its_kind(
 
 
 def test_all_rewards_that_are_asked_for_are_locked_at_once(
-    settings: Settings, program: Program, owner: psycopg.Connection[Any]
+    settings: Settings,
+    program: Program,
+    owner: psycopg.Connection[Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The last voucher goes to somebody else between reading and locking, so the claim of the gift
     is decided again and now can be paid: its row is locked already. Another till, which holds it
     and wants the voucher's, would wait for the first for ever."""
+    monkeypatch.setattr(reading, "UNDER_LOCK_MAX", 0)
     rewards = (
         CatalogueReward(id="a", points=150, kind="gift", stock=9),
         CatalogueReward(id="b", points=150, kind="voucher"),

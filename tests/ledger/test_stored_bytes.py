@@ -10,7 +10,9 @@ from hashlib import sha256
 from random import Random
 
 import psycopg
+import pytest
 
+from ledger import append, reading
 from ledger.received import Received, tick
 from ledger.settings import Settings
 from schemas.inputs import InputEvent
@@ -78,9 +80,14 @@ def stored(connection: psycopg.Connection) -> str:
     return digest.hexdigest()
 
 
+@pytest.mark.parametrize("most", [0, 1_000], ids=["copied", "inserted under the locks"])
 def test_the_rows_of_a_fixed_history_are_the_same_bytes_as_ever(
-    settings: Settings, owner: psycopg.Connection
+    settings: Settings, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
+    """Whether an append is large or small decides how its rows are written, and nothing else."""
+    monkeypatch.setattr(reading, "UNDER_LOCK_MAX", most)
+    monkeypatch.setattr(append, "INSERTED_MAX", most)
+
     async def test() -> None:
         async with opened(settings) as ledger:
             items = history()
