@@ -62,10 +62,10 @@ class Door:
         for received in inputs:
             problem = received.undecodable
             kind = "applied" if problem is None else "dead_lettered"
-            outcomes.append(
-                Outcome(kind, 3, 1, None if problem is None else problem.code)  # type: ignore[arg-type]
-            )
             assert received.record is not None
+            odd = received.record.offset % 2  # those have a shard of their own, and no effects
+            code = None if problem is None else problem.code
+            outcomes.append(Outcome(kind, 3 + odd, 1, code, effects=1 - odd))  # type: ignore[arg-type]
             self.stored.append((received.record.offset, kind))
         return outcomes
 
