@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from deploy.embedded import Services
+from ledger import reading
 from ledger.core.program.form import Program
 from ledger.core.program.load import load_program
 from ledger.create import create_ledger
@@ -24,6 +25,15 @@ PROGRAM = Path(__file__).with_name("program.yaml")
 def program() -> Program:
     """The program of the tests' ledger."""
     return load_program(PROGRAM.read_text(encoding="utf-8"), PROGRAM.name)
+
+
+@pytest.fixture(params=[0, reading.UNDER_LOCK_MAX], ids=["before locks", "under locks"])
+def under_lock_max(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """The test runs twice: small batches are decided before their locks, as large ones are, and
+    under them."""
+    most = int(request.param)
+    monkeypatch.setattr(reading, "UNDER_LOCK_MAX", most)
+    return most
 
 
 @pytest.fixture(scope="session")

@@ -44,7 +44,9 @@ def inputs_of(writer: int, start: int = 0) -> list[list[Received]]:
     ]
 
 
-def test_tasks_of_one_process(settings: Settings, owner: psycopg.Connection) -> None:
+def test_tasks_of_one_process(
+    settings: Settings, owner: psycopg.Connection, under_lock_max: int
+) -> None:
     sent: set[tuple[str, str]] = set()
 
     async def write(ledger: Ledger, writer: int) -> list[str]:
@@ -63,7 +65,7 @@ def test_tasks_of_one_process(settings: Settings, owner: psycopg.Connection) -> 
             assert every.count("applied") == len(sent)
             assert len(every) == every.count("applied") + every.count("duplicate")
             assert len(every) > len(sent)
-            assert ledger.stats.decided_again > 0
+            assert under_lock_max or ledger.stats.decided_again > 0
             granted = [(await ledger.account(f"m{n}")).granted for n in range(MEMBERS)]
             assert sum(granted) == 10 * len(sent)
 
