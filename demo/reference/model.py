@@ -9,18 +9,29 @@ what it is known by.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
 import orjson
 
-from demo.reference import earning, returns
-from demo.reference.dates import Duration, day_start, duration, instant, period_start, plus, window
+from demo.reference import codes, earning, returns
+from demo.reference.dates import (
+    STEP,
+    Duration,
+    day_start,
+    duration,
+    instant,
+    period_start,
+    plus,
+    window,
+)
 from demo.reference.program import (
     Account,
+    Activation,
     Expiry,
     Limit,
     Line,
@@ -28,10 +39,11 @@ from demo.reference.program import (
     Purchase,
     Rule,
     UnsupportedError,
+    Versions,
     rounded,
 )
-from demo.reference.tiers import Counted, rank_at
-from demo.reference.wallet import Hold, Lot, Wallet
+from demo.reference.tiers import Counted, History
+from demo.reference.wallet import Hold, Lot, Moments, Wallet, Welcome
 
 Data = Mapping[str, Any]
 
@@ -52,10 +64,11 @@ _NOT_FORWARDED = {
     *("command.freeze.v1", "command.unfreeze.v1", "command.close.v1", "command.merge.v1"),
 }
 _SPENDING = {
-    *("redemption.reserve.v1", "command.redeem.v1", "command.donate.v1"),
+    *("redemption.reserve.v1", "command.redeem.v1", "command.donate.v1", "command.claim.v1"),
     *("command.transfer.v1", "command.merge.v1"),
 }
-_OTHER = _NOT_FORWARDED | _SPENDING | {"command.adjust.v1"}
+_OTHER = _NOT_FORWARDED | _SPENDING | {"command.adjust.v1", "command.tier.v1"}
+_TEN_YEARS = timedelta(days=3_660)
 
 
 class RefusedError(Exception):
@@ -69,6 +82,8 @@ class Granted:
     award: earning.Award
     lot: Lot
     taken: list[int]
+    let_go: int = 0  # of what was taken, what the policy did not take
+    used: int = 0  # of its budget
 
     def kept(self) -> int:
         return self.award.points - sum(self.taken)
@@ -84,6 +99,7 @@ class Reward:
     points: int
     of_referee: bool = False
     taken: int = 0
+    per: str = ""  # the period in which it counts against a limit
 
 
 @dataclass
@@ -95,6 +111,7 @@ class Order:
     rewards: list[Reward] = field(default_factory=list)
     share: int | None = None  # the referrer's, of the whole order
     share_taken: int = 0  # of it, also where no reward could be taken
+    used: list[codes.Use] = field(default_factory=list)
 
     def share_due(self) -> int:
         """What of the share must have been taken back by now."""
@@ -121,9 +138,9 @@ class Referral:
 class Member:
     id: str
     wallet: Wallet
+    tiers: History
     seen: dict[tuple[str, ...], bytes] = field(default_factory=dict)
     orders: dict[str, Order] = field(default_factory=dict)
-    counted: list[Counted] = field(default_factory=list)  # towards tiers
     limited: dict[str, list[tuple[Purchase, Granted]]] = field(default_factory=dict)
     surveys: set[str] = field(default_factory=set)
     referral: Referral | None = None
@@ -132,8 +149,10 @@ class Member:
     status: str = "open"  # open | frozen | closed | merged | erased
     merged_into: str | None = None
     merged_from: list[str] = field(default_factory=list)
-    given: list[tuple[datetime, int]] = field(default_factory=list)  # to other members
-    donated: list[tuple[datetime, int]] = field(default_factory=list)
+    # Given to other members: when, how much, and the periods in which that was limited.
+    given: list[tuple[datetime, int, set[str]]] = field(default_factory=list)
+    capped: list[tuple[datetime, int]] = field(default_factory=list)  # donated or paid, with a cap
+    codes_used: Counter[str] = field(default_factory=Counter)  # by series
     rewarded: list[Reward] = field(default_factory=list)  # for members whom this one brought in
     profile: dict[str, Any] = field(default_factory=dict)
     # What became of the returns that waited for their purchase, by return_id.
@@ -141,15 +160,34 @@ class Member:
 
 
 class ReferenceProgram:
-    def __init__(self, document: Mapping[str, Any]) -> None:
-        self.program = Program(document)
+    """`document`: the program; `later`: more versions of it, in the order of publishing. What the
+    world beside the accounts knows is told: `segments` of each member, `codes` that were generated,
+    `loaded` codes of vouchers."""
+
+    def __init__(self, document: Mapping[str, Any], *later: Mapping[str, Any]) -> None:
+        self.versions = Versions([document, *later])
+        self.zone = self.versions.zone
         self.members: dict[str, Member] = {}
+        self.segments: dict[str, frozenset[str]] = {}
+        self.budgets = self.versions.budgets()
+        self.spent: Counter[str] = Counter()  # of budgets
+        self.codes: dict[str, codes.Generated] = {}  # by their normal form
+        self.loaded: Counter[str] = Counter()
+        self.claimed: Counter[str] = Counter()
+        self.addressed = ""  # the member whom the input at hand names
 
     def member(self, member_id: str) -> Member:
         """The member's account, opened if there is none yet."""
         if member_id not in self.members:
-            wallet = Wallet(self.program, self.program.effective_from)
-            self.members[member_id] = Member(member_id, wallet)
+            wallet = Wallet(self.versions, self.versions.start)
+            history = History(
+                self.zone,
+                lambda moment: self.versions.at(moment).tiers,
+                self.versions.starts(),
+            )
+            member = self.members[member_id] = Member(member_id, wallet, history)
+            wallet.next_rise = lambda after: self._next_rise(member, after)
+            wallet.rise = lambda wallet, at: self._rise(member, wallet, at)
         return self.members[member_id]
 
     def state(self, member_id: str, at: datetime) -> dict[str, int | str]:
@@ -166,20 +204,76 @@ class ReferenceProgram:
             "tier": self.tier(member, at),
         }
 
+    def room(self, budget: str) -> int:
+        """What is left of a budget."""
+        return self.budgets[budget].total - self.spent[budget]
+
+    # Tiers
+
     def tier(self, member: Member, at: datetime) -> str:
-        tiers = self.program.tiers
-        rank = rank_at(tiers, self.program.zone, member.counted, at) if tiers else 0
-        return self.program.tier_name(rank)
+        return self.versions.at(at).tier_name(member.tiers.rank(at))
 
     def count(self, member: Member, at: datetime, happened_at: datetime, **amounts: int) -> None:
         """Count towards the tier from `at` on, in the period of `happened_at`."""
-        if self.program.tiers:
+        tiers = self.versions.at(happened_at).tiers
+        if tiers:
             # The whole life is one period; any name of it will do.
-            tiers, zone = self.program.tiers, self.program.zone
-            period = period_start(happened_at, tiers.months or 12, zone)
+            period = period_start(happened_at, tiers.months or 12, self.zone)
             if tiers.rolling is not None:
-                period = day_start(happened_at, zone)
-            member.counted.append(Counted(at, period, amounts[self.program.tiers.measure]))
+                period = day_start(happened_at, self.zone)
+            member.tiers.counted.append(Counted(at, period, amounts[tiers.measure]))
+
+    def _next_rise(self, member: Member, after: datetime) -> datetime | None:
+        """When a tier set by hand ends, or a version begins."""
+        moments = [one.until for one in member.tiers.by_hand] + self.versions.starts()
+        return min((moment for moment in moments if moment > after), default=None)
+
+    def _rise(self, member: Member, wallet: Wallet, at: datetime) -> None:
+        if at in [one.until for one in member.tiers.by_hand] or at in self.versions.starts():
+            self._welcome(wallet, self.tier(member, at - STEP), self.tier(member, at), at)
+
+    def _welcome(self, wallet: Wallet, before: str, tier: str, at: datetime) -> None:
+        """What a level gives to who enters it from below, once."""
+        program = self.versions.at(at)
+        if program.tiers is None or tier not in program.tiers.welcome:
+            return
+        if tier in [one.level for one in wallet.welcomed]:
+            return
+        if program.tiers.rank(tier) > program.tiers.rank(before):
+            points = program.tiers.welcome[tier]
+            moments = Moments.of(at, program.activation, program.expiry, self.versions)
+            lot = wallet.grant(points, at, moments)
+            wallet.welcomed.append(Welcome(tier, at, lot, points))
+            if moments.activates_at <= at:
+                wallet.activate(lot)
+                wallet.pay_debt()
+
+    def take_welcomes_back(
+        self, member: Member, before: str, bought_at: datetime, at: datetime, program: Program
+    ) -> None:
+        """What a return took the member below the levels of."""
+        tiers = self.versions.at(at).tiers
+        if tiers is None:
+            return
+        was, left = tiers.rank(before), tiers.rank(self.tier(member, at))
+        for one in list(member.wallet.welcomed):
+            if left < tiers.rank(one.level) <= was and bought_at <= one.at:
+                member.wallet.claw_back(one.points, one.lot, [], at, program)
+                member.wallet.welcomed.remove(one)
+
+    def _set_tier(self, member: Member, at: datetime, data: Data) -> None:
+        tiers, until = self.versions.at(at).tiers, instant(data["until"])
+        if tiers is None:
+            raise RefusedError("no_tiers")
+        if data["tier"] not in ["none", *(level for level, _ in tiers.levels)]:
+            raise RefusedError("unknown_tier")
+        if not at < until <= at + _TEN_YEARS:
+            raise RefusedError("bad_until")
+        before = self.tier(member, at)
+        member.tiers.set_by_hand(data["tier"], at, until)
+        self._welcome(member.wallet, before, self.tier(member, at), at)
+
+    # Inputs
 
     def apply(self, event: Mapping[str, Any]) -> str:
         """Apply one input. Returns applied, duplicate, conflict, waiting, refused(CODE) or
@@ -188,7 +282,7 @@ class ReferenceProgram:
         kind, data, at = str(event["type"]), event["data"], instant(event["time"])
         if kind not in _KEYS and kind not in _OTHER:
             raise UnsupportedError(f"input type: {kind}")
-        if at < self.program.effective_from:
+        if at < self.versions.start:
             return "dead_lettered(no_program)"
         if event.get("subject") is None:
             return "applied"  # an anonymous purchase moves no points
@@ -205,7 +299,10 @@ class ReferenceProgram:
         member.seen[key] = content
         if kind not in _NOT_FORWARDED:
             member = self.stays(member)
+        names = (kind, str(data["activity"])) if kind == "activity.completed.v1" else (kind,)
+        member.wallet.happens(names, at)
         self.settle(member, at)
+        self.addressed = str(event["subject"])
         try:
             outcome = self._decide(kind, member, at, data)
         except RefusedError as refusal:
@@ -226,12 +323,13 @@ class ReferenceProgram:
         member.wallet.settle(at)
         for waiting in member.waiting.values():
             for returned_at, data in list(waiting):
-                if self.after(returned_at, self.program.return_window) <= at:
+                window_of = self.versions.at(returned_at).return_window
+                if self.after(returned_at, window_of) <= at:
                     waiting.remove((returned_at, data))
                     member.waited[data["return_id"]] = "refused(return_window_over)"
 
     def after(self, at: datetime, by: Duration) -> datetime:
-        return plus(at, by, self.program.zone)
+        return plus(at, by, self.zone)
 
     def _decide(self, kind: str, member: Member, at: datetime, data: Data) -> str:
         if member.status == "erased":
@@ -248,11 +346,16 @@ class ReferenceProgram:
                 self._freeze(member, kind == "command.freeze.v1")
             case "command.close.v1":
                 self._end(member, "closed")
-                member.wallet.forfeits_at = self.after(at, self.program.closing_notice)
+                notice = self.versions.at(at).closing_notice
+                member.wallet.forfeits_at = self.after(at, notice)
             case "command.redeem.v1":
                 self._redeem(member, at, data)
             case "command.donate.v1":
                 self._donate(member, at, data)
+            case "command.claim.v1":
+                self._claim(member, at, data)
+            case "command.tier.v1":
+                self._set_tier(member, at, data)
             case "command.adjust.v1":
                 self._adjust(member, at, data)
             case "command.transfer.v1":
@@ -290,38 +393,49 @@ class ReferenceProgram:
         order = Order(purchase)
         order.returned = [0] * len(purchase.lines)
         order.whole = [False] * len(purchase.lines)
-        awards = self._earn(member, order)
+        first_lot, before = member.wallet.granted_lots + 1, self.tier(member, at)
+        named = codes.named(self, member, purchase, self.addressed)
+        awards = self._earn(member, order, named=named)
         earned = sum(award.points for award in awards if award.rule.counts_for_tier)
         self.count(member, at, at, amount_spent=purchase.amount, points_earned=earned, purchases=1)
+        order.used = codes.used(purchase, named, awards)
+        codes.count(self, member, order.used, 1)
         member.orders[purchase.order_id] = order
         hold = member.redemptions.get(purchase.redemption_id or "")
         if hold is not None and hold.order_id is None:
             hold.order_id = purchase.order_id
         self._qualify(member, order)
+        self._welcome(member.wallet, before, self.tier(member, at), at)
+        member.wallet.purchased(at, first_lot)
         waiting = member.waiting.pop(purchase.order_id, [])
         if waiting:  # what is due at once is there, and has paid debt, before it comes back
             self.settle(member, at)
         for returned_at, waited in waiting:
             try:
-                self._return(member, returned_at, waited)
+                self._return(member, returned_at, waited, purchase.occurred_at)
                 member.waited[waited["return_id"]] = "applied"
             except RefusedError as refusal:
                 member.waited[waited["return_id"]] = f"refused({refusal})"
 
     def _earn(
-        self, member: Member, order: Order, activity: str | None = None
+        self,
+        member: Member,
+        order: Order,
+        activity: str | None = None,
+        named: Sequence[codes.Named] = (),
     ) -> list[earning.Award]:
         """Grant what the purchase (or the activity) earns."""
         purchase, wallet = order.purchase, member.wallet
         at = purchase.occurred_at
+        program = self.versions.at(at)
 
         def used(rule: Rule, limit: Limit) -> int:
-            here = window(at, limit.per, purchase.order_id, self.program.zone)
+            here = window(at, limit.per, purchase.order_id, self.zone)
             kept = [
                 granted.kept()
                 for earlier, granted in member.limited.get(rule.id, ())
-                if window(earlier.occurred_at, limit.per, earlier.order_id, self.program.zone)
-                == here
+                if window(earlier.occurred_at, limit.per, earlier.order_id, self.zone) == here
+                and limit.per in [one.per for one in granted.award.rule.limits]
             ]
             return sum(kept) if limit.kind == "points" else sum(1 for points in kept if points)
 
@@ -333,72 +447,105 @@ class ReferenceProgram:
             len(member.orders),
             tuple(member.profile.get("tags") or ()),
             None if birthday is None else date.fromisoformat(birthday),
+            self.segments.get(member.id, frozenset()),
+            frozenset(one.series for one in named),
         )
-        awards = earning.awards(self.program, purchase, account, used, activity)
+        awards = earning.awards(program, purchase, account, used, activity)
+        awards = self._paid(awards)
         # Points of one purchase with the same activation and expiry are one lot.
         dates = [self._dates(at, award.rule.activation, award.rule.expiry) for award in awards]
         lots = {
             when: member.wallet.grant(
-                sum(a.points for a, d in zip(awards, dates, strict=True) if d == when), at, *when
+                sum(a.points for a, d in zip(awards, dates, strict=True) if d == when), at, when
             )
             for when in dict.fromkeys(dates)
         }
         for award, when in zip(awards, dates, strict=True):
-            order.awards.append(Granted(award, lots[when], [0] * len(award.shares)))
+            granted = Granted(award, lots[when], [0] * len(award.shares))
+            if award.rule.budget is not None:
+                granted.used = self.budgets[award.rule.budget].need(award.points)
+            order.awards.append(granted)
         for granted in order.awards:
             if granted.award.rule.limits:
                 member.limited.setdefault(granted.award.rule.id, []).append((purchase, granted))
         return awards
 
+    def _paid(self, awards: Iterable[earning.Award]) -> list[earning.Award]:
+        """Those whose budget has enough for them; what multiplies one that was not paid is
+        nothing."""
+        paid: list[earning.Award] = []
+        for award in awards:
+            of, budget = award.rule.of, award.rule.budget
+            if of and of not in [one.rule.id for one in paid]:
+                continue
+            if budget is None or self._pay(budget, award.points):
+                paid.append(award)
+        return paid
+
+    def _pay(self, budget: str, points: int) -> bool:
+        """Take what an award needs off its budget, if there is enough."""
+        need = self.budgets[budget].need(points)
+        enough = need <= self.room(budget)
+        self.spent[budget] += need * enough
+        return enough
+
     def _activity(self, member: Member, at: datetime, data: Data) -> None:
         name = str(data["activity"])
-        if not any(name in rule.activities for rule in self.program.rules):
+        if not any(name in rule.activities for rule in self.versions.at(at).rules):
             raise RefusedError("unknown_activity")
+        before = self.tier(member, at)
         nothing = [Line("", "", None, None, 0, 0)]
         done = Purchase("", at, nothing, 0, data.get("store_id"), None, None, None, None)
         order = Order(done, [], [0], [False])
         awards = self._earn(member, order, name)
         earned = sum(award.points for award in awards if award.rule.counts_for_tier)
         self.count(member, at, at, amount_spent=0, points_earned=earned, purchases=0)
+        self._welcome(member.wallet, before, self.tier(member, at), at)
 
-    def _return(self, member: Member, at: datetime, data: Data) -> None:
+    def _return(
+        self, member: Member, at: datetime, data: Data, earliest: datetime | None = None
+    ) -> None:
+        """`earliest`: that of its purchase, where it had waited for it."""
         order = member.orders[data["order_id"]]
-        if at > self.after(order.purchase.occurred_at, self.program.return_window):
+        bought_at = order.purchase.occurred_at
+        program = self.versions.at(at if earliest is None else max(at, earliest))
+        if at > self.after(bought_at, self.versions.at(bought_at).return_window):
             raise RefusedError("return_window_over")
         named = returns.named_lines(order, data)
         if isinstance(named, str):
             raise RefusedError(named)
-        returns.apply(self, member, order, named, max(at, order.purchase.occurred_at))
+        returns.apply(self, member, order, named, max(at, bought_at), program)
 
     # Surveys and referrals
 
     def _grant(
-        self, member: Member, points: int, at: datetime, activation: Duration, expiry: Expiry
+        self, member: Member, points: int, at: datetime, activation: Activation, expiry: Expiry
     ) -> Lot:
-        return member.wallet.grant(points, at, *self._dates(at, activation, expiry))
+        return member.wallet.grant(points, at, self._dates(at, activation, expiry))
 
-    def _dates(
-        self, at: datetime, activation: Duration, expiry: Expiry
-    ) -> tuple[datetime, datetime | None]:
-        activates_at = self.after(at, activation)
-        return activates_at, expiry.of(activates_at, self.program.zone)
+    def _dates(self, at: datetime, activation: Activation, expiry: Expiry) -> Moments:
+        return Moments.of(at, activation, expiry, self.versions)
 
     def _survey(self, member: Member, at: datetime, data: Data) -> None:
-        survey = self.program.surveys.get(data["survey_id"])
+        survey = self.versions.at(at).surveys.get(data["survey_id"])
         if survey is None:
             raise RefusedError("unknown_survey")
         if data["survey_id"] in member.surveys:
             raise RefusedError("already_rewarded")
         if not survey.valid_from <= at < survey.valid_to:
             raise RefusedError("outside_window")
+        if survey.budget is not None and not self._pay(survey.budget, survey.points):
+            return
         member.surveys.add(data["survey_id"])
+        before = self.tier(member, at)
         if survey.counts_for_tier:
             self.count(member, at, at, amount_spent=0, points_earned=survey.points, purchases=0)
         self._grant(member, survey.points, at, survey.activation, survey.expiry)
+        self._welcome(member.wallet, before, self.tier(member, at), at)
 
     def _referral(self, member: Member, at: datetime, data: Data) -> None:
         referrer = self.members.get(data["referrer_id"])
-        if self.program.referral is None:
+        if self.versions.at(at).referral is None:
             raise RefusedError("no_referral")
         names = (member.id, *member.merged_from)
         if data["referrer_id"] in names:
@@ -417,10 +564,10 @@ class ReferenceProgram:
 
     def _qualify(self, member: Member, order: Order) -> None:
         """Look at one purchase of a referred member, while the referral is open."""
-        terms, referral = self.program.referral, member.referral
+        at, referral = order.purchase.occurred_at, member.referral
+        terms = self.versions.at(at).referral
         if terms is None or referral is None:
             return
-        at = order.purchase.occurred_at
         if referral.status == "qualified" and at >= referral.at:
             if 0 < len(referral.shared) < terms.share_orders:
                 self._reward(referral, order, at, 0)
@@ -444,11 +591,12 @@ class ReferenceProgram:
 
     def _reward(self, referral: Referral, order: Order, at: datetime, fixed: int) -> None:
         """What the referrer gets for an order: a fixed reward, a share, or both."""
-        terms = self.program.referral
+        terms = self.versions.at(at).referral
         assert terms is not None
         points = fixed
         if terms.share_orders:
-            order.share = rounded(terms.share * order.purchase.amount, self.program.rounding)
+            rounding = self.versions.at(at).rounding
+            order.share = rounded(terms.share * order.purchase.amount, rounding)
             referral.shared.append(order.purchase.order_id)
             if any(order.returned):
                 order.share_taken = order.share_due()
@@ -459,17 +607,18 @@ class ReferenceProgram:
         self.settle(who, at)
         most = terms.per_referrer
         if most is not None:
-            here = window(at, most.per, "", self.program.zone)
+            here = window(at, most.per, "", self.zone)
             times = sum(
                 reward.taken < reward.points
-                and window(reward.at, most.per, "", self.program.zone) == here
+                and reward.per == most.per
+                and window(reward.at, most.per, "", self.zone) == here
                 for reward in who.rewarded
             )
             if times >= most.most:
                 return
         lot = self._grant(who, points, at, terms.activation, terms.expiry)
         self.settle(who, at)
-        reward = Reward(who, lot, at, points)
+        reward = Reward(who, lot, at, points, per="" if most is None else most.per)
         who.rewarded.append(reward)
         order.rewards.append(reward)
 
@@ -489,59 +638,114 @@ class ReferenceProgram:
             known = member.redemptions[data["redemption_id"]]
             if known.open or known.parts:  # one that gave everything back is forgotten
                 raise RefusedError("reservation_exists")
-        self._check_spending(member, points, at)
-        ttl = duration(data["ttl"]) if "ttl" in data else self.program.reservation_ttl
+        program = self.versions.at(at)
+        self._check_spending(member, points, at, data.get("basket"))
+        ttl = duration(data["ttl"]) if "ttl" in data else program.reservation_ttl
         if self.after(at, ttl) <= wallet.settled_to:
             raise RefusedError("reservation_lapsed")
-        member.redemptions[data["redemption_id"]] = wallet.reserve(points, at, ttl)
+        hold = member.redemptions[data["redemption_id"]] = wallet.reserve(points, at, ttl)
+        hold.capped = program.spent_per_day is not None
 
-    def _check_spending(self, member: Member, points: int, at: datetime) -> None:
-        wallet = member.wallet
-        if points < self.program.minimum:
+    def _check_spending(
+        self,
+        member: Member,
+        points: int,
+        at: datetime,
+        basket: Sequence[Data] | None,
+        order_id: str | None = None,
+    ) -> None:
+        program = self.versions.at(at)
+        if points < program.minimum:
             raise RefusedError("below_minimum")
-        if points % self.program.step:
+        if points % program.step:
             raise RefusedError("not_a_step")
+        if program.share_percent is not None or program.excluded is not None:
+            if basket is None:
+                raise RefusedError("basket_required")
+            excluded = program.excluded or ()
+            amount = sum(line["amount"] for line in basket if line.get("category") not in excluded)
+            worth = Fraction(amount * (program.share_percent or 100), 100 * program.point_value)
+            paid = sum(
+                hold.held - hold.restored
+                for hold in member.redemptions.values()
+                if order_id is not None and hold.order_id == order_id and not hold.open
+            )
+            if points > max(0, rounded(worth, "floor") - paid):
+                raise RefusedError("above_basket_share")
+        self._check_there(member, points, at)
+
+    def _check_there(self, member: Member, points: int, at: datetime) -> None:
+        """That so many are available, and may be spent in this day."""
+        wallet, cap = member.wallet, self.versions.at(at).spent_per_day
         if points > sum(lot.left for lot in wallet.spendable()) - wallet.debt:
             raise RefusedError("not_enough_points")
-        if self.program.spent_per_day is not None:
-            spent = [(hold.made_at, hold.held) for hold in member.redemptions.values()]
-            today = at.astimezone(self.program.zone).date()
+        if cap is not None:
+            held = [(h.made_at, h.held) for h in member.redemptions.values() if h.capped]
+            today = at.astimezone(self.zone).date()
             before = sum(
                 n
-                for moment, n in spent + member.donated
-                if moment.astimezone(self.program.zone).date() == today
+                for moment, n in held + member.capped
+                if moment.astimezone(self.zone).date() == today
             )
-            if before + points > self.program.spent_per_day:
+            if before + points > cap:
                 raise RefusedError("above_day_limit")
+
+    def _spend(self, member: Member, points: int, at: datetime) -> None:
+        """For what no return gives back."""
+        if self.versions.at(at).spent_per_day is not None:
+            member.capped.append((at, points))
+        member.wallet.draw(points, at, "redeemed")
 
     def _redeem(self, member: Member, at: datetime, data: Data) -> None:
         points, wallet, name = int(data["points"]), member.wallet, str(data["redemption_id"])
         if name in member.redemptions:
             raise RefusedError("redemption_exists")
-        self._check_spending(member, points, at)
+        self._check_spending(member, points, at, data.get("basket"), data.get("order_id"))
         hold = member.redemptions[name] = wallet.reserve(points, at, Duration())
+        hold.capped = self.versions.at(at).spent_per_day is not None
         wallet.confirm(hold, points, at)
         hold.order_id = data.get("order_id")
 
     def _donate(self, member: Member, at: datetime, data: Data) -> None:
-        valid = self.program.charities.get(data["charity_id"])
+        points, program = int(data["points"]), self.versions.at(at)
+        valid = program.charities.get(data["charity_id"])
         if valid is None:
             raise RefusedError("unknown_charity")
         if not valid[0] <= at < valid[1]:
             raise RefusedError("outside_window")
-        self._check_spending(member, int(data["points"]), at)
-        member.donated.append((at, int(data["points"])))
-        member.wallet.draw(int(data["points"]), at, "redeemed")
+        if points < program.minimum:
+            raise RefusedError("below_minimum")
+        if points % program.step:
+            raise RefusedError("not_a_step")
+        self._check_there(member, points, at)
+        self._spend(member, points, at)
+
+    def _claim(self, member: Member, at: datetime, data: Data) -> None:
+        name = str(data["reward_id"])
+        reward = self.versions.at(at).rewards.get(name)
+        if reward is None:
+            raise RefusedError("not_in_catalogue")
+        if not reward.valid_from <= at < reward.valid_to:
+            raise RefusedError("outside_window")
+        self._check_there(member, reward.points, at)
+        stock = [] if reward.stock is None else [reward.stock]
+        if reward.kind == "voucher":
+            stock.append(self.loaded[name])
+        if stock:  # else there is no end to them, and nobody counts
+            if self.claimed[name] >= min(stock):
+                raise RefusedError("sold_out")
+            self.claimed[name] += 1
+        self._spend(member, reward.points, at)
 
     def _adjust(self, member: Member, at: datetime, data: Data) -> None:
         points, wallet = int(data["points"]), member.wallet
         if points > 0:
-            expires_at = self.program.expiry.of(at, self.program.zone)
+            moments = Moments.of(at, Activation(), self.versions.at(at).expiry, self.versions)
             if "expires_at" in data:
-                expires_at = instant(data["expires_at"])
-                if expires_at <= at:
+                moments = Moments(at, instant(data["expires_at"]))
+                if instant(data["expires_at"]) <= at:
                     raise RefusedError("already_expired")
-            wallet.adjust_in(points, at, expires_at)
+            wallet.adjust_in(points, at, moments)
             return
         there = sum(lot.left for lot in wallet.spendable()) - wallet.debt
         if -points > there and not data.get("allow_debt", False):
@@ -587,7 +791,7 @@ class ReferenceProgram:
         return other
 
     def _transfer(self, member: Member, at: datetime, data: Data) -> None:
-        terms, points, wallet = self.program.transfers, int(data["points"]), member.wallet
+        terms, points, wallet = self.versions.at(at).transfers, int(data["points"]), member.wallet
         if terms is None:
             raise RefusedError("transfers_off")
         if data["to"] == member.id:
@@ -598,15 +802,18 @@ class ReferenceProgram:
         if terms.at_most is not None and points > terms.at_most:
             raise RefusedError("above_maximum")
         for period, most in terms.per:
-            here = window(at, period, "", self.program.zone)
+            here = window(at, period, "", self.zone)
             given = sum(
-                n for t, n in member.given if window(t, period, "", self.program.zone) == here
+                n
+                for t, n, limited in member.given
+                if period in limited and window(t, period, "", self.zone) == here
             )
             if most is not None and given + points > most:
                 raise RefusedError("over_limit")
         if points > sum(lot.left for lot in wallet.spendable()) - wallet.debt:
             raise RefusedError("not_enough_points")
-        member.given.append((at, points))
+        limited = {period for period, most in terms.per if most is not None}
+        member.given.append((at, points, limited))
         self.settle(other, at)
         other.wallet.receive(wallet.send(points, at), at)
 
@@ -623,7 +830,11 @@ class ReferenceProgram:
         other.wallet.absorb(member.wallet, list(lots.values()), at)
         now = max(at, other.wallet.settled_to)
         # It counts for the other's tier from now on, in the periods in which it happened.
-        other.counted += [Counted(max(one.at, now), *one[1:]) for one in member.counted]
+        came: Counter[tuple[datetime, datetime]] = Counter()
+        for one in member.tiers.counted:
+            came[max(one.at, now), one.period] += one.amount
+        other.tiers.counted += [Counted(*when, amount) for when, amount in came.items()]
+        other.codes_used.update(member.codes_used)
         other.orders |= member.orders
         for rule_id, granted in member.limited.items():
             other.limited.setdefault(rule_id, []).extend(granted)
@@ -632,12 +843,12 @@ class ReferenceProgram:
         other.surveys |= member.surveys
         other.redemptions |= member.redemptions
         other.given += member.given
-        other.donated += member.donated
+        other.capped += member.capped
         other.rewarded += member.rewarded
         other.merged_from += [*member.merged_from, member.id]
         self._merge_referrals(member, other)
         member.status, member.merged_into = "merged", other.id
-        member.counted, member.waiting = [], {}
+        member.tiers.counted, member.tiers.by_hand, member.waiting = [], [], {}
 
     def _merge_referrals(self, member: Member, other: Member) -> None:
         """Of two referrals the own one stays, unless only the other can still be taken back."""

@@ -6,7 +6,7 @@ skips a rule would agree with nothing.
 """
 
 import calendar
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
@@ -15,6 +15,8 @@ from zoneinfo import ZoneInfo
 
 from demo.reference import expression
 from demo.reference.dates import Duration, duration, instant, period_end, plus
+
+_AT_ONCE = Duration()
 
 
 class UnsupportedError(ValueError):
@@ -53,14 +55,26 @@ class Account(NamedTuple):
     purchases: int = 0
     tags: tuple[str, ...] = ()
     birthday: date | None = None
+    segments: frozenset[str] = frozenset()
+    series: frozenset[str] = frozenset()  # of promo codes: those of which a good one was named
+
+
+@dataclass(frozen=True)
+class Activation:
+    after: Duration = _AT_ONCE
+    on: str = ""  # an event that is waited for, so long:
+    within: Duration = _AT_ONCE
 
 
 @dataclass(frozen=True)
 class Expiry:
     after: Duration | None  # None: never
     end_of_months: int = 0  # 1 or 12: go on to the end of that period; 0: do not
+    idle: Duration | None = None  # instead: so long after the last purchase
 
-    def of(self, activation: datetime, zone: ZoneInfo) -> datetime | None:
+    def of(self, granted: datetime, activation: datetime, zone: ZoneInfo) -> datetime | None:
+        if self.idle is not None:
+            return max(plus(granted, self.idle, zone), activation)
         if self.after is None:
             return None
         moment = plus(activation, self.after, zone)
@@ -99,19 +113,55 @@ class Rule:
     valid_to: datetime
     conditions: tuple[Condition, ...]
     line_conditions: tuple[Callable[[Line], bool], ...]
-    activation: Duration
+    activation: Activation
     expiry: Expiry
     counts_for_tier: bool
+    budget: str | None
+    words: frozenset[str]  # promo codes that it asks for as they are written
+    series: frozenset[str]  # and those of which it asks for a good code
 
 
 @dataclass(frozen=True)
 class Survey:
     points: int
     counts_for_tier: bool
+    budget: str | None
     valid_from: datetime
     valid_to: datetime
-    activation: Duration
+    activation: Activation
     expiry: Expiry
+
+
+@dataclass(frozen=True)
+class Budget:
+    kind: str  # points | times
+    total: int
+
+    def need(self, points: int) -> int:
+        return points if self.kind == "points" else 1
+
+
+@dataclass(frozen=True)
+class Series:
+    id: str
+    code: str | None  # the fixed one; without it they are generated
+    uses: int | None
+    per_member: int | None
+    valid_from: datetime
+    valid_to: datetime
+
+    @property
+    def budget(self) -> str:
+        return f"uses of {self.id}"
+
+
+@dataclass(frozen=True)
+class CatalogueReward:
+    points: int
+    kind: str  # gift | voucher
+    stock: int | None
+    valid_from: datetime
+    valid_to: datetime
 
 
 @dataclass(frozen=True)
@@ -122,10 +172,15 @@ class Tiers:
     one_down: bool  # fall one level at a time
     levels: tuple[tuple[str, int], ...]  # (id, at least), lowest first
     grace: Duration
+    welcome: Mapping[str, int]  # points for entering a level
 
     def level(self, amount: int) -> int:
         """How many thresholds the amount reaches: 0 is no tier."""
         return sum(1 for _, at_least in self.levels if amount >= at_least)
+
+    def rank(self, tier: str) -> int:
+        """The place of a level among them; 0 for no tier."""
+        return ["none", *(level for level, _ in self.levels)].index(tier)
 
 
 @dataclass(frozen=True)
@@ -138,7 +193,7 @@ class ReferralTerms:
     share_orders: int
     per_referrer: Limit | None
     referee_points: int
-    activation: Duration
+    activation: Activation
     expiry: Expiry
 
 
@@ -155,12 +210,13 @@ _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _TOP = (
     "program currency time_zone effective_from point_value rounding activation expiry earn tiers "
     "surveys referral returns redemption segments transfers closing"
-    " charities"
+    " charities rewards budgets promo_codes"
 )
 _RULE = (
     "id on when lines award stacking limits valid activation expiry counts_for_tier overrides"
-    " rounding"
+    " rounding budget"
 )
+_SPENDING = "minimum step reservation_ttl restore_grace per_day maximum_share excluded_categories"
 _PLACES = {"store": "store_id", "region": "region", "channel": "channel", "partner": "partner_id"}
 
 
@@ -173,8 +229,14 @@ class Program:
         self.effective_from = instant(document["effective_from"])
         self.rounding = str(document.get("rounding", "floor"))
         _known_rounding(self.rounding)
-        self._activation = _activation(document.get("activation", "immediately"))
-        self._expiry = self.expiry = _expiry(document.get("expiry", "never"))
+        self.point_value = int(document.get("point_value", 1))
+        self.activation = _activation(document.get("activation", "immediately"))
+        self.expiry = _expiry(document.get("expiry", "never"))
+        self.series = {str(s["id"]): _series(s) for s in document.get("promo_codes") or ()}
+        self.budgets = {str(b["id"]): _budget(b) for b in document.get("budgets") or ()}
+        for one in self.series.values():
+            if one.code is not None and one.uses is not None:
+                self.budgets[one.budget] = Budget("times", one.uses)
         self.tiers = _tiers(document["tiers"]) if document.get("tiers") else None
         self.rules = [self._rule(entry) for entry in document.get("earn") or ()]
         for place, rule in enumerate(self.rules):
@@ -194,10 +256,16 @@ class Program:
         _only(closing, "notice", "closing")
         self.closing_notice = duration(str(closing.get("notice", "P0D")))
         redemption = document.get("redemption") or {}
-        _only(redemption, "minimum step reservation_ttl restore_grace per_day", "redemption")
+        _only(redemption, _SPENDING, "redemption")
+        share = redemption.get("maximum_share") or {}
+        _only(share, "percent", "maximum_share")
+        excluded = redemption.get("excluded_categories")
+        self.excluded = frozenset(_texts(excluded)) if excluded is not None else None
+        self.share_percent = int(share["percent"]) if share else None
         self.spent_per_day: int | None = redemption.get("per_day")
         charities = document.get("charities") or ()
         self.charities = {str(entry["id"]): _valid(entry) for entry in charities}
+        self.rewards = {str(entry["id"]): _reward(entry) for entry in document.get("rewards") or ()}
         self.minimum, self.step = int(redemption.get("minimum", 1)), int(redemption.get("step", 1))
         self.reservation_ttl = duration(str(redemption.get("reservation_ttl", "PT30M")))
         self.restore_grace = duration(str(redemption.get("restore_grace", "P0D")))
@@ -208,11 +276,11 @@ class Program:
     def tier_name(self, rank: int) -> str:
         return self.tiers.levels[rank - 1][0] if self.tiers and rank else "none"
 
-    def _when(self, entry: Mapping[str, Any]) -> tuple[Duration, Expiry]:
+    def _when(self, entry: Mapping[str, Any]) -> tuple[Activation, Expiry]:
         activation, expiry = entry.get("activation"), entry.get("expiry")
         return (
-            self._activation if activation is None else _activation(activation),
-            self._expiry if expiry is None else _expiry(expiry),
+            self.activation if activation is None else _activation(activation),
+            self.expiry if expiry is None else _expiry(expiry),
         )
 
     def _rule(self, entry: Mapping[str, Any]) -> Rule:
@@ -232,6 +300,7 @@ class Program:
         when = entry.get("when") or {}
         conditions = {"expression": when} if isinstance(when, str) else when
         activation, expiry = self._when(entry)
+        asked = frozenset(_texts(conditions.get("promo_code", [])))
         on = entry.get("on") or {}
         _only(on, "activity", name)
         return Rule(
@@ -252,6 +321,9 @@ class Program:
             activation=activation,
             expiry=expiry,
             counts_for_tier=bool(entry.get("counts_for_tier", True)),
+            budget=entry.get("budget"),
+            words=asked - self.series.keys(),
+            series=asked & self.series.keys(),
         )
 
     def _condition(self, key: str, wanted: Any, where: str) -> Condition:
@@ -287,7 +359,14 @@ class Program:
                 field = _PLACES.get(key, key)
                 return lambda purchase, _: getattr(purchase, field) in texts
             case "promo_code":
-                return lambda purchase, _: not texts.isdisjoint(purchase.promo_codes)
+                words, series = texts - self.series.keys(), texts & self.series.keys()
+                return lambda purchase, account: (
+                    not (
+                        words.isdisjoint(purchase.promo_codes) and series.isdisjoint(account.series)
+                    )
+                )
+            case "segment":
+                return lambda _, account: not texts.isdisjoint(account.segments)
             case "hours":
                 _only(wanted, "from to", where)
                 start, end = _minute(wanted["from"]), _minute(wanted["to"])
@@ -305,9 +384,9 @@ class Program:
         raise UnsupportedError(f"{where}: condition {key}")
 
     def _survey(self, entry: Mapping[str, Any]) -> Survey:
-        _only(entry, "id award activation expiry valid counts_for_tier", str(entry["id"]))
-        counts = bool(entry.get("counts_for_tier", False))
-        return Survey(_fixed(entry["award"]), counts, *_valid(entry), *self._when(entry))
+        _only(entry, "id award activation expiry valid counts_for_tier budget", str(entry["id"]))
+        counts, budget = bool(entry.get("counts_for_tier", False)), entry.get("budget")
+        return Survey(_fixed(entry["award"]), counts, budget, *_valid(entry), *self._when(entry))
 
     def _referral(self, entry: Mapping[str, Any]) -> ReferralTerms:
         _only(entry, "qualifies referrer referee activation expiry per_referrer", "referral")
@@ -443,17 +522,38 @@ def _limit(entry: Mapping[str, Any], where: str) -> Limit:
     return Limit(kind, int(entry[kind]), str(entry["per"]))
 
 
-def _activation(value: Any) -> Duration:
+def _budget(entry: Mapping[str, Any]) -> Budget:
+    kind = "points" if "points" in entry else "times"
+    _only(entry, f"id {kind}", "budget")
+    return Budget(kind, int(entry[kind]))
+
+
+def _series(entry: Mapping[str, Any]) -> Series:
+    _only(entry, "id code uses per_member valid", "promo_codes")
+    numbers = entry.get("uses"), entry.get("per_member")
+    return Series(str(entry["id"]), entry.get("code"), *numbers, *_valid(entry))
+
+
+def _reward(entry: Mapping[str, Any]) -> CatalogueReward:
+    _only(entry, "id points kind stock valid", "rewards")
+    return CatalogueReward(int(entry["points"]), entry["kind"], entry.get("stock"), *_valid(entry))
+
+
+def _activation(value: Any) -> Activation:
     if value == "immediately":
-        return Duration()
-    _only(value, "after", "activation")
-    return duration(value["after"])
+        return Activation()
+    _only(value, "after on within", "activation")
+    if "on" in value:
+        return Activation(on=str(value["on"]), within=duration(value["within"]))
+    return Activation(duration(value["after"]))
 
 
 def _expiry(value: Any) -> Expiry:
     if value == "never":
         return Expiry(None)
-    _only(value, "after end_of", "expiry")
+    _only(value, "after end_of after_inactivity", "expiry")
+    if "after_inactivity" in value:
+        return Expiry(None, idle=duration(value["after_inactivity"]))
     months = {"month": 1, "year": 12}[value["end_of"]] if "end_of" in value else 0
     return Expiry(duration(value.get("after", "P0D")), months)
 
@@ -476,8 +576,6 @@ def _tiers(entry: Mapping[str, Any]) -> Tiers:
     if measure not in ("amount_spent", "points_earned", "purchases"):
         raise UnsupportedError(f"tiers qualify_by: {measure}")
     rolling = duration(terms["rolling"]) if "rolling" in terms else None
-    if rolling and to == "one_down":
-        raise UnsupportedError("tiers: one_down over a rolling window")
     if not rolling and terms.get("window") not in _PERIOD_MONTHS:
         raise UnsupportedError(f"tiers window: {terms.get('window')}")
     levels = tuple((str(level["id"]), int(level["at_least"])) for level in entry["levels"])
@@ -485,4 +583,25 @@ def _tiers(entry: Mapping[str, Any]) -> Tiers:
         raise UnsupportedError("tiers: levels are not in ascending order")
     grace = duration(downgrade.get("grace", "P0D"))
     months = 0 if rolling else _PERIOD_MONTHS[terms["window"]]
-    return Tiers(measure, months, rolling, to == "one_down", levels, grace)
+    welcome = {str(x["id"]): int(x["welcome"]) for x in entry["levels"] if x.get("welcome")}
+    return Tiers(measure, months, rolling, to == "one_down", levels, grace, welcome)
+
+
+class Versions:
+    """The program versions, in the order in which they were published."""
+
+    def __init__(self, documents: Sequence[Mapping[str, Any]]) -> None:
+        self.published = [Program(document) for document in documents]
+        self.by_start = sorted(self.published, key=lambda program: program.effective_from)
+        self.zone, self.start = self.published[0].zone, self.by_start[0].effective_from
+
+    def at(self, moment: datetime) -> Program:
+        """The version in force: of two from one moment the one published later."""
+        return [p for p in self.by_start if p.effective_from <= max(moment, self.start)][-1]
+
+    def starts(self) -> list[datetime]:
+        return [program.effective_from for program in self.by_start[1:]]
+
+    def budgets(self) -> dict[str, Budget]:
+        """Each as the last version that names it has it."""
+        return {name: budget for p in self.published for name, budget in p.budgets.items()}

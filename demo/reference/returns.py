@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from demo.reference import codes
 from demo.reference.earning import allocate
+from demo.reference.program import Program
 
 if TYPE_CHECKING:
     from demo.reference.model import Member, Order, ReferenceProgram, Reward
@@ -42,10 +44,13 @@ def apply(
     order: "Order",
     named: list[tuple[int, int]],
     at: datetime,
+    program: Program,
 ) -> None:
+    """`program`: the version that says what is taken."""
     bought_at, was_whole = order.purchase.occurred_at, all(order.whole)
     order_lots = list(dict.fromkeys(granted.lot for granted in order.awards))
-    points_for_tier = 0
+    points_for_tier, before = 0, model.tier(member, at)
+    gone = [granted.kept() == 0 for granted in order.awards]
     for place, amount in named:
         order.returned[place] += amount
         order.whole[place] = order.returned[place] == order.purchase.lines[place].amount
@@ -58,7 +63,9 @@ def apply(
             if granted.award.rule.counts_for_tier:
                 points_for_tier += due
             if due:
-                member.wallet.claw_back(due, granted.lot, order_lots, at)
+                let_go = member.wallet.claw_back(due, granted.lot, order_lots, at, program)
+                granted.let_go += let_go
+    _give_back_limits(model, member, order, gone, emptied=all(order.whole) and not was_whole)
     model.count(
         member,
         at,
@@ -67,8 +74,22 @@ def apply(
         points_earned=-points_for_tier,
         purchases=-int(all(order.whole) and not was_whole),
     )
-    _take_back_referral(model, member, order, at)
-    _restore_spent_points(member, order, at)
+    _take_back_referral(model, member, order, at, program)
+    model.take_welcomes_back(member, before, bought_at, at, program)
+    _restore_spent_points(member, order, at, program)
+
+
+def _give_back_limits(
+    model: "ReferenceProgram", member: "Member", order: "Order", gone: list[bool], *, emptied: bool
+) -> None:
+    """Of an award that is wholly back its part of the budget, but for what was let go; of an order
+    that is, of which nothing was let go, its promo codes."""
+    for granted, was_gone in zip(order.awards, gone, strict=True):
+        budget = granted.award.rule.budget
+        if budget is not None and not was_gone and not granted.kept():
+            model.spent[budget] -= max(0, granted.used - granted.let_go)
+    if emptied and not any(granted.let_go for granted in order.awards):
+        codes.count(model, member, order.used, -1)
 
 
 def _due(order: "Order", place: int, share: int) -> int:
@@ -80,36 +101,41 @@ def _due(order: "Order", place: int, share: int) -> int:
 
 
 def _take_back_referral(
-    model: "ReferenceProgram", member: "Member", order: "Order", at: datetime
+    model: "ReferenceProgram", member: "Member", order: "Order", at: datetime, program: Program
 ) -> None:
     """The share comes back in proportion; everything, also of later orders, when what is left of
     the order that qualified does so no more.
     """
-    terms, referral, order_id = model.program.referral, member.referral, order.purchase.order_id
-    if terms is None or referral is None or referral.status != "qualified":
+    terms = model.versions.at(order.purchase.occurred_at).referral
+    referral, order_id = member.referral, order.purchase.order_id
+    if referral is None or referral.status != "qualified":
         return
-    if order_id == referral.order_id and (order.amount_left < terms.at_least or all(order.whole)):
+    if order_id == referral.order_id and (
+        (terms is not None and order.amount_left < terms.at_least) or all(order.whole)
+    ):
         referral.status = "taken_back"
         for each in (order_id, *referral.shared):
             for reward in member.orders[each].rewards:
-                _take_back(model, reward, reward.points - reward.taken, at)
+                _take_back(model, reward, reward.points - reward.taken, at, program)
     elif order_id in referral.shared and order.share is not None:
         due = order.share_due() - order.share_taken
         order.share_taken += due
         for reward in order.rewards:
             if not reward.of_referee:
-                _take_back(model, reward, min(due, reward.points - reward.taken), at)
+                _take_back(model, reward, min(due, reward.points - reward.taken), at, program)
 
 
-def _take_back(model: "ReferenceProgram", reward: "Reward", points: int, at: datetime) -> None:
+def _take_back(
+    model: "ReferenceProgram", reward: "Reward", points: int, at: datetime, program: Program
+) -> None:
     rewarded = model.stays(reward.who)
     if points and rewarded.status in ("open", "frozen"):
         reward.taken += points
         model.settle(rewarded, at)
-        rewarded.wallet.claw_back(points, reward.lot, [], at)
+        rewarded.wallet.claw_back(points, reward.lot, [], at, program)
 
 
-def _restore_spent_points(member: "Member", order: "Order", at: datetime) -> None:
+def _restore_spent_points(member: "Member", order: "Order", at: datetime, program: Program) -> None:
     """The points spent on the order are shared among its lines like an award, and come back as the
     lines do.
     """
@@ -125,6 +151,6 @@ def _restore_spent_points(member: "Member", order: "Order", at: datetime) -> Non
         before -= skipped
         points = min(due - hold.restored, part - skipped)
         if points:
-            member.wallet.give_back(lot, points, at, "redeemed")
+            member.wallet.give_back(lot, points, at, "redeemed", program)
             hold.restored += points
     member.wallet.pay_debt()

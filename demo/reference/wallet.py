@@ -8,13 +8,41 @@ of the moments.
 
 import copy
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from demo.reference.dates import Duration, plus
-from demo.reference.program import Program
+from demo.reference.dates import STEP, Duration, plus
+from demo.reference.program import Activation, Expiry, Program, Versions
 
 _FAR = datetime.max.replace(tzinfo=UTC)
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+Names = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Moments:
+    """When points activate and expire. Of points that wait for `event` until `until`: when they are
+    revoked; then `expiry` counts from the event. `idle`: after so long without a purchase."""
+
+    activates_at: datetime
+    expires_at: datetime | None
+    event: str = ""
+    until: datetime = _FAR
+    expiry: Expiry | None = None
+    idle: Duration | None = None
+
+    @classmethod
+    def of(
+        cls, at: datetime, activation: Activation, expiry: Expiry, versions: Versions
+    ) -> "Moments":
+        if activation.on:
+            until = plus(at, activation.within, versions.zone)
+            return cls(until + STEP, None, activation.on, until, expiry)
+        activates_at = plus(at, activation.after, versions.zone)
+        expires_at = expiry.of(at, activates_at, versions.zone)
+        return cls(activates_at, expires_at, idle=expiry.idle)
 
 
 @dataclass(eq=False, slots=True)
@@ -25,7 +53,13 @@ class Lot:
     expires_at: datetime | None
     left: int
     active: bool = False
-    expired_unspent: int = 0  # expired, and not yet set against a clawback
+    expired_unspent: int = 0  # expired (or never activated), and not yet set against a clawback
+    moments: Moments | None = None  # what can still move its own
+
+    @property
+    def waits(self) -> bool:
+        """Whether it becomes available by an event only."""
+        return self.moments is not None and bool(self.moments.event)
 
     @property
     def draw_order(self) -> tuple[datetime, datetime, int]:
@@ -48,6 +82,7 @@ class Hold:
     open: bool = True
     order_id: str | None = None  # the purchase it was spent on
     restored: int = 0
+    capped: bool = False  # whether it counts towards a cap of the day
 
     @property
     def held(self) -> int:
@@ -56,8 +91,16 @@ class Hold:
 
 
 @dataclass
+class Welcome:
+    level: str
+    at: datetime
+    lot: Lot
+    points: int
+
+
+@dataclass
 class Wallet:
-    program: Program
+    versions: Versions
     settled_to: datetime
     lots: list[Lot] = field(default_factory=list)  # with something left
     holds: list[Hold] = field(default_factory=list)  # open ones
@@ -65,6 +108,11 @@ class Wallet:
     entries: list[tuple[datetime, dict[str, int]]] = field(default_factory=list)
     granted_lots: int = 0
     forfeits_at: datetime | None = None  # when the notice of a closed account ends
+    idle: dict[Duration, datetime] = field(default_factory=dict)  # where purchases moved them to
+    welcomed: list[Welcome] = field(default_factory=list)
+    # When the tier may rise without an input, the first after a moment; and what that comes to.
+    next_rise: Callable[[datetime], datetime | None] = lambda _: None
+    rise: Callable[["Wallet", datetime], None] = lambda _, __: None
 
     def post(self, at: datetime, **moves: int) -> None:
         assert sum(moves.values()) == 0, moves
@@ -82,6 +130,7 @@ class Wallet:
                 for hold in self.holds
             ]
             wallet.entries = list(self.entries)
+            wallet.welcomed = list(self.welcomed)
             wallet.settle(at)
         total: Counter[str] = Counter()
         for moment, moves in wallet.entries:
@@ -110,12 +159,10 @@ class Wallet:
     def settle(self, until: datetime) -> None:
         while (due := self._next_due(until)) is not None:
             self.settled_to = max(self.settled_to, due)
-            for lot in self.lots:
-                if not lot.active and lot.activates_at <= due:
-                    self._activate(lot)
-            self.pay_debt()
+            self._come_due(due)
             for hold in [hold for hold in self.holds if hold.lapses_at <= due]:
                 self.release(hold, hold.lapses_at)
+            self.rise(self, due)
             for lot in self.lots:
                 if lot.active and lot.expires_at is not None and lot.expires_at <= due:
                     self._expire(lot)
@@ -124,16 +171,77 @@ class Wallet:
                 self.forfeit(self.forfeits_at)
         self.settled_to = max(self.settled_to, until)
 
+    def happens(self, names: Names, at: datetime) -> None:
+        """Settle to an event: what waited for it activates before all else of its instant."""
+        self.settle(at - STEP)
+        for lot in list(self.lots):
+            waiting = lot.moments
+            if (
+                not lot.active
+                and waiting is not None
+                and waiting.event in names
+                and lot.granted_at <= at <= waiting.until
+            ):
+                assert waiting.expiry is not None
+                lot.activates_at, idle = at, waiting.expiry.idle
+                lot.expires_at = waiting.expiry.of(at, at, self.versions.zone)
+                lot.moments = None
+                if idle is not None and lot.expires_at is not None:
+                    lot.moments = Moments(at, lot.expires_at, idle=idle)
+                    self._know(idle)
+                    lot.expires_at = max(lot.expires_at, self.idle[idle])
+                self.activate(lot)
+        self._drop_expired(self.settled_to)
+        self.pay_debt()
+        self.settle(at)
+
+    def purchased(self, at: datetime, first_lot: int) -> None:
+        """What expires after inactivity begins anew; never earlier than it would have. `first_lot`:
+        of those that the purchase itself gave."""
+        for lot in self.lots:
+            if lot.number >= first_lot and lot.moments is not None and lot.moments.expiry:
+                self._know(lot.moments.expiry.idle)
+        for length, moved in self.idle.items():
+            self.idle[length] = max(plus(at, length, self.versions.zone), moved)
+        for lot in self._all_lots():
+            self._moved_on(lot)
+
+    def _know(self, length: Duration | None) -> None:
+        if length is not None:
+            self.idle.setdefault(length, _LONG_AGO)
+
+    def _moved_on(self, lot: Lot) -> None:
+        """Let it expire where the last purchase has moved all of its kind to."""
+        moments = lot.moments
+        if moments is not None and moments.idle is not None and lot.expires_at is not None:
+            moved = self.idle.get(moments.idle, _LONG_AGO)
+            lot.expires_at = max(lot.expires_at, moved)
+
+    def _come_due(self, due: datetime) -> None:
+        for lot in self.lots:
+            if not lot.active and lot.activates_at <= due and not lot.waits:
+                self.activate(lot)
+        self.pay_debt()
+        for lot in self.lots:
+            if not lot.active and lot.activates_at <= due:
+                self._revoke_waiting(lot)
+        self._forget_empty()
+
+    def _revoke_waiting(self, lot: Lot) -> None:
+        self.post(lot.activates_at, pending=-lot.left, revoked=lot.left)
+        lot.expired_unspent += lot.left
+        lot.left = 0
+
     def _next_due(self, until: datetime) -> datetime | None:
         due = min((hold.lapses_at for hold in self.holds), default=self.forfeits_at or _FAR)
-        due = min(due, self.forfeits_at or _FAR)
+        due = min(due, self.forfeits_at or _FAR, self.next_rise(self.settled_to) or _FAR)
         for lot in self.lots:
             moment = lot.expires_at if lot.active else lot.activates_at
             if moment is not None and moment < due:
                 due = moment
         return due if due <= until else None
 
-    def _activate(self, lot: Lot) -> None:
+    def activate(self, lot: Lot) -> None:
         lot.active = True
         self.post(lot.activates_at, pending=-lot.left, available=lot.left)
 
@@ -148,28 +256,35 @@ class Wallet:
 
     # Points in
 
-    def grant(
-        self, points: int, at: datetime, activates_at: datetime, expires_at: datetime | None
-    ) -> Lot:
+    def grant(self, points: int, at: datetime, moments: Moments) -> Lot:
         self.granted_lots += 1
-        lot = Lot(self.granted_lots, at, activates_at, expires_at, points)
+        lot = Lot(self.granted_lots, at, moments.activates_at, moments.expires_at, points)
+        if moments.event or moments.idle is not None:
+            lot.moments = moments
+            self._know(moments.idle)
+            self._moved_on(lot)
         self.post(at, issued=-points, pending=points)
-        if expires_at is not None and expires_at <= self.settled_to:
+        if lot.expires_at is not None and lot.expires_at <= self.settled_to:
             # Too late to be of any use, also to pay a debt: granted and expired at once.
-            self._activate(lot)
+            self.activate(lot)
             self._expire(lot)
         else:
             self.lots.append(lot)
         return lot
 
-    def give_back(self, lot: Lot, points: int, at: datetime, source: str) -> None:
+    def give_back(
+        self, lot: Lot, points: int, at: datetime, source: str, program: Program | None = None
+    ) -> None:
         """Return spent or reserved points to their lot; one that has expired lives on for the
         grace.
         """
+        if source == "redeemed" and lot not in self._all_lots():
+            self._moved_on(lot)  # it was spent to nothing while others were moved
         if lot.expires_at is not None and lot.expires_at <= max(at, self.settled_to):
             if lot.left:  # falls due at this very moment: what was not reserved gets no grace
                 self._expire(lot)
-            lot.expires_at = max(lot.expires_at, self._after(at, self.program.restore_grace))
+            grace = (program or self.versions.at(at)).restore_grace
+            lot.expires_at = max(lot.expires_at, self._after(at, grace))
         if lot not in self.lots:
             self.lots.append(lot)
         lot.left += points
@@ -231,10 +346,12 @@ class Wallet:
         self.pay_debt()
 
     def _after(self, at: datetime, by: Duration) -> datetime:
-        return plus(at, by, self.program.zone)
+        return plus(at, by, self.versions.zone)
 
-    def claw_back(self, points: int, own: Lot, same_order: list[Lot], at: datetime) -> None:
-        """Take back what the return policy lets it find; the rest is let go."""
+    def claw_back(
+        self, points: int, own: Lot, same_order: list[Lot], at: datetime, program: Program
+    ) -> int:
+        """Take back what the return policy lets it find; the rest, which it tells, is let go."""
         credit = min(points, own.expired_unspent)
         own.expired_unspent -= credit
         points -= credit
@@ -242,16 +359,18 @@ class Wallet:
         others = sorted(self.lots, key=lambda lot: (not lot.active, lot.draw_order))
         for lot in [own, *order, *others]:
             part = min(points, lot.left)
-            if part and not (lot.active and self.program.return_policy == "only_pending"):
+            if part and not (lot.active and program.return_policy == "only_pending"):
                 self.take(lot, part, at, "revoked")
                 points -= part
-        if points and self.program.return_policy == "debt":
+        if points and program.return_policy == "debt":
             room = points
-            if self.program.debt_limit is not None:
-                room = min(points, max(0, self.program.debt_limit - self.debt))
+            if program.debt_limit is not None:
+                room = min(points, max(0, program.debt_limit - self.debt))
             self.debt += room
+            points -= room
             self.post(at, available=-room, revoked=room)
         self._forget_empty()
+        return points
 
     def forfeit(self, at: datetime) -> None:
         """Everything is gone, wherever it is, debt too."""
@@ -267,9 +386,13 @@ class Wallet:
 
     # Points by hand
 
-    def adjust_in(self, points: int, at: datetime, expires_at: datetime | None) -> None:
+    def adjust_in(self, points: int, at: datetime, moments: Moments) -> None:
         self.granted_lots += 1
-        lot = Lot(self.granted_lots, at, at, expires_at, points, active=True)
+        lot = Lot(self.granted_lots, at, at, moments.expires_at, points, active=True)
+        if moments.idle is not None:
+            lot.moments = moments
+            self._know(moments.idle)
+            self._moved_on(lot)
         self.post(at, adjusted=-points, available=points)
         self.lots.append(lot)
         self._drop_expired(at)
@@ -329,6 +452,10 @@ class Wallet:
         self.lots += other.lots
         self.holds += other.holds
         self.debt += other.debt
+        known = {one.level for one in self.welcomed}
+        self.welcomed += [one for one in other.welcomed if one.level not in known]
+        for lot in other._all_lots():
+            self._know(lot.moments.idle if lot.moments else None)
         other.lots, other.holds, other.debt = [], [], 0
         self._drop_expired(at)
         self.pay_debt()

@@ -181,6 +181,10 @@ class Auditor:
                 book.taken[place] += clawback["points"]
                 assert book.taken[place] <= book.awards[order_id][clawback["award"]], "10"
                 taken += clawback["taken"]
+            for welcome in event.get("welcomes", []):
+                parts = (welcome.get("expired", 0), welcome.get("let_go", 0))
+                assert welcome["points"] == welcome["taken"] + sum(parts), "10"
+                taken += welcome["taken"]
             posted = [p for p in event.get("postings", []) if p[0] == "revoked"]
             assert sum(points for _, points, _, _ in posted) == taken, "10: taken is what is posted"
 

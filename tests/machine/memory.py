@@ -12,20 +12,29 @@ from uuid import UUID
 import msgspec
 
 from ledger.accounts import AccountKey, account_key_of
-from ledger.batch import Batch
+from ledger.batch import Batch, Stock
 from ledger.cache import Cached
 from ledger.chain import genesis
 from ledger.core.account import Account
 from ledger.core.program.timeline import Timeline
+from ledger.core.promo_codes import digest
 from ledger.deciding import decide_all
+from ledger.leases import Leases
 from ledger.lookups import HeadRow, InputKey
 from ledger.numbering import DueRow, number
+from ledger.promo_codes import CodeRow, Codes
 from ledger.received import Received, received, tick
 from ledger.sharding import shard_of
-from ledger.work import Work
+from ledger.work import Work, claimed_by
 from schemas.decisions import AccountEvent, Effect
 from schemas.fields import Instant
-from schemas.inputs import InputEvent, MemberEnrolled, MemberErased, MemberUpdated
+from schemas.inputs import (
+    InputEvent,
+    MemberEnrolled,
+    MemberErased,
+    MemberUpdated,
+    RewardClaim,
+)
 
 LEDGER_ID = UUID(int=1)
 PROGRAM = "machine"
@@ -65,7 +74,9 @@ class Stored:
 
 
 class MemoryLedger:
-    """One ledger. `log`: by shard, in order; `due`: the due rows; `sent`: effects not yet taken."""
+    """One ledger. `log`: by shard, in order; `due`: the due rows; `sent`: effects not yet taken.
+    `spent` of each budget; `codes`: those generated, by digest; `stock` of rewards; `segments` of
+    each member now."""
 
     def __init__(self, programs: Timeline) -> None:
         self.programs = programs
@@ -76,6 +87,15 @@ class MemoryLedger:
         self.birthdays: dict[str, date] = {}
         self.member_keys: dict[str, bytes] = {}
         self.sent: list[tuple[int, int, int, Effect]] = []
+        self.totals = {
+            name: budget.total
+            for _, program in programs.versions
+            for name, budget in program.budgets.items()
+        }
+        self.spent = dict.fromkeys(self.totals, 0)
+        self.codes: dict[bytes, CodeRow] = {}
+        self.stock: dict[str, Stock] = {}
+        self.segments: dict[str, frozenset[str]] = {}
         self.heads = {
             shard: HeadRow(shard, 0, genesis(LEDGER_ID, shard), EPOCH_2000, EPOCH_2000, 0, FAR)
             for shard in range(SHARDS)
@@ -117,7 +137,10 @@ class MemoryLedger:
             for asked in batch.works:
                 for member_id in batch.may_decide(asked):
                     batch.birthdays[member_id] = self.birthdays.get(member_id)
+                    moment = (member_id, asked.item.occurred_at)
+                    batch.segments[moment] = self.segments.get(member_id, frozenset())
         batch.member_keys.update(self.member_keys)
+        self._read_shared(batch)
         decide_all(batch, shards, self.programs)
         (work,) = batch.works
         for _, failure in batch.failures.values():
@@ -137,6 +160,7 @@ class MemoryLedger:
         for held, fork in batch.forks.items():
             self.accounts[held] = fork.account
         self._profile(work, batch)
+        self._use_shared(work, batch)
         if work.key and work.kind in ("applied", "refused", "waiting"):
             assert work.position is not None
             self.inputs[work.shard, work.key] = (work.content, work.position)
@@ -146,6 +170,37 @@ class MemoryLedger:
             for stored in self.log[shard][-len(log.rows) // 4 :]:
                 self._effects(stored)
         return work
+
+    def add_code(self, code: str, series: str, member_id: str | None, uses: int) -> None:
+        """A code was generated (normal form)."""
+        self.codes[digest(code)] = CodeRow(series, member_id, uses)
+
+    def _read_shared(self, batch: Batch) -> None:
+        """What all members share. Whichever shard asks holds all that is left of a budget."""
+        batch.stock = dict(self.stock)
+        if not batch.pays():
+            return
+        left = {name: total - self.spent[name] for name, total in self.totals.items()}
+        batch.leases = Leases(tuple(sorted(left)))
+        batch.leases.know((name, n, left[name], 0) for name in left for n in range(SHARDS))
+        batch.codes = Codes(batch.codes_named())
+        batch.codes.know({c: row for c, row in self.codes.items() if c in batch.codes.named})
+
+    def _use_shared(self, work: Work, batch: Batch) -> None:
+        for (budget, _), used in (batch.leases.used() if batch.leases else {}).items():
+            self.spent[budget] += used
+            assert 0 <= self.spent[budget] <= self.totals[budget], f"budget {budget} is overspent"
+        for code, uses in (batch.codes.total() if batch.codes else {}).items():
+            row = self.codes[code]
+            self.codes[code] = CodeRow(row.series, row.member_id, row.uses_left - uses)
+            assert row.uses_left >= uses, "a code was used too often"
+        event = work.item.event
+        if work.kind == "applied" and isinstance(event, RewardClaim):
+            claimed = claimed_by(work)
+            if claimed is not None and claimed.number is not None:
+                known = self.stock.get(claimed.reward_id, Stock())
+                self.stock[claimed.reward_id] = known._replace(given=known.given + 1)
+                assert claimed.number == known.given + 1, "a unit was given twice"
 
     def _profile(self, work: Work, batch: Batch) -> None:
         """The table of profiles, of which rules ask for the birthday, and the members' keys."""

@@ -2,6 +2,7 @@
 history of a few weeks sees them end.
 """
 
+import json
 from typing import Any
 
 from hypothesis import strategies as st
@@ -10,10 +11,15 @@ from tests.core.histories import LEVELS, RETURNS
 
 Document = dict[str, Any]
 
-ACTIVATIONS = ("immediately", "immediately", {"after": "P3D"}, {"after": "PT40H"})
+ACTIVATIONS = (
+    *("immediately", "immediately", "immediately", {"after": "P3D"}, {"after": "PT40H"}),
+    {"on": "review", "within": "P3D"},
+    {"on": "purchase.completed.v1", "within": "PT40H"},
+)
 EXPIRIES = (
     *({"after": "P2D"}, {"after": "P9D"}, {"after": "P1M"}),
     *({"end_of": "month", "after": "P10D"}, "never"),
+    *({"after_inactivity": "P4D"}, {"after_inactivity": "P12D"}),
 )
 
 CHANNELS = ("store", "web", "app")
@@ -21,12 +27,17 @@ REGIONS = ("north", "south", None)
 PARTNERS = ("wash", "tyres", None)
 STORES = ("s1", "s2")
 CODES = ("SPRING", "AUTUMN")
+SERIES = ("word", "letters")
+SEGMENTS = ("sleeping", "big")
+BUDGETS = ("small", "few")
+REWARDS = ("pin", "cup", "film")
 CATEGORIES = ("PRODUCE", "MEAT", None)
 BRANDS = ("Own", None)
 PAYMENTS = ("card", None)
 
-ACTIVITY_CONDITIONS = ("store", "weekday", "hours", "balance", "tag", "birthday")
+ACTIVITY_CONDITIONS = ("store", "weekday", "hours", "balance", "tag", "birthday", "segment")
 
+OTHER_GROUP = {"best_of_group": "h"}
 PERIODS = ("order", "day", "iso_week", "month", "year", "lifetime")
 WINDOWS = ("calendar_month", "calendar_quarter", "calendar_year", "lifetime")
 ZONES = ("UTC", "Europe/Berlin", "America/New_York")
@@ -52,6 +63,7 @@ ranges = st.one_of(
         st.integers(0, 2_000),
     ),
 )
+budgets = st.sampled_from([None, None, None, None, *BUDGETS])
 nth = st.one_of(
     st.builds(lambda n: {"is": n}, st.integers(1, 5)),
     st.builds(lambda n: {"every": n}, st.integers(1, 4)),
@@ -70,7 +82,8 @@ conditions: dict[str, st.SearchStrategy[Any]] = {
     "weekday": st.sampled_from([["mon", "wed", "fri"], ["sat", "sun"]]),
     "hours": hours,
     "nth_purchase": nth,
-    "promo_code": st.sampled_from([*CODES, list(CODES)]),
+    "promo_code": st.sampled_from([*CODES, list(CODES), *SERIES, list(SERIES), ["word", "AUTUMN"]]),
+    "segment": st.sampled_from([*SEGMENTS, list(SEGMENTS)]),
     "balance": ranges,
     "tag": st.sampled_from(["vip", ["vip", "staff"]]),
     "birthday": st.sampled_from([{"days_before": 3, "days_after": 3}, {"days_after": 30}]),
@@ -86,6 +99,8 @@ def whens(draw: st.DrawFn, *, tiers: bool) -> Document:
     """A few typed conditions, often none."""
     known = {**conditions, **(tier_conditions if tiers else {})}
     keys = draw(_some(st.sampled_from(sorted(known)), max_size=2, unique=True))
+    if draw(st.sampled_from([False, False, False, False, True])):
+        keys = ["promo_code"]  # or hardly a code would ever be used
     return {key: draw(known[key]) for key in keys}
 
 
@@ -142,7 +157,11 @@ def limits(draw: st.DrawFn) -> list[Document]:
 @st.composite
 def rules(draw: st.DrawFn, name: str, earlier: list[str], *, tiers: bool) -> Document:
     """One earn rule."""
+    group = {"best_of_group": "g"}
+    stacking = draw(st.sampled_from(["add", "add", "add", "exclusive", group, group, OTHER_GROUP]))
     award = draw(awards(earlier))
+    if stacking in (group, OTHER_GROUP) and draw(st.booleans()):
+        award = {"fixed": draw(st.sampled_from([5, 5, 6]))}  # or it would hardly be close
     (kind,) = award
     overrides = []
     for _ in range(draw(st.sampled_from([0, 0, 1, 2]))):
@@ -152,15 +171,13 @@ def rules(draw: st.DrawFn, name: str, earlier: list[str], *, tiers: bool) -> Doc
             other["multiplier"]["of"] = award["multiplier"]["of"]
         overrides.append({"award": other, where: draw(places[where])})
     start = draw(_maybe(st.sampled_from(["2017-01-05T00:00:00Z", "2017-02-01T12:00:00Z"])))
-    group = {"best_of_group": "g"}
-    stacking = ("add", "add", "add", "exclusive", group, group, {"best_of_group": "h"})
     return _without_none(
         {
             "id": name,
             "award": award,
             "when": draw(whens(tiers=tiers)) or None,
             "lines": draw(lines()),
-            "stacking": draw(st.sampled_from(stacking)),
+            "stacking": stacking,
             "limits": draw(limits()),
             "valid": None if start is None else {"from": start, "to": "2017-03-10T00:00:00Z"},
             "activation": draw(_maybe(st.sampled_from(ACTIVATIONS))),
@@ -168,6 +185,7 @@ def rules(draw: st.DrawFn, name: str, earlier: list[str], *, tiers: bool) -> Doc
             "counts_for_tier": draw(st.booleans()),
             "overrides": overrides,
             "rounding": draw(_maybe(st.sampled_from(["floor", "half_even", "ceil"]))),
+            "budget": draw(budgets),
         }
     )
 
@@ -195,7 +213,9 @@ def activity_rules(draw: st.DrawFn, *, tiers: bool) -> list[Document]:
                     "limits": [x for x in draw(limits()) if x["per"] != "order"],
                     "stacking": draw(st.sampled_from(stacking)),
                     "activation": draw(_maybe(st.sampled_from(ACTIVATIONS))),
+                    "expiry": draw(_maybe(st.sampled_from(EXPIRIES))),
                     "counts_for_tier": draw(st.booleans()),
+                    "budget": draw(budgets),
                 }
             )
         )
@@ -203,18 +223,30 @@ def activity_rules(draw: st.DrawFn, *, tiers: bool) -> list[Document]:
 
 
 @st.composite
-def tiers_of(draw: st.DrawFn) -> Document:
-    """Silver and gold, so low that a history reaches both."""
+def tiers_of(draw: st.DrawFn, *, late: bool) -> Document:
+    """Silver and gold, so low that a history reaches both. Where inputs are late nobody is welcomed
+    and no rolling tier falls by levels: the model does not keep what was held."""
     measure = draw(st.sampled_from(sorted(LEVELS)))
     silver, gold = LEVELS[measure]
     rolling = draw(_maybe(st.sampled_from(["P5D", "P14D", "P1M"])))
-    to = "to_qualified" if rolling else draw(st.sampled_from(["to_qualified", "one_down"]))
+    ways = ["to_qualified"] if rolling and late else ["to_qualified", "one_down"]
+    to = draw(st.sampled_from(ways))
     graces = ["P3D", "P10D"] if rolling else ["P3D", "P10D", "PT30H"]
+    grace = st.sampled_from(graces)
     window = {"rolling": rolling} if rolling else {"window": draw(st.sampled_from(WINDOWS))}
+    levels: list[Document] = [
+        {"id": "silver", "at_least": silver},
+        {"id": "gold", "at_least": gold},
+    ]
+    for level in levels:
+        welcome = None if late else draw(_maybe(_points))
+        if welcome:
+            level["welcome"] = welcome
+    must = rolling and to == "one_down"
     return {
         "qualify_by": {measure: window},
-        "levels": [{"id": "silver", "at_least": silver}, {"id": "gold", "at_least": gold}],
-        "downgrade": _without_none({"to": to, "grace": draw(_maybe(st.sampled_from(graces)))}),
+        "levels": levels,
+        "downgrade": _without_none({"to": to, "grace": draw(grace if must else _maybe(grace))}),
     }
 
 
@@ -242,45 +274,120 @@ def referrals(draw: st.DrawFn) -> Document:
 
 
 @st.composite
-def whole_programs(draw: st.DrawFn, *, tier_rules: bool) -> Document:
-    """A program. `tier_rules`: whether rules may ask for the tier."""
+def whole_programs(draw: st.DrawFn, *, late: bool) -> Document:
+    """A program. `late`: inputs may be late, so no rule may ask for the tier."""
     names: list[str] = []
     earn = []
     for n in range(draw(st.integers(1, 5))):
-        earn.append(draw(rules(f"r{n}", names, tiers=tier_rules)))
+        earn.append(draw(rules(f"r{n}", names, tiers=not late)))
         names.append(f"r{n}")
-    earn += draw(activity_rules(tiers=tier_rules))
+    earn += draw(activity_rules(tiers=not late))
     return _without_none(
         {
             "program": "machine",
             "currency": "RUB",
             "time_zone": draw(st.sampled_from(ZONES)),
             "effective_from": "2017-01-01T00:00:00Z",
-            "point_value": 1,
+            "point_value": draw(st.sampled_from([1, 1, 7])),
             "rounding": draw(st.sampled_from(["floor", "half_even", "ceil"])),
             "activation": draw(st.sampled_from(ACTIVATIONS)),
             "expiry": draw(st.sampled_from(EXPIRIES)),
             "earn": earn,
             # Who asks for a tier must have one.
-            "tiers": draw(tiers_of()),
+            "tiers": draw(tiers_of(late=late)),
             "surveys": draw(surveys()),
-            "transfers": draw(st.one_of(transfers(), transfers(), st.none())),
             "closing": draw(_maybe(st.sampled_from([{"notice": "P1D"}, {"notice": "P10D"}]))),
             "referral": draw(st.one_of(referrals(), referrals(), st.none())),
-            "returns": {
-                **draw(st.sampled_from(RETURNS)),
-                "window": draw(st.sampled_from(["P7D", "P1M", "P3M"])),
-            },
-            "redemption": {
-                "minimum": draw(st.sampled_from([0, 0, 2, 10])),
-                "step": draw(st.sampled_from([1, 1, 5])),
-                "reservation_ttl": draw(st.sampled_from(["PT6H", "P4D"])),
-                "restore_grace": draw(st.sampled_from(["P0D", "P2D", "P5D"])),
-                **draw(st.sampled_from([{}, {}, {"per_day": 40}])),
-            },
-            "charities": [{"id": "c"}, {"id": "d", "valid": {"from": "2017-01-20T00:00:00Z"}}],
+            "segments": [{"id": name, "when": {"frequency": {"at_least": 1}}} for name in SEGMENTS],
+            "budgets": [
+                {"id": "small", "points": draw(st.integers(1, 90))},
+                {"id": "few", "times": draw(st.integers(1, 4))},
+            ],
+            "promo_codes": draw(promo_codes()),
+            **draw(spending()),
         }
     )
+
+
+@st.composite
+def spending(draw: st.DrawFn) -> Document:
+    """What points are good for, and what a return takes back."""
+    redemption = {
+        "minimum": draw(st.sampled_from([0, 0, 2, 10])),
+        "step": draw(st.sampled_from([1, 1, 5])),
+        "reservation_ttl": draw(st.sampled_from(["PT6H", "P4D"])),
+        "restore_grace": draw(st.sampled_from(["P0D", "P2D", "P5D"])),
+        "per_day": draw(st.sampled_from([None, None, 40])),
+        "maximum_share": draw(_maybe(st.sampled_from([{"percent": 1}, {"percent": 50}]))),
+        "excluded_categories": draw(st.sampled_from([None, None, None, "MEAT"])),
+    }
+    stock = st.integers(0, 2)
+    price = st.sampled_from([1, 4, 9])
+    return {
+        "transfers": draw(st.one_of(transfers(), transfers(), st.none())),
+        "returns": {
+            **draw(st.sampled_from(RETURNS)),
+            "window": draw(st.sampled_from(["P7D", "P1M", "P3M"])),
+        },
+        "redemption": _without_none(redemption),
+        "charities": [{"id": "c"}, {"id": "d", "valid": {"from": "2017-01-20T00:00:00Z"}}],
+        "rewards": [
+            {"id": "pin", "points": draw(price), "kind": "gift"},
+            {"id": "cup", "points": draw(price), "kind": "gift", "stock": draw(stock)},
+            _without_none(
+                {
+                    "id": "film",
+                    "points": draw(price),
+                    "kind": "voucher",
+                    "stock": draw(_maybe(stock)),
+                }
+            ),
+        ],
+    }
+
+
+@st.composite
+def promo_codes(draw: st.DrawFn) -> list[Document]:
+    """A word, and letters with a code each."""
+    few = _maybe(st.integers(1, 2))
+    valid = _maybe(st.just({"from": "2017-01-06T00:00:00Z", "to": "2017-02-10T00:00:00Z"}))
+    word = {"id": "word", "code": "Go now", "uses": draw(st.one_of(few, st.integers(1, 3)))}
+    return [
+        _without_none({**one, "per_member": draw(few), "valid": draw(valid)})
+        for one in (word, {"id": "letters"})
+    ]
+
+
+@st.composite
+def next_version(draw: st.DrawFn, first: Document, *, late: bool) -> Document:
+    """The same program, later: other numbers, other terms, one rule more. What a tier is measured
+    by, and the period, stay."""
+    program: Document = json.loads(json.dumps(first))
+    program["effective_from"] = draw(
+        st.sampled_from(["2017-01-06T00:00:00Z", "2017-01-10T13:00:00Z", "2017-02-01T00:00:00Z"])
+    )
+    program |= _without_none(draw(spending()))
+    names = []
+    for rule in program["earn"]:
+        (kind,) = rule["award"]
+        if kind in ("rate", "fixed") and draw(st.booleans()):
+            rule["award"] = draw(award_of(kind, []))
+            rule.pop("overrides", None)
+        if draw(st.booleans()):
+            rule["limits"] = [x for x in draw(limits()) if x["per"] != "order"]
+        if "on" not in rule:
+            names.append(rule["id"])
+    program["earn"].append(draw(rules("n0", names, tiers=not late)))
+    program["activation"] = draw(st.sampled_from(ACTIVATIONS))
+    program["expiry"] = draw(st.sampled_from(EXPIRIES))
+    program["surveys"] = draw(surveys())
+    if not late and draw(st.booleans()):
+        for level in program["tiers"]["levels"]:
+            level["at_least"] *= 2
+    if draw(st.booleans()):
+        program.pop("referral", None)
+    program["promo_codes"] = draw(promo_codes())
+    return program
 
 
 @st.composite
@@ -301,7 +408,14 @@ def surveys(draw: st.DrawFn) -> list[Document]:
     """Two surveys; one of them perhaps open for a while only."""
     valid = {"from": "2017-01-08T00:00:00Z", "to": "2017-02-08T00:00:00Z"}
     return [
-        {"id": "s", "award": {"fixed": draw(_points)}, "activation": "immediately"},
+        _without_none(
+            {
+                "id": "s",
+                "award": {"fixed": draw(_points)},
+                "activation": draw(st.sampled_from(["immediately", "immediately", *ACTIVATIONS])),
+                "budget": draw(budgets),
+            }
+        ),
         _without_none(
             {
                 "id": "t",

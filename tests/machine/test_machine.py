@@ -25,8 +25,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from ledger.core.calendar import format_instant
 from tests.machine import programs
-from tests.machine.world import MEMBERS, World
+from tests.machine.world import GENERATED, HOUR_US, MEMBERS, World
 
 HISTORIES = 200
 """In every run of the tests."""
@@ -59,6 +60,11 @@ soon = st.sampled_from([0, 0, 0, 1, 5, 80])
 parts = st.sampled_from([1, 10, 50, 100, 100, 120])
 """Percent of what is available, a little more than all of it."""
 
+codes = st.one_of(
+    st.sampled_from((*programs.CODES, "go-now", "Go now", "Go now")),
+    st.sampled_from([code for code, *_ in GENERATED]),
+    st.sampled_from([GENERATED[0][0].lower(), "22222-AAAAA-2222"]),
+)
 line = st.fixed_dictionaries(
     {
         "sku": st.sampled_from(["x1", "x2", "x3"]),
@@ -80,10 +86,19 @@ baskets = st.fixed_dictionaries(
         "region": st.sampled_from([r for r in programs.REGIONS if r]),
         "partner_id": st.sampled_from([p for p in programs.PARTNERS if p]),
         "payment_type": st.just("card"),
-        "promo_codes": st.lists(st.sampled_from(programs.CODES), max_size=2, unique=True),
+        "promo_codes": st.lists(codes, max_size=3, unique=True),
     },
 )
 
+
+basket_lines = st.lists(
+    st.fixed_dictionaries(
+        {"amount": st.integers(0, 3_000)}, optional={"category": st.sampled_from(["MEAT", "FISH"])}
+    ),
+    min_size=1,
+    max_size=2,
+)
+named_baskets = st.one_of(st.none(), basket_lines, basket_lines)
 
 profiles = st.fixed_dictionaries(
     {},
@@ -102,7 +117,13 @@ class Histories(RuleBasedStateMachine):
 
     @initialize(
         choice=st.booleans().flatmap(
-            lambda late: st.tuples(st.just(late), programs.whole_programs(tier_rules=not late))
+            lambda late: programs.whole_programs(late=late).flatmap(
+                lambda first: st.tuples(
+                    st.just(late),
+                    st.just(first),
+                    st.one_of(st.none(), st.none(), programs.next_version(first, late=late)),
+                )
+            )
         ),
         referred=st.lists(
             st.tuples(st.sampled_from(MEMBERS), st.sampled_from(MEMBERS)), max_size=3
@@ -111,7 +132,7 @@ class Histories(RuleBasedStateMachine):
     )
     def open(
         self,
-        choice: tuple[bool, dict[str, Any]],
+        choice: tuple[bool, dict[str, Any], dict[str, Any] | None],
         referred: list[tuple[str, str]],
         opening: list[tuple[str, dict[str, Any], int]],
     ) -> None:
@@ -120,8 +141,8 @@ class Histories(RuleBasedStateMachine):
         The model works out the tiers of the past again from all that it ever saw; the account keeps
         what it held. So where inputs are late no rule asks for a tier.
         """
-        self.lateness, document = choice
-        self.world = World(document)
+        self.lateness, *documents = choice
+        self.world = World(*[document for document in documents if document is not None])
         for member, referrer in referred:
             self._refer(member, referrer, 0)
         for member, basket, wait in opening:  # so that there is something to spend and to return
@@ -206,11 +227,19 @@ class Histories(RuleBasedStateMachine):
         self.world.send("referral.registered.v1", member, data, late)
 
     @precondition(lambda self: self.world.rich)
-    @rule(n=st.integers(0, 3), percent=parts, ttl=st.sampled_from([None, None, 60]), wait=soon)
-    def reserve(self, n: int, percent: int, ttl: int | None, wait: int) -> None:
+    @rule(
+        n=st.integers(0, 3),
+        percent=parts,
+        ttl=st.sampled_from([None, None, 60]),
+        basket=named_baskets,
+        wait=soon,
+    )
+    def reserve(
+        self, n: int, percent: int, ttl: int | None, basket: list[dict[str, Any]] | None, wait: int
+    ) -> None:
         member = self._rich(n)
         self._hours(wait, 0)
-        self.world.reserve(member, self.world.part_of(member, percent), ttl)
+        self.world.reserve(member, self.world.part_of(member, percent), ttl, basket)
 
     @precondition(lambda self: self.world.held)
     @rule(
@@ -241,13 +270,15 @@ class Histories(RuleBasedStateMachine):
         after they would have expired."""
         member, world = self._rich(n), self.world
         points = world.part_of(member, percent)
+        keys = ("amount", "category")
+        named = [{key: x[key] for key in keys if key in x} for x in basket["lines"]]
         if how == "reserve":
-            name = world.reserve(member, points, None)
+            name = world.reserve(member, points, None, named)
             world.finish("confirm", member, name, None, 0)
         else:
             name = f"h{world.number()}"
             order = {} if how == "at once" else {"order_id": f"o{world.bought + 1}"}
-            data = {"redemption_id": name, "points": points, **order}
+            data = {"redemption_id": name, "points": points, "basket": named, **order}
             world.send("command.redeem.v1", member, data)
         world.buy(member, {**basket, "redemption_id": name}, 0)
         if back is not None:
@@ -288,6 +319,35 @@ class Histories(RuleBasedStateMachine):
         elif until is not None:
             data["expires_at"] = until
         self.world.send("command.adjust.v1", member, data, self._hours(0, late))
+
+    @rule(
+        member=who, n=st.integers(0, 3), name=st.sampled_from([*programs.REWARDS, "x"]), late=lates
+    )
+    def claim(self, member: str, n: int, name: str, late: int) -> None:
+        """Something of the catalogue; mostly by who has points."""
+        if self.world.rich:
+            member = self._rich(n)
+        data = {"reward_id": name}
+        self.world.send("command.claim.v1", member, data, self._hours(0, late))
+
+    @precondition(lambda self: not self.lateness)
+    @rule(
+        member=who,
+        tier=st.sampled_from(["none", "silver", "gold", "gold", "brass"]),
+        hours=st.sampled_from([-1, 10, 60, 300, 300, 900]),
+        wait=soon,
+    )
+    def set_tier(self, member: str, tier: str, hours: int, wait: int) -> None:
+        """By hand."""
+        self.world.wait(wait)
+        until = format_instant(self.world.now + hours * HOUR_US)
+        data = {"tier": tier, "until": until, **OFFICE}
+        self.world.send("command.tier.v1", member, data)
+
+    @rule(member=who, segments=st.sampled_from([(), ("big",), ("sleeping",), programs.SEGMENTS]))
+    def sort_into(self, member: str, segments: tuple[str, ...]) -> None:
+        """What the read model says of the member from now on."""
+        self.world.model.segments[member] = frozenset(segments)
 
     @precondition(lambda self: self.world.past)
     @rule(back=st.integers(0, 200), other=st.booleans())
@@ -347,6 +407,7 @@ def live(histories: int, seed_wanted: int | None = None, *, shrink: bool = True)
         seed(chosen)(type("SeededHistories", (Histories,), {})),
         settings=settings(
             max_examples=histories,
+            deadline=None,
             stateful_step_count=STEPS_MAX,
             suppress_health_check=list(HealthCheck),
             print_blob=True,

@@ -8,9 +8,12 @@ import json
 from typing import Any
 
 from demo.reference import ReferenceProgram
+from demo.reference.codes import Generated
+from ledger.batch import Stock
 from ledger.core.account import Account
 from ledger.core.calendar import format_instant
 from ledger.core.decide import decide
+from ledger.core.promo_codes import check_character
 from ledger.core.tick import decide_tick
 from ledger.work import Work
 from schemas.decisions import Facts, InputForwarded, InputRefused
@@ -22,6 +25,20 @@ from tests.machine.invariants import Auditor
 from tests.machine.memory import MemoryLedger
 
 MEMBERS = ("a", "b", "c", "d")
+
+GENERATED = tuple(
+    (code + check_character(code), series, member_id, uses)
+    for code, series, member_id, uses in (
+        ("22222AAAAA222", "letters", None, 1),
+        ("33333BBBBB333", "letters", None, 2),
+        ("44444CCCCC444", "letters", "a", 1),
+        ("55555DDDDD555", "other", None, 1),
+    )
+)
+"""Promo codes: (code, series, whose, how many uses)."""
+
+LOADED = {"film": 2}
+"""How many codes of a voucher there are."""
 
 HOUR_US = 3_600_000_000
 LATENESS_US = 60 * HOUR_US
@@ -69,10 +86,11 @@ _SAME = {
 class World:
     """`now`: the latest moment so far; `past`: every event that was sent, to be sent again."""
 
-    def __init__(self, document: dict[str, Any]) -> None:
+    def __init__(self, document: Event, *later: Event) -> None:
+        """`later`: more versions of the program."""
         self.document = document
-        self.programs = timeline(json.dumps(document))
-        self.model = ReferenceProgram(document)
+        self.programs = timeline(*map(json.dumps, (document, *later)))
+        self.model = ReferenceProgram(document, *later)
         self.on_time = MemoryLedger(self.programs)
         self.late = MemoryLedger(self.programs)
         self.never = MemoryLedger(self.programs)
@@ -85,6 +103,14 @@ class World:
         self.available: dict[str, int] = {}
         self.bought = 0
         self.numbers = 0
+        for code, series, member_id, uses in GENERATED:
+            self.model.codes[code] = Generated(series, member_id, uses)
+        self.model.loaded.update(LOADED)
+        for ledger in self.ledgers:
+            ledger.segments = self.model.segments  # one read model for all
+            for code, series, member_id, uses in GENERATED:
+                ledger.add_code(code, series, member_id, uses)
+            ledger.stock = {reward: Stock(loaded) for reward, loaded in LOADED.items()}
 
     def number(self) -> str:
         """The next number for an id."""
@@ -173,7 +199,8 @@ class World:
     def part_of(self, member: str, percent: int) -> int:
         """So much of what the member can spend; in whole steps, if there are any; at least 1."""
         amount = max(0, self.available.get(member, 0)) * percent // 100
-        return max(1, amount - amount % self.model.program.step)
+        step = self.model.versions.at(moment(self.now)).step
+        return max(1, amount - amount % step)
 
     @property
     def rich(self) -> list[str]:
@@ -229,11 +256,15 @@ class World:
             data["lines"] = [{"line_id": n, "amount": amount} for n, amount in lines.items()]
         self.send("purchase.returned.v1", member, data, late)
 
-    def reserve(self, member: str, points: int, ttl: int | None) -> str:
+    def reserve(
+        self, member: str, points: int, ttl: int | None, basket: list[Event] | None = None
+    ) -> str:
         """Hold points; the reservation's name."""
         name = f"h{self.number()}"
         self.held.append((member, name))
-        more = {} if ttl is None else {"ttl_seconds": ttl}
+        more: Event = {} if ttl is None else {"ttl_seconds": ttl}
+        if basket is not None:
+            more["basket"] = basket
         data = {"reservation_id": name, "points": points, **more}
         self.send("command.reserve.v1", member, data)
         return name

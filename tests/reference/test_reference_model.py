@@ -572,12 +572,14 @@ def test_an_input_counts_once() -> None:
 @pytest.mark.parametrize(
     "section",
     [
-        {"budgets": []},
+        {"gifts": []},
         {"earn": [{"id": "x", "award": {"rate": {"points": 0.5, "per_amount": 100}}}]},
         {"earn": [{"id": "x", "award": {"multiplier": {"of": "y", "by": 2}}}]},
-        {"earn": [{"id": "x", "award": {"fixed": 1}, "when": {"segment": "s"}}]},
-        {"activation": {"on": "shipped", "within": "P7D"}},
-        {"expiry": {"after_inactivity": "P6M"}},
+        {"earn": [{"id": "x", "award": {"fixed": 1}, "when": {"mood": "good"}}]},
+        {"activation": {"unless": "shipped", "within": "P7D"}},
+        {"expiry": {"after_activity": "P6M"}},
+        {"redemption": {"maximum_points": 5}},
+        {"rewards": [{"id": "cup", "points": 1, "kind": "gift", "colour": "red"}]},
         {"tiers": TIERS | {"downgrade": {"to": "the_bottom"}}},
     ],
 )
