@@ -15,7 +15,7 @@ the stored offsets and in the dedupe rows.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 
 from ledger import append, budgets, lookups, stock, stream_rows, system
@@ -48,7 +48,7 @@ from ledger.recompute import append_outcomes
 from ledger.settings import Settings
 from ledger.sharding import SYSTEM_SHARD
 from ledger.stats import Stats
-from ledger.work import check_internal_errors, outcome_of
+from ledger.work import check_internal_errors, outcome_of, unknown_redemptions
 from schemas.decisions import RfmBoundsSet
 
 FOLLOWS_MAX = 10
@@ -130,6 +130,7 @@ class Ledger(Questions):
         """
         check_call(inputs, source, retry_of)
         call_backs, lock_budgets = 0, False
+        lock_leases, lock_codes = set[str](), set[bytes]()
         with translated():
             async with self._pool.connection() as connection:
                 while True:
@@ -142,6 +143,7 @@ class Ledger(Questions):
                         may_call_back=call_backs < CALL_BACKS_MAX,
                         lock_budgets=lock_budgets,
                     )
+                    batch.lock_leases, batch.lock_codes = lock_leases, lock_codes
                     try:
                         await self._try(connection, batch, source, retry_of, internal_errors_max)
                         break
@@ -149,10 +151,13 @@ class Ledger(Questions):
                         call_backs += 1
                         await connection.execute("ROLLBACK")
                         await budgets.call_back(connection, wanted, call_backs)
-                    except LockBefore:  # once at most: then all of them are locked in order
+                    except LockBefore as before:  # then all of them are locked in order
                         lock_budgets = True
+                        lock_leases |= before.leases
+                        lock_codes |= before.codes
                         await connection.execute("ROLLBACK")
         self.stats.count(len(inputs))
+        self.stats.unknown_redemptions += unknown_redemptions(batch.works)
         return [outcome_of(work) for work in batch.works]
 
     async def _try(
@@ -284,6 +289,7 @@ class Ledger(Questions):
                 if await stock.lock(connection, batch, claiming, counted):
                     moved = claiming
             if not moved:
+                _check_held(batch)
                 return
         raise AppendFailed("Inputs were decided again too often under one lock.")
 
@@ -364,3 +370,15 @@ class Ledger(Questions):
             position = await system.record(connection, self.identity, bounds)
         self._notifier.add({SYSTEM_SHARD})
         return position
+
+
+def _check_held(batch: Batch) -> None:
+    """Raises LockBefore when a decision made under the locks gives back what is not locked."""
+    leases: Set[str] = frozenset()
+    codes: Set[bytes] = frozenset()
+    if batch.leases is not None:
+        leases = batch.leases.of_all() - batch.leases.held
+    if batch.codes is not None:
+        codes = batch.codes.total().keys() - batch.codes.held
+    if leases or codes:
+        raise LockBefore(leases, codes)

@@ -75,7 +75,8 @@ class Batch:
     `member_facts`; `failures`: what deciding raised for reasons of ours, by the id() of the work;
     `leases`: what the shards may spend of budgets, where the program has any; `codes`: the
     generated promo codes named, where it has any; `stock`: of the catalogue rewards claimed, as
-    stored; `given`: units of them that this batch gives."""
+    stored; `given`: units of them that this batch gives; `lock_leases`, `lock_codes`: the
+    budgets and promo codes of which it gives something back, as an attempt before it found out."""
 
     def __init__(
         self,
@@ -112,6 +113,8 @@ class Batch:
         self.codes: Codes | None = None
         self.may_call_back = may_call_back
         self.lock_budgets = lock_budgets
+        self.lock_leases: set[str] = set()
+        self.lock_codes: set[bytes] = set()
         self._shards = shards
         self.linked = not self._types.isdisjoint(_PAIR_NAMES)
         """Whether an input may concern two accounts; nearly never, and then nobody looks."""

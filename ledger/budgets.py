@@ -6,7 +6,8 @@ One row for each budget (`undrawn`: what no shard holds) and one for each budget
     total = undrawn + the sum over the shards of (leased + spent)
 
 An append locks the leases of its shards under their heads, and a budget's row only to draw more:
-where it then needs one of a lower id, it begins anew with all of them.
+where it then needs one of a lower id, or a lease that it had not locked (to give something back
+that only the decision under the lock knows of), it begins anew with all of them.
 What other shards hold is called back in a transaction of its own. Order of locks: heads, leases by
 (budget, shard), promo codes, budgets by id. A budget is opened, or its total changed, by the
 transaction that publishes the program version which says so.
@@ -14,7 +15,7 @@ transaction that publishes the program version which says so.
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from ledger.core.program.budgets import Budget
 from ledger.crash import crash_point
@@ -96,8 +97,14 @@ class CallBack(Exception):
 
 
 class LockBefore(Exception):
-    """A budget is to be locked after something that comes behind it: the append is given up, and
-    begins anew with the locks of all its budgets, so that two never wait for each other."""
+    """Something is to be locked after what comes behind it: the append is given up, and begins anew
+    with the locks of all its budgets, so that two never wait for each other. `leases`, `codes`: the
+    budgets whose leases, and the promo codes, that it is to lock beside its own."""
+
+    def __init__(self, leases: Set[str] = frozenset(), codes: Set[bytes] = frozenset()) -> None:
+        super().__init__(f"{len(leases)} leases and {len(codes)} codes more")
+        self.leases = leases
+        self.codes = codes
 
 
 # --- one append -----------------------------------------------------------------------------------
@@ -110,13 +117,15 @@ async def read(connection: Connection, leases: Leases, shards: Sequence[int]) ->
         leases.know(await cursor.fetchall())
 
 
-async def hold(connection: Connection, leases: Leases, shards: Sequence[int]) -> set[int]:
-    """Lock the shards' leases, under their heads, and those to which something is given back; the
-    shards where they are not as was read."""
-    wanted = sorted(leases.of_all())
-    if not wanted:
+async def hold(
+    connection: Connection, leases: Leases, shards: Sequence[int], also: Set[str]
+) -> set[int]:
+    """Lock the shards' leases, under their heads, and those to which something is given back (and
+    `also` these); the shards where they are not as was read."""
+    leases.held = leases.of_all() | also
+    if not leases.held:
         return set()
-    cursor = await connection.execute(_HOLD, (wanted, list(shards)))
+    cursor = await connection.execute(_HOLD, (sorted(leases.held), list(shards)))
     return leases.know(await cursor.fetchall())
 
 

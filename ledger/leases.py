@@ -46,7 +46,7 @@ class Leases(Struct):
     shard holds, as last seen. `short`: of awards that did not fit, what each needed and what there
     was then; `final`: leases for which there is nothing more to be had. `locked`: the totals of the
     budgets whose rows this append has locked; `sealed`: whether it has locked what comes behind all
-    budgets."""
+    budgets; `held`: the budgets whose leases it has locked."""
 
     budgets: tuple[str, ...]
     leased: dict[LeaseKey, int] = field(default_factory=dict)
@@ -56,6 +56,7 @@ class Leases(Struct):
     final: set[LeaseKey] = field(default_factory=set)
     locked: dict[str, int] = field(default_factory=dict)
     sealed: bool = False
+    held: set[str] = field(default_factory=set)
 
     def know(self, rows: Iterable[tuple[str, int, int, int]]) -> set[int]:
         """Take note of rows (budget, shard, leased, undrawn); the shards whose leases differ from

@@ -46,11 +46,13 @@ class SeriesCount(Struct, frozen=True):
 
 class Codes(Struct):
     """The generated codes that a batch names. `named`: the shards whose inputs name each;
-    `rows`: as stored; `used`: by shard, how often the decisions so far use it."""
+    `rows`: as stored; `used`: by shard, how often the decisions so far use it; `held`: those that
+    this append has locked."""
 
     named: dict[bytes, set[int]]
     rows: dict[bytes, CodeRow] = field(default_factory=dict)
     used: dict[int, Counter[bytes]] = field(default_factory=dict)
+    held: Set[bytes] = frozenset()
 
     def know(self, rows: Mapping[bytes, CodeRow]) -> set[int]:
         """Take note of all rows; the shards that name a code which is not as it was known."""
@@ -156,13 +158,13 @@ async def read(connection: Connection, codes: Codes) -> None:
         codes.know(await _rows(connection, _READ, codes.named.keys()))
 
 
-async def hold(connection: Connection, codes: Codes) -> set[int]:
-    """Lock the codes that are named or given back, under the heads; the shards for which they are
-    not as was read."""
-    keys = codes.named.keys() | codes.total().keys()
-    if not keys:
+async def hold(connection: Connection, codes: Codes, also: Set[bytes]) -> set[int]:
+    """Lock the codes that are named or given back (and `also` these), under the heads; the shards
+    for which they are not as was read."""
+    codes.held = codes.named.keys() | codes.total().keys() | also
+    if not codes.held:
         return set()
-    return codes.know(await _rows(connection, _HOLD, keys))
+    return codes.know(await _rows(connection, _HOLD, codes.held))
 
 
 async def _rows(connection: Connection, statement: str, keys: Set[bytes]) -> dict[bytes, CodeRow]:

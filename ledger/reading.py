@@ -180,11 +180,12 @@ class Reader:
             known = self._asked(batch)
             if batch.leases is None or batch.leases.budgets != known:
                 batch.leases = Leases(known)
-            changed |= await budgets.hold(connection, batch.leases, batch.shards())
+            shards = batch.shards()
+            changed |= await budgets.hold(connection, batch.leases, shards, batch.lock_leases)
         if self._programs.has_codes:
             if batch.codes is None:
                 batch.codes = Codes(batch.codes_named())
-            changed |= await promo_codes.hold(connection, batch.codes)
+            changed |= await promo_codes.hold(connection, batch.codes, batch.lock_codes)
         return changed
 
     async def _catch_up(self, connection: Connection, shard: int, position: int) -> None:

@@ -27,11 +27,13 @@ class Clocked(Struct):
 
 
 class Stats(Struct):
-    """Of the one door. `decided_again`: batches decided again in part, under the lock."""
+    """Of the one door. `decided_again`: batches decided again in part, under the lock;
+    `unknown_redemptions`: purchases that named one that nobody knows."""
 
     batches: int = 0
     inputs: int = 0
     decided_again: int = 0
+    unknown_redemptions: int = 0
     reading: Clocked = field(default_factory=Clocked)
     deciding: Clocked = field(default_factory=Clocked)
     locking: Clocked = field(default_factory=Clocked)

@@ -4,7 +4,7 @@ Everything here belongs to one call of handle() and dies with it: forks, loaded 
 database said of keys. Nothing of it reaches the cache before COMMIT was confirmed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct, field
 
@@ -13,9 +13,9 @@ from ledger.dedupe import WITH_PROFILE
 from ledger.errors import InternalErrors
 from ledger.received import INTERNAL_ERROR, Outcome, OutcomeKind, Problem, Received
 from ledger.recorder import PackedEvent
-from schemas.decisions import AccountEvent, RewardClaimed
+from schemas.decisions import AccountEvent, PurchaseRewarded, RewardClaimed
 from schemas.fields import Instant
-from schemas.inputs import Profile
+from schemas.inputs import Profile, PurchaseCompleted
 
 NO_SHARD = -2
 """The shard of an input that could not be decoded: it belongs to none."""
@@ -98,6 +98,17 @@ def claimed_by(work: Work) -> RewardClaimed | None:
         if isinstance(decision, RewardClaimed) and decision.number is not None:
             return decision
     return None
+
+
+def unknown_redemptions(works: Iterable[Work]) -> int:
+    """How many purchases among them were recorded and named a redemption that nobody knows."""
+    found = 0
+    for work in works:
+        event = work.item.event
+        if isinstance(event, PurchaseCompleted) and event.data.redemption_id:
+            decided = [*work.events, *(each for part in work.parts for each in part.events)]
+            found += any(isinstance(e, PurchaseRewarded) and e.redemption_unknown for e in decided)
+    return found
 
 
 class Fork(Struct, gc=False):

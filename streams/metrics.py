@@ -204,6 +204,11 @@ class _OfLedger(Collector):
             "Appends of which a part was decided again because a shard had moved.",
             stats.decided_again,
         )
+        yield CounterMetricFamily(
+            "points_unknown_redemptions",
+            "Purchases recorded that named a redemption that is not known.",
+            stats.unknown_redemptions,
+        )
         lookups = CounterMetricFamily(
             "points_cache_lookups", "Accounts looked up in the cache.", labels=("result",)
         )

@@ -39,7 +39,8 @@ def test_all_kinds_of_input_are_taken_and_the_stop_is_graceful(
     events += [survey(member, f"s-{member}") for member in members]
     events += [activity(member, "review", "book") for member in members]
     events += [activity(member, "unheard-of", "x") for member in members[:3]]
-    events += [purchase(m, f"o-{m}-{n}") for n in range(5) for m in members]
+    events += [purchase(m, f"o-{m}-{n}") for n in range(4) for m in members]
+    events += [purchase(m, f"o-{m}-4", redemption_id="lost") for m in members]
     published = send(stage.bootstrap, events)
     rewards = MEMBERS // 2
     with running(stage, tmp_path / "log") as worker:
@@ -57,6 +58,7 @@ def test_all_kinds_of_input_are_taken_and_the_stop_is_graceful(
         assert worker.get("/livez")[0] == 200
         assert worker.metric("points_inputs_total") == published + rewards
         assert worker.metric("points_refusals_total") == 3
+        assert worker.metric("points_unknown_redemptions_total") == MEMBERS
         assert worker.metric("points_partitions_assigned") == PARTITIONS
         assert worker.metric("points_misrouted_total") == 0
         assert worker.metric("points_effects_published_total") == rewards
