@@ -210,6 +210,21 @@ def test_a_cycle_through_a_merged_account_is_refused() -> None:
     assert refused(new.referred("2020-01-03", "friend", facts)) == "cycle"
 
 
+def test_a_cycle_through_a_referral_that_came_by_a_merge_ends_at_its_reward() -> None:
+    """The facts of a registration tell the referrer's own referral only."""
+    old, new = two(MINIMAL + REFERRAL)
+    for member, friend, order in ((old, "friend", "o1"), (new, "by-n1", "n1")):
+        member.referred("2020-01-01", friend, OPEN)
+        member.buy("2020-01-02", order, 1_000)
+    merge(old, new, "2020-01-03")
+    friend = Member(old.programs, "friend")
+    facts = Facts(referrer_status="open", referrer_referred_by="by-n1")
+    friend.referred("2020-01-04", "new", facts)
+    (effect,) = friend.buy("2020-01-05", "f1", 1_000)[-1].effects
+    arrived = new.effect("2020-01-05", effect.type, bytes(effect.data))
+    assert refused(arrived) == "referral_cycle"
+
+
 # --- tiers, and the log -------------------------------------------------------------------------
 
 
