@@ -411,11 +411,15 @@ class ReferenceProgram:
         if waiting:  # what is due at once is there, and has paid debt, before it comes back
             self.settle(member, at)
         for returned_at, waited in waiting:
-            try:
-                self._return(member, returned_at, waited, purchase.occurred_at)
-                member.waited[waited["return_id"]] = "applied"
-            except RefusedError as refusal:
-                member.waited[waited["return_id"]] = f"refused({refusal})"
+            self._release(member, returned_at, waited, purchase.occurred_at)
+
+    def _release(self, member: Member, at: datetime, waited: Data, bought_at: datetime) -> None:
+        """A return finds the order that it waited for."""
+        try:
+            self._return(member, at, waited, bought_at)
+            member.waited[waited["return_id"]] = "applied"
+        except RefusedError as refusal:
+            member.waited[waited["return_id"]] = f"refused({refusal})"
 
     def _earn(
         self,
@@ -849,6 +853,11 @@ class ReferenceProgram:
         self._merge_referrals(member, other)
         member.status, member.merged_into = "merged", other.id
         member.tiers.counted, member.tiers.by_hand, member.waiting = [], [], {}
+        for order_id in [one for one in other.waiting if one in other.orders]:
+            bought_at = other.orders[order_id].purchase.occurred_at
+            for returned_at, waited in other.waiting.pop(order_id):
+                self.settle(other, returned_at)
+                self._release(other, returned_at, waited, bought_at)
 
     def _merge_referrals(self, member: Member, other: Member) -> None:
         """Of two referrals the own one stays, unless only the other can still be taken back."""

@@ -22,7 +22,6 @@ OF_OTHERS = (
     "or HTTP status 409",
     "but found by a read model and alerted",
     "participation KPI",
-    "recorded on its event and counted",
     "longer cycles by a read model with an alert",
     "on a schedule of its own",
     "posted per event",

@@ -198,6 +198,28 @@ def test_an_example_loads(number: int) -> None:
     load_program(completed(EXAMPLES[number]), f"example {number}")
 
 
+def said(part: object) -> Iterator[tuple[type[msgspec.Struct], str]]:
+    """The keys that a part of a program gives, each with its block."""
+    if isinstance(part, tuple):
+        for each in part:
+            yield from said(each)
+    elif isinstance(part, form.Strict):
+        for field in msgspec.structs.fields(part):
+            value = getattr(part, field.name)
+            if value != field.default:
+                yield type(part), field.encode_name
+                yield from said(value)
+
+
+def test_every_key_is_in_an_example() -> None:
+    shown: set[tuple[type[msgspec.Struct], str]] = set()
+    for text in EXAMPLES:
+        shown |= set(said(load_program(completed(text), "an example")))
+    keys = {(block, key) for block in BLOCKS.values() for key in block.__struct_encode_fields__}
+    missing = {(block.__name__, key) for block, key in keys - shown}
+    assert missing == set(), "show each of them in an example"
+
+
 def test_the_check_of_the_smallest_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (shown,) = blocks(PAGE, "check")
     monkeypatch.chdir(tmp_path)
