@@ -259,7 +259,7 @@ class Histories(RuleBasedStateMachine):
         n=st.integers(0, 3),
         percent=parts,
         basket=baskets,
-        how=st.sampled_from(["reserve", "at once", "at once, for the order"]),
+        how=st.sampled_from(["reserve", "at once", "for the order", "for the order, twice"]),
         kept=keeping,
         back=st.sampled_from([None, "whole", "line"]),
     )
@@ -278,6 +278,14 @@ class Histories(RuleBasedStateMachine):
         else:
             name = f"h{world.number()}"
             order = {} if how == "at once" else {"order_id": f"o{world.bought + 1}"}
+            if how.endswith("twice"):
+                more = {
+                    "redemption_id": f"h{world.number()}",
+                    "points": 1,
+                    "basket": named,
+                    **order,
+                }
+                world.send("command.redeem.v1", member, more)
             data = {"redemption_id": name, "points": points, "basket": named, **order}
             world.send("command.redeem.v1", member, data)
         world.buy(member, {**basket, "redemption_id": name}, 0)
