@@ -212,7 +212,8 @@ class _Campaign:
     async def _end(self) -> None:
         """Everything stops in order; then the whole of it is checked from the beginning."""
         _, said = await self._settling.accounted()
-        await self._settling.folded()
+        await self._scene.stop_workers()
+        await self._settling.folded()  # also what the scheduler settled to the last moment
         await self._scene.stop()
         await self._check()
         url = self._scene.services.database_url

@@ -95,6 +95,13 @@ class Scene:
             process.start()
         self._watching = asyncio.create_task(self._watch(), name="supervisor")
 
+    async def stop_workers(self) -> None:
+        """A graceful stop of what appends; how they ended is looked at by `stop`."""
+        await asyncio.gather(
+            *(asyncio.to_thread(process.terminate) for process in (*self.workers, self.third)),
+            return_exceptions=True,
+        )
+
     async def stop(self) -> None:
         """A graceful stop of everything under test; what does not end well is a finding."""
         if self._watching is not None:
