@@ -18,6 +18,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -31,9 +32,10 @@ from ledger.errors import DatabaseUnavailable, LedgerError, StartRefused
 from ledger.identity import check_session
 from ledger.migrate import no_ledger
 from projections import queries
+from projections import rebuild as rebuilding
+from projections.comparing import Compared
 from projections.connection import connect
 from projections.errors import ProjectionError
-from projections.rebuild import rebuild as rebuild_projection
 from projections.runner import Runner
 from projections.system import System, rfm_segments_without_bounds
 
@@ -152,31 +154,112 @@ def status(as_json: AsJson = False) -> None:
         )
 
 
-def rebuild(
-    name: Annotated[ReadModelName, typer.Argument(help="Which read model.")],
-) -> None:
-    """Empty one read model and fold it anew from the first event. Its views fill up meanwhile.
+Name = Annotated[ReadModelName, typer.Argument(help="Which read model.")]
 
-    Example: `points projections rebuild segments`
+
+def rebuild(
+    name: Name,
+    jobs: Annotated[int, typer.Option(min=1, max=64, help="Processes that fold.")] = 1,
+    accept_differences: Annotated[
+        bool, typer.Option(help="Exchange them also when the rows are others than those read.")
+    ] = False,
+    discard: Annotated[
+        bool, typer.Option(help="Throw away a rebuild that was broken off, and do nothing else.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Build one read model anew from the log beside the one that is read, compare, exchange them.
+
+    Readers and runners go on meanwhile. The same command goes on where one was broken off. What was
+    read is kept: `points projections restore` is the way back.
+
+    Example: `points projections rebuild segments --jobs 2`
     """
-    url = settings_of_services().require_database_url()
+    url = _owner_url()
+    if discard:
+        with translated():
+            found = rebuilding.discard(url, name)
+        typer.echo(f"{name}: {'thrown away' if found else 'no rebuild was under way'}", err=True)
+        return
+    with translated(), progress_shown(name) as told:
+        done = rebuilding.rebuild(
+            url, name, told, crash_point, jobs=jobs, accept_differences=accept_differences
+        )
+    compared = done.compared
+    if as_json:
+        print_json(
+            {
+                "projection": name.value,
+                "events": done.events,
+                "rows_compared": None if compared is None else compared.rows,
+                "differences": None if compared is None else compared.differences,
+                "first_difference": None
+                if compared is None or compared.first is None
+                else compared.first._asdict(),
+            }
+        )
+        return
+    typer.echo(f"{name}: folded {done.events} events anew, {_compared(compared)}, exchanged")
+
+
+def _compared(compared: Compared | None) -> str:
+    if compared is None:
+        return "compared nothing"
+    if compared.first is None:
+        return f"compared {compared.rows} rows, all the same"
+    return f"compared {compared.rows} rows, {compared.differences} others, first {compared.first}"
+
+
+def restore(name: Name) -> None:
+    """The way back: read again what was read before the last rebuild (or before the last restore).
+
+    It is folded on from where it stood.
+
+    Example: `points projections restore segments`
+    """
+    url = _owner_url()
+    with translated():
+        rebuilding.restore(url, name)
+    typer.echo(f"{name}: what was read before is read again; `points projections run` folds it on")
+
+
+def drop_old(name: Name) -> None:
+    """Drop what the last rebuild kept for the way back.
+
+    Example: `points projections drop-old segments`
+    """
+    url = _owner_url()
+    with translated():
+        found = rebuilding.drop_old(url, name)
+    typer.echo(f"{name}: {'dropped' if found else 'nothing was kept'}")
+
+
+def _owner_url() -> str:
     with reading():
         pass
+    return settings_of_services().require_database_url()
+
+
+@contextmanager
+def progress_shown(what: str) -> Iterator[rebuilding.Progress]:
+    """A bar on standard error for each step, with the time that is left."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with translated(), Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(f"folding {name}", total=None)
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        steps: dict[str, TaskID] = {}
 
-        def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
+        def told(step: str, done: int, total: int) -> None:
+            if step not in steps:
+                steps[step] = bar.add_task(f"{what}: {step}")
+            bar.update(steps[step], completed=done, total=total or None)
 
-        folded = rebuild_projection(url, name, show, crash_point)
-    typer.echo(f"{name}: folded {folded} events anew")
+        yield told
 
 
 def moment_json(moment: datetime | None) -> Any:
@@ -193,4 +276,6 @@ def register(app: typer.Typer) -> None:
     group.command()(run)
     group.command()(status)
     group.command()(rebuild)
+    group.command()(restore)
+    group.command("drop-old")(drop_old)
     app.add_typer(group, name="projections")

@@ -73,8 +73,16 @@ CRASH_POINTS: Mapping[str, str] = {
     "fold.after_rows": "rows of the read models written, the positions not",
     "fold.before_commit": "positions written",
     "fold.after_commit": "COMMIT confirmed, the next batch not begun",
-    "fold.before_emptied": "a read model emptied for its rebuild, not committed",
-    "fold.after_emptied": "a read model empty, nothing folded anew",
+    # --- a read model built anew beside the one that is read (projections.rebuild) ---------------
+    "rebuild.after_created": "tables made beside, or found, nothing folded",
+    "rebuild.before_page": "a page of accounts folded, not committed",
+    "rebuild.after_page": "a page committed, the next not begun",
+    "rebuild.after_pages": "all shards gone over, no indexes",
+    "rebuild.after_indexed": "indexes made, what came meanwhile not folded",
+    "rebuild.after_caught_up": "caught up, not compared",
+    "rebuild.after_compared": "compared, nothing exchanged",
+    "rebuild.before_switched": "tables exchanged, not committed",
+    "rebuild.after_switched": "the exchange committed, nobody told",
 }
 """Each point and what has been done when it is reached."""
 

@@ -1,6 +1,7 @@
 """A session for projections and for reading them: UTC, under the application's role, autocommit.
 
-The role cannot change the log; every transaction is opened explicitly.
+The role cannot change the log; every transaction is opened explicitly. Only making tables and
+exchanging them is done under the login that owns them.
 """
 
 import psycopg
@@ -14,8 +15,9 @@ CONNECT_SECONDS = 10
 """For one attempt to connect: a healthy server answers in milliseconds, a failover in seconds."""
 
 
-def connect(database_url: str) -> Connection:
-    """Raises psycopg.OperationalError when the server cannot be reached."""
+def connect(database_url: str, *, owner: bool = False) -> Connection:
+    """Raises psycopg.OperationalError when the server cannot be reached. `owner`: under the login
+    of the URL, not under the application's role."""
     connection = psycopg.connect(
         database_url,
         autocommit=True,
@@ -24,7 +26,8 @@ def connect(database_url: str) -> Connection:
         options="-c timezone=UTC",
     )
     try:
-        connection.execute(f"SET ROLE {ROLE}")
+        if not owner:
+            connection.execute(f"SET ROLE {ROLE}")
     except psycopg.Error:
         connection.close()
         raise

@@ -4,9 +4,12 @@ Projections of a shard that stand at the same position are folded together, so a
 and an account folded once for all of them; those behind (one being rebuilt) go first and alone
 until they have caught up with the others. When a program version or RFM bounds were recorded, the
 rows of every member are computed anew, page by page, before more events are folded.
+
+Folding goes into the tables that readers read, or into those of a rebuild in another schema.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from psycopg import Connection
 
@@ -27,7 +30,7 @@ from projections.model import CountsAnonymous, ReadModel
 from projections.positions import Place
 from projections.segments import wanted_of
 from projections.system import System
-from projections.tables import Writes
+from projections.tables import LIVE, Writes
 
 BATCH_EVENTS = 2_000
 """Events of one transaction: some tens of milliseconds of work, a few megabytes of rows."""
@@ -69,13 +72,17 @@ class Folder:
         cache: MemberCache | None = None,
         batch_events: int = BATCH_EVENTS,
         step: Step = no_step,
+        schema: str = LIVE,
     ) -> None:
         self._step = step
+        self._schema = schema
         self.models = {model.name: model for model in models}
         self._cache = cache or MemberCache()
         self._batch_events = batch_events
         self._system = System()
         self._ahead: dict[int, list[Entry]] = {}
+        self._generations: dict[str, int] = {}
+        self._lock_class = _lock_class(schema, list(self.models))
         self.more = False
         """The last cycle left out shards that had grown: it had found as many as it takes."""
 
@@ -84,35 +91,46 @@ class Folder:
         self._cache.clear()
         self._system = System()
 
-    def cycle(self, connection: Connection, only: list[int] | None = None) -> int:
+    def cycle(
+        self,
+        connection: Connection,
+        only: list[int] | None = None,
+        up_to: Mapping[int, int] | None = None,
+    ) -> int:
         """Fold or refresh once; how many events and accounts that were, 0 when nothing was due.
 
-        `only` restricts it to some shards. Raises LogDamaged; then nothing was changed and the
-        caller calls `forget`.
+        `only` restricts it to some shards, `up_to` to positions of these. Raises LogDamaged; then
+        nothing was changed and the caller calls `forget`.
         """
         done = 0
         with connection.transaction():
             due = self.behind(connection, only)
             if not due:
                 return 0
-            found, heads = positions.take(connection, list(self.models), due)
+            found, heads = positions.take(
+                connection, list(self.models), due, self._schema, self._lock_class
+            )
             if not found:
                 return 0
+            self._forget_exchanged(found)
             self._step("fold.after_lock")
             if any(self._is_newer(place) for each in found.values() for place in each):
                 # Another runner has reflected a system event that came after our first look.
                 self._catch_up_system(connection)
             self._read_ahead(connection, found, heads)
-            writes = Writes()
+            writes = Writes(self._schema)
             moved: list[Place] = []
             for shard in sorted(found):
-                done += self._shard(connection, found[shard], self._batch_events - done,
-                                    writes, moved)  # fmt: skip
+                limit = self._batch_events - done
+                if up_to is not None:
+                    room = up_to[shard] - min(place.position for place in found[shard])
+                    limit = min(limit, max(0, room))
+                done += self._shard(connection, found[shard], limit, writes, moved)
                 if done >= self._batch_events:
                     break
             writes.flush(connection)
             self._step("fold.after_rows")
-            positions.store(connection, moved)
+            positions.store(connection, moved, self._schema)
             self._step("fold.before_commit")
         self._step("fold.after_commit")
         self._cache.trim()
@@ -123,11 +141,20 @@ class Folder:
         self._catch_up_system(connection)
         names = list(self.models)
         relevant = [self.models[name].relevant(self._system) for name in names]
-        found = positions.behind(connection, names, relevant, AHEAD_SHARDS + 1, only)
+        found = positions.behind(
+            connection, names, relevant, AHEAD_SHARDS + 1, only, self._schema
+        )
         lags = [lag for _, lag in found]  # 0: its rows are to be made anew
         most = AHEAD_SHARDS if all(lags) and sum(lags) <= AHEAD_EVENTS else BATCH_SHARDS
         self.more = len(found) > most
         return [shard for shard, _ in found[:most]]
+
+    def _forget_exchanged(self, found: Mapping[int, Sequence[Place]]) -> None:
+        """When other tables took the place of a model's, what was written last is not there."""
+        now = {place.projection: place.generation for each in found.values() for place in each}
+        if any(self._generations.get(name, now[name]) != now[name] for name in now):
+            self._cache.clear()
+        self._generations.update(now)
 
     def _catch_up_system(self, connection: Connection) -> None:
         self._system.catch_up(connection)
@@ -142,10 +169,12 @@ class Folder:
         moved: list[Place],
     ) -> int:
         if places[0].shard == SYSTEM_SHARD:
-            return self._system_events(connection, places, limit, writes, moved)
+            return self._system_events(connection, places, limit, writes, moved) if limit else 0
         stale = [place for place in places if self._is_stale(place)]
         if stale:
             return self._refresh(connection, stale, writes, moved)
+        if not limit:
+            return 0
         lowest = min(place.position for place in places)
         group = [place for place in places if place.position == lowest]
         # Never beyond where the others stand, so that all go on together from there.
@@ -277,3 +306,10 @@ class Folder:
                 moved.append(place._replace(position=entries[-1].position))
             done += len(entries)
         return done
+
+
+def _lock_class(schema: str, names: Sequence[str]) -> int:
+    """A rebuild neither waits for who folds the tables that are read nor keeps anybody off them."""
+    if schema == LIVE:
+        return positions.LOCK_CLASS
+    return zlib.crc32(" ".join([schema, *names]).encode()) & 0x7FFF_FFFF

@@ -2,6 +2,7 @@
 
 A table is either appended to (one row per event, never changed) or replaced per member: the rows of
 the members touched are deleted and written anew, which keeps folding free of any merging in SQL.
+They live in schema `read`; a rebuild writes the same tables of another schema.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,9 +12,12 @@ from psycopg import Connection, sql
 
 Row = tuple[object, ...]
 
+LIVE = "read"
+"""The schema that readers read."""
+
 
 class Table(NamedTuple):
-    """A table of schema `read`; `types` are PostgreSQL's, in the order of `columns`."""
+    """A table of the read models; `types` are PostgreSQL's, in the order of `columns`."""
 
     name: str
     columns: tuple[str, ...]
@@ -21,8 +25,12 @@ class Table(NamedTuple):
 
     @property
     def identifier(self) -> sql.Identifier:
-        """The quoted name with its schema."""
-        return sql.Identifier("read", self.name)
+        """The quoted name of the one that readers read."""
+        return self.within(LIVE)
+
+    def within(self, schema: str) -> sql.Identifier:
+        """The quoted name in a schema."""
+        return sql.Identifier(schema, self.name)
 
 
 def table(name: str, **columns: str) -> Table:
@@ -33,12 +41,16 @@ def table(name: str, **columns: str) -> Table:
 class Writes:
     """The rows of one transaction, collected in memory (as many as one batch of events makes)."""
 
-    __slots__ = ("_members", "_numbered", "_rows")
+    __slots__ = ("_members", "_numbered", "_rows", "_schema")
 
-    def __init__(self) -> None:
+    def __init__(self, schema: str = LIVE) -> None:
+        self._schema = schema
         self._rows: dict[Table, list[Row]] = {}
         self._members: dict[Table, list[str]] = {}
         self._numbered: dict[Table, tuple[list[str], list[int]]] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._rows.values()))
 
     def append(self, into: Table, row: Row) -> None:
         """Add a row to an append-only table."""
@@ -70,7 +82,9 @@ class Writes:
         with connection.pipeline():
             for target, members in self._members.items():
                 connection.execute(
-                    sql.SQL("DELETE FROM {} WHERE member_id = ANY(%s)").format(target.identifier),
+                    sql.SQL("DELETE FROM {} WHERE member_id = ANY(%s)").format(
+                        target.within(self._schema)
+                    ),
                     [members],
                 )
             for target, (members, numbers) in self._numbered.items():
@@ -78,27 +92,23 @@ class Writes:
                     sql.SQL(
                         "DELETE FROM {} AS t USING unnest(%s::text[], %s::int[]) AS gone (m, n) "
                         "WHERE t.member_id = gone.m AND t.{} = gone.n"
-                    ).format(target.identifier, sql.Identifier(target.columns[1])),
+                    ).format(target.within(self._schema), sql.Identifier(target.columns[1])),
                     [members, numbers],
                 )
         for target, rows in self._rows.items():
-            _copy(connection, target, rows)
+            _copy(connection, target, target.within(self._schema), rows)
         self._rows.clear()
         self._members.clear()
         self._numbered.clear()
 
 
-def _copy(connection: Connection, target: Table, rows: Iterable[Row]) -> None:
+def _copy(
+    connection: Connection, target: Table, name: sql.Identifier, rows: Iterable[Row]
+) -> None:
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
-        target.identifier, sql.SQL(", ").join(map(sql.Identifier, target.columns))
+        name, sql.SQL(", ").join(map(sql.Identifier, target.columns))
     )
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         copy.set_types(target.types)
         for row in rows:
             copy.write_row(row)
-
-
-def truncate(connection: Connection, tables: Sequence[Table]) -> None:
-    """Empty the tables, in the caller's transaction."""
-    names = sql.SQL(", ").join(t.identifier for t in tables)
-    connection.execute(sql.SQL("TRUNCATE {}").format(names))

@@ -23,6 +23,7 @@ from ledger.crash import crash_point
 from ledger.errors import LedgerError
 from ledger.received import RecordRef, SourcePosition, TopicMove, received
 from ledger.settings import Settings, load_settings
+from projections import pages
 from projections.rebuild import rebuild
 from projections.runner import Runner
 from schemas.decode import decode_record
@@ -364,14 +365,30 @@ def first_append(stage: Stage) -> None:
 
 
 def fold(stage: Stage) -> None:
-    """Fold in small batches, then fold one read model anew."""
+    """Fold in small batches."""
     Runner(stage.url, batch_events=4, step=crash_point).run(until_caught_up=True)
-    rebuild(stage.url, "balances", step=crash_point)
 
 
-def fold_on(stage: Stage) -> None:
-    """Whoever comes after a rebuild that was broken off folds on from what is there."""
+def folded(stage: Stage) -> None:
+    """Read models at the end of a log with two program versions."""
+    appended_and_published(stage)
     Runner(stage.url).run(until_caught_up=True)
+
+
+def build_anew(stage: Stage) -> None:
+    """Build a read model beside the one that is read, by small pages, and exchange them."""
+    usual, pages.PAGE_ACCOUNTS = pages.PAGE_ACCOUNTS, 2
+    try:
+        rebuild(stage.url, "balances", step=crash_point)
+    finally:
+        pages.PAGE_ACCOUNTS = usual
+
+
+def nothing_left(stage: Stage) -> None:
+    """Nothing is left of the build, and what was exchanged is kept."""
+    with psycopg.connect(stage.url) as owner:
+        found = owner.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'read%'")
+        assert {row[0] for row in found} == {"read", "read_old"}
 
 
 def appended_and_published(stage: Stage) -> None:
@@ -390,6 +407,7 @@ PLAYS = {
     "scheduler": Play("scheduler", appended, settle, nothing),
     "publish": Play("publish", appended, publish, nothing),
     "init": Play("init", emptied, initialised, first_append),
-    "fold": Play("fold", appended_and_published, fold, fold_on),
+    "fold": Play("fold", appended_and_published, fold, nothing),
+    "rebuild": Play("rebuild", folded, build_anew, nothing_left),
 }
 """By the first word of the crash points that they pass. (`worker`: a real one, see its tests.)"""

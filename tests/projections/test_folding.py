@@ -9,13 +9,10 @@ from ledger.core.calendar import to_instant
 from ledger.sharding import shard_of
 from projections import folding, positions
 from projections.cache import MemberCache
-from projections.connection import connect
 from projections.errors import LogDamaged
 from projections.folding import Folder
-from projections.rebuild import rebuild
 from projections.rfm import compute_bounds
 from projections.runner import Runner, read_models
-from projections.tables import truncate
 from schemas.decisions import RfmBoundsSet
 from tests.projections.conftest import Shop
 from tests.projections.history import catch_up, dump, empty, folded_anew, write_history
@@ -105,32 +102,6 @@ def test_two_runners_at_once_fold_everything_once(shop: Shop) -> None:
         thread.join(WAIT_SECONDS)
         assert not thread.is_alive()
     assert not failures
-    assert dump(shop.session) == folded_anew(shop)
-
-
-def test_a_model_is_rebuilt_alone_and_joins_the_others(shop: Shop) -> None:
-    write_history(shop.log, 4)
-    folder = catch_up(shop.session)
-    first = dump(shop.session)
-    seen: list[tuple[int, int]] = []
-    for name in ("balances", "tiers", "segments", "kpis"):
-        rebuild(shop.url, name, lambda done, total: seen.append((done, total)))
-        assert seen[-1][0] == seen[-1][1]
-        assert dump(shop.session) == first
-    write_history(shop.log, 5, inputs=20, first=160)
-    catch_up(shop.session, folder)
-    assert dump(shop.session) == folded_anew(shop)
-
-
-def test_a_running_folder_goes_on_after_a_rebuild_was_begun_elsewhere(shop: Shop) -> None:
-    write_history(shop.log, 6, inputs=60)
-    folder = catch_up(shop.session)
-    with connect(shop.url) as other, other.transaction():
-        positions.lock_all(other)
-        truncate(other, folder.models["segments"].tables)
-        positions.restart(other, "segments")
-    write_history(shop.log, 7, inputs=20, first=60)
-    catch_up(shop.session, folder)
     assert dump(shop.session) == folded_anew(shop)
 
 

@@ -1,0 +1,139 @@
+"""Tables of the same shape as those that are read, in another schema.
+
+A rebuild and a replay write there. Shapes are taken from the tables themselves, not from the code,
+so that columns, defaults, checks, comments, grants, storage and the names of indexes are those that
+the migrations made, and a table that takes the other's place is the same in all but its rows.
+Indexes are made when the rows are there, which is several times quicker. Whoever does this owns the
+tables (the login of `points migrate`).
+"""
+
+from collections.abc import Sequence
+
+from psycopg import Connection, sql
+
+from projections.connection import ROLE
+from projections.errors import ProjectionError
+from projections.tables import LIVE, Table
+
+DDL_LOCK = 0x7363726174636820
+"""Two that make schemas at once would meet in PostgreSQL's catalogue ("scratch ")."""
+
+
+def make_schema(connection: Connection, schema: str) -> None:
+    """Make a schema that the application's role may use, unless it is there. In the caller's
+    transaction, which keeps others from making one until its end.
+
+    Raises ProjectionError (`not_owner`).
+    """
+    owner = connection.execute(
+        "SELECT pg_has_role(current_user, nspowner, 'USAGE'), nspowner::regrole::text"
+        " FROM pg_namespace WHERE nspname = %s",
+        [LIVE],
+    ).fetchone()
+    if owner is not None and not owner[0]:
+        raise ProjectionError(
+            "not_owner",
+            f"tables are made and exchanged by who owns them, {owner[1]}: run this with the"
+            " database URL that `points migrate` was run with",
+        )
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", [DDL_LOCK])
+    name = sql.Identifier(schema)
+    connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(name))
+    connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(name, sql.Identifier(ROLE)))
+
+
+def make_tables(connection: Connection, schema: str, tables: Sequence[Table]) -> None:
+    """Make the tables, empty and without indexes, in the caller's transaction."""
+    for table in tables:
+        made, live = table.within(schema), table.within(LIVE)
+        options, comment = _one(
+            connection,
+            "SELECT array_to_string(reloptions, ', '), obj_description(oid, 'pg_class')"
+            " FROM pg_class WHERE oid = %s::regclass",
+            live,
+        )
+        stored = sql.SQL("WITH ({})").format(sql.SQL(options)) if options else sql.SQL("")
+        connection.execute(
+            sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL EXCLUDING INDEXES) {}").format(
+                made, live, stored
+            )
+        )
+        connection.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(made, sql.Literal(comment)))
+        grants = connection.execute(
+            "SELECT g.privilege_type, CASE WHEN g.grantee = 0 THEN NULL"
+            "       ELSE pg_get_userbyid(g.grantee) END"
+            " FROM pg_class AS c, aclexplode(c.relacl) AS g"
+            " WHERE c.oid = %s::regclass AND g.grantee <> c.relowner",
+            [live.as_string(connection)],
+        ).fetchall()
+        for privilege, grantee in grants:
+            connection.execute(
+                sql.SQL("GRANT {} ON {} TO {}").format(
+                    sql.SQL(privilege),
+                    made,
+                    sql.SQL("PUBLIC") if grantee is None else sql.Identifier(grantee),
+                )
+            )
+        (owner,) = _one(
+            connection,
+            "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = %s::regclass",
+            live,
+        )
+        connection.execute(
+            sql.SQL("ALTER TABLE {} OWNER TO {}").format(made, sql.Identifier(owner))
+        )
+
+
+def make_indexes(connection: Connection, schema: str, tables: Sequence[Table]) -> None:
+    """Make those indexes that are not there yet, each in a transaction of its own, under the names
+    that they have where they are read; then let the planner know the tables."""
+    for table in tables:
+        indexes = connection.execute(
+            "SELECT i.relname, pg_get_indexdef(i.oid), pg_get_constraintdef(c.oid)"
+            " FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid"
+            " LEFT JOIN pg_constraint AS c ON c.conindid = i.oid AND c.contype IN ('p', 'u', 'x')"
+            " WHERE x.indrelid = %s::regclass"
+            " AND to_regclass(format('%%I.%%I', %s::text, i.relname)) IS NULL"
+            " ORDER BY x.indisprimary DESC, i.relname",
+            [table.within(LIVE).as_string(connection), schema],
+        ).fetchall()
+        made = table.within(schema)
+        for name, index, constraint in indexes:
+            if constraint is not None:
+                statement = sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {}").format(
+                    made, sql.Identifier(name), sql.SQL(constraint)
+                )
+            else:
+                statement = sql.SQL(_elsewhere(index, f"{LIVE}.{table.name}", "{}")).format(made)
+            connection.execute(statement)
+        if indexes:
+            connection.execute(sql.SQL("ANALYZE {}").format(made))
+
+
+def _elsewhere(index: str, live: str, made: str) -> str:
+    """PostgreSQL's text of an index, for another table."""
+    escaped = index.replace("{", "{{").replace("}", "}}")
+    before, on, after = escaped.partition(f" ON {live} ")
+    assert on, f"an index is defined on the table that has it: {index}"
+    return f"{before} ON {made} {after}"
+
+
+def drop_tables(connection: Connection, schema: str, tables: Sequence[Table]) -> None:
+    """Drop those of the tables that are there."""
+    for table in tables:
+        connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table.within(schema)))
+
+
+def are_there(connection: Connection, schema: str, tables: Sequence[Table]) -> bool:
+    """Whether the schema has all of the tables."""
+    row = connection.execute(
+        "SELECT count(*) FROM pg_tables WHERE schemaname = %s AND tablename = ANY(%s)",
+        [schema, [table.name for table in tables]],
+    ).fetchone()
+    return row is not None and row[0] == len(tables)
+
+
+def _one(connection: Connection, query: str, name: sql.Identifier) -> tuple[str, ...]:
+    row = connection.execute(query.encode(), [name.as_string(connection)]).fetchone()
+    assert row is not None, f"{name.as_string(connection)} is there"
+    return tuple(row)
