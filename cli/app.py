@@ -8,6 +8,7 @@ import typer
 from cli import (
     audit,
     audit_redecide,
+    audit_replay,
     codes,
     dead_letters,
     demo,
@@ -70,6 +71,7 @@ for group in (
     kafka,
     audit,
     audit_redecide,
+    audit_replay,
     demo,
 ):
     group.register(app)

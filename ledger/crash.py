@@ -83,6 +83,9 @@ CRASH_POINTS: Mapping[str, str] = {
     "rebuild.after_compared": "compared, nothing exchanged",
     "rebuild.before_switched": "tables exchanged, not committed",
     "rebuild.after_switched": "the exchange committed, nobody told",
+    # --- the log folded beside the read models to compare them (audit.replay) -------------------
+    "replay.after_folded": "all members folded, nothing compared",
+    "replay.after_compared": "compared, the scratch schema not dropped",
 }
 """Each point and what has been done when it is reached."""
 

@@ -44,7 +44,8 @@ class Difference(NamedTuple):
 
     def __str__(self) -> str:
         place = ", ".join(f"{name} {value}" for name, value in self.key.items())
-        where = f"{LIVE}.{self.table}, {place}"
+        member = self.member_id if "member_id" not in self.key else None
+        where = f"{LIVE}.{self.table}, {place}" + (f" of member {member}" if member else "")
         if self.column is not None:
             return f"{where}: {self.column} is {self.live!r}, by the log {self.built!r}"
         if self.live is None:

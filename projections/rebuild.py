@@ -129,7 +129,10 @@ def drop_old(database_url: str, name: str) -> bool:
 
 @contextmanager
 def alone(owner: Connection, name: str) -> Iterator[None]:
-    """One rebuild of a model at a time, one replay at a time. Raises ProjectionError (`rebuild_running`)."""
+    """One rebuild of a model at a time, one replay at a time.
+
+    Raises ProjectionError (`rebuild_running`).
+    """
     deadline = time.monotonic() + LOCK_SECONDS
     key = [REBUILD_LOCK, name]
     while True:

@@ -89,8 +89,9 @@ def make_indexes(connection: Connection, schema: str, tables: Sequence[Table]) -
     that they have where they are read; then let the planner know the tables."""
     for table in tables:
         indexes = connection.execute(
-            "SELECT i.relname, pg_get_indexdef(i.oid), pg_get_constraintdef(c.oid)"
+            "SELECT i.relname, pg_get_indexdef(i.oid), pg_get_constraintdef(c.oid), m.amname"
             " FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid"
+            " JOIN pg_am AS m ON m.oid = i.relam"
             " LEFT JOIN pg_constraint AS c ON c.conindid = i.oid AND c.contype IN ('p', 'u', 'x')"
             " WHERE x.indrelid = %s::regclass"
             " AND to_regclass(format('%%I.%%I', %s::text, i.relname)) IS NULL"
@@ -98,7 +99,7 @@ def make_indexes(connection: Connection, schema: str, tables: Sequence[Table]) -
             [table.within(LIVE).as_string(connection), schema],
         ).fetchall()
         made = table.within(schema)
-        for name, index, constraint in indexes:
+        for name, index, constraint, method in indexes:
             if constraint is not None:
                 statement = sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {}").format(
                     made, sql.Identifier(name), sql.SQL(constraint)
@@ -106,8 +107,24 @@ def make_indexes(connection: Connection, schema: str, tables: Sequence[Table]) -
             else:
                 statement = sql.SQL(_elsewhere(index, f"{LIVE}.{table.name}", "{}")).format(made)
             connection.execute(statement)
+            if method == "brin":
+                _put_in_order(connection, made)
         if indexes:
             connection.execute(sql.SQL("ANALYZE {}").format(made))
+
+
+def _put_in_order(connection: Connection, table: sql.Identifier) -> None:
+    """Write the rows in the order of the primary key. An index of block ranges is of use only where
+    rows that came one after the other lie beside each other: not so by pages of members."""
+    row = connection.execute(
+        "SELECT i.relname FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid"
+        " WHERE x.indrelid = %s::regclass AND x.indisprimary",
+        [table.as_string(connection)],
+    ).fetchone()
+    if row is not None:
+        key = sql.Identifier(row[0])
+        connection.execute(sql.SQL("CLUSTER {} USING {}").format(table, key))
+        connection.execute(sql.SQL("ALTER TABLE {} SET WITHOUT CLUSTER").format(table))
 
 
 def _elsewhere(index: str, live: str, made: str) -> str:

@@ -153,12 +153,13 @@ def drop_old(owner: Connection, name: str) -> bool:
 def check_followers(connection: Connection, tables: Sequence[Table]) -> None:
     """Raises ProjectionError (`cannot_follow`) when something over the tables is bound to them and
     is no view."""
-    found = connection.execute(_OTHERS, [_named(connection, tables)]).fetchone()
+    names = _named(connection, tables)
+    found = connection.execute(_OTHERS, [names, names]).fetchone()
     if found is not None:
         raise ProjectionError(
             "cannot_follow",
-            f"{found[0]} is bound to the table {found[1]} itself and would not follow to the new"
-            " one: drop it, or make it upon a view of schema read, and run this again",
+            f"{found[0]} is bound to the {found[1]} itself and would not follow to the new one:"
+            " drop it, or make it upon a view of schema read, and run this again",
         )
 
 
@@ -176,12 +177,15 @@ ORDER BY v.oid
 """
 
 _OTHERS = """
-SELECT pg_describe_object(d.classid, d.objid, d.objsubid), d.refobjid::regclass::text
+SELECT pg_describe_object(d.classid, d.objid, d.objsubid),
+       pg_describe_object(d.refclassid, d.refobjid, 0)
 FROM pg_depend AS d
 LEFT JOIN pg_rewrite AS r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
 LEFT JOIN pg_class AS v ON v.oid = r.ev_class
 LEFT JOIN pg_constraint AS c ON d.classid = 'pg_constraint'::regclass AND c.oid = d.objid
-WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY(%s::regclass[])
+WHERE (d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY(%s::regclass[])
+       OR d.refclassid = 'pg_type'::regclass AND d.refobjid IN (
+           SELECT reltype FROM pg_class WHERE oid = ANY(%s::regclass[])))
   AND (v.relkind IS DISTINCT FROM 'v' AND d.classid = 'pg_rewrite'::regclass
        OR d.classid IN ('pg_proc'::regclass, 'pg_trigger'::regclass, 'pg_policy'::regclass)
        OR d.classid = 'pg_constraint'::regclass AND c.contype = 'f'

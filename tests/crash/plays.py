@@ -15,6 +15,7 @@ import psycopg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from msgspec.structs import replace
 
+from audit.replay import replay
 from cli.init import initialise
 from ledger.application import Ledger
 from ledger.core.program.form import Budget, Segment, SegmentWhen
@@ -384,6 +385,11 @@ def build_anew(stage: Stage) -> None:
         pages.PAGE_ACCOUNTS = usual
 
 
+def replayed(stage: Stage) -> None:
+    """Fold the log beside the read models, and compare them."""
+    assert replay(stage.url, step=crash_point).equal
+
+
 def nothing_left(stage: Stage) -> None:
     """Nothing is left of the build, and what was exchanged is kept."""
     with psycopg.connect(stage.url) as owner:
@@ -409,5 +415,6 @@ PLAYS = {
     "init": Play("init", emptied, initialised, first_append),
     "fold": Play("fold", appended_and_published, fold, nothing),
     "rebuild": Play("rebuild", folded, build_anew, nothing_left),
+    "replay": Play("replay", folded, replayed, nothing),
 }
 """By the first word of the crash points that they pass. (`worker`: a real one, see its tests.)"""
