@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from psycopg import Connection
 
-from audit.errors import AuditRefused
 from projections import builds, meeting, rebuild
 from projections.builds import Build
 from projections.comparing import Compared, Difference
 from projections.connection import connect
+from projections.errors import ProjectionError
 from projections.folding import Step, no_step
 from projections.rebuild import Progress
 from projections.runner import read_models
@@ -74,8 +74,7 @@ def replay(
     """Fold the log anew and compare all read models. One that was broken off is gone on with.
 
     `keep`: leave the scratch schema; the next replay begins anew. Raises ProjectionError
-    (`not_owner`, `rebuild_running`, `not_caught_up`), AuditRefused (`went_back`), LogDamaged,
-    psycopg.Error.
+    (`not_owner`, `rebuild_running`, `not_caught_up`, `went_back`), LogDamaged, psycopg.Error.
     """
     told: Progress = progress or (lambda *_: None)
     build = Build(SCRATCH, NAME, tuple(model.name for model in read_models()))
@@ -119,10 +118,10 @@ def _begun(
         if not following.behind():
             return begun, following
         builds.drop(owner, build)
-    raise AuditRefused(
-        "The read models go back while they are replayed: let `points projections restore` end,"
-        " and run this again.",
+    raise ProjectionError(
         "went_back",
+        "the read models go back while they are replayed: let `points projections restore` end,"
+        " and run this again",
     )
 
 

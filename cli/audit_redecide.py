@@ -59,12 +59,13 @@ def run(
         heads = {str(shard): position for shard, position in report.heads.items()}
         print_json({"equal": report.equal, "heads": heads, **as_json(report.tally)})
     else:
-        _print(report.tally)
+        print_tally(report.tally)
     if not report.equal:
         raise typer.Exit(1)
 
 
-def _print(tally: Tally) -> None:
+def print_tally(tally: Tally) -> None:
+    """What deciding again came to, in words."""
     typer.echo(
         f"{tally.accounts} accounts, {tally.events} events: {sum(tally.inputs.values())} inputs and"
         f" {tally.ticks} settlings decided again"

@@ -5,9 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
+from audit import redecide
+from audit.deciding_again import as_json as decided_json
 from audit.replay import ModelReplayed, Replayed, drop
 from audit.replay import replay as replay_log
 from cli.audit import commands
+from cli.audit_redecide import print_tally
 from cli.context import print_json, settings_of_services
 from cli.projections import progress_shown, reading, translated
 from ledger.crash import crash_point
@@ -22,10 +25,14 @@ def replay(
     discard: Annotated[
         bool, typer.Option(help="Drop what an earlier replay left, and do nothing else.")
     ] = False,
+    decide: Annotated[
+        bool, typer.Option(help="Then decide every recorded input again, as `redecide` does.")
+    ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Fold the log from its beginning into a scratch schema and compare every row of every read
-    model. Exit status 1 where one differs; the first is named.
+    model; then decide every input again and compare. Exit status 1 where something differs; the
+    first of each table is named.
 
     Nothing that is read is changed, and everything goes on meanwhile. The same command goes on
     where one was broken off.
@@ -43,12 +50,20 @@ def replay(
     begun = monotonic()
     with translated(), progress_shown("replay") as told:
         replayed = replay_log(url, jobs=jobs, keep=keep, progress=told, step=crash_point)
-    seconds = monotonic() - begun
+        seconds = monotonic() - begun
+        decided = None
+        if decide:
+            decided = redecide.run(
+                url, jobs=jobs, progress=lambda done, total: told("deciding again", done, total)
+            )
     if as_json:
-        print_json(_json(replayed, seconds))
+        again = decided and {"equal": decided.equal, **decided_json(decided.tally)}
+        print_json({**_json(replayed, seconds), "decided": again})
     else:
         _print(replayed, seconds)
-    if not replayed.equal:
+        if decided is not None:
+            print_tally(decided.tally)
+    if not replayed.equal or (decided is not None and not decided.equal):
         raise typer.Exit(1)
 
 

@@ -115,6 +115,8 @@ def restore(owner: Connection, name: str) -> None:
     (model,) = builds.models_of([name])
     tables = model.tables
     _check_kept(owner, name, tables)
+    # A migration may have added some since.
+    scratch.make_indexes(owner, OLD, tables)
 
     def exchange() -> None:
         scratch.make_schema(owner, OLD)

@@ -19,6 +19,7 @@ from projections.runner import Runner, read_models
 from tests.projections.conftest import Shop, shop, template
 from tests.projections.history import catch_up, dump, write_history
 from tests.projections.log_writer import PROGRAM, day, program, purchase
+from tests.projections.test_commands import write
 
 __all__ = ["shop", "template"]  # fixtures
 
@@ -215,7 +216,7 @@ def test_two_at_once_is_refused(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_command(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POINTS_DATABASE_URL", shop.url)
-    write_history(shop.log, 49, inputs=30)
+    write(shop)
     catch_up(shop.session)
     app = typer.Typer()
     app.add_typer(commands, name="audit")
@@ -226,7 +227,9 @@ def test_the_command(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     found = json.loads(told.stdout)
     assert found["equal"] is True
     assert found["models"][0]["tables"]["balances"]["rows"] > 0
-    shop.session.execute("UPDATE read.balances SET granted = 7 WHERE member_id = 'm1'")
-    told = CliRunner().invoke(app, ["audit", "replay"])
+    assert found["decided"]["equal"] is True
+    assert found["decided"]["decided"] > 0
+    shop.session.execute("UPDATE read.balances SET granted = 7 WHERE member_id = 'anna'")
+    told = CliRunner().invoke(app, ["audit", "replay", "--no-decide"])
     assert told.exit_code == 1
-    assert "WRONG read.balances, member_id m1: granted is 7, by the log " in told.stdout
+    assert "WRONG read.balances, member_id anna: granted is 7, by the log " in told.stdout

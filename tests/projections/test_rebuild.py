@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from psycopg import Connection
 
 from ledger.crash import CRASH_POINTS
+from ledger.sharding import ANONYMOUS_MEMBER
 from projections import builds, pages, rebuild, runner, switching
 from projections.balances import Balances
 from projections.builds import Build
@@ -29,7 +30,7 @@ from tests.projections.conftest import Shop
 from tests.projections.history import catch_up, dump, folded_anew, write_history
 from tests.projections.log_writer import PROGRAM, day, program, purchase
 
-NAMES = ("balances", "tiers", "segments")
+NAMES = tuple(model.name for model in read_models())
 
 LATER = PROGRAM.replace("2016-01-01", "2017-10-01").replace("grace: P1M", "grace: P2M")
 
@@ -74,8 +75,11 @@ def shape(shop: Shop) -> list[tuple[object, ...]]:
 
 def test_each_model_is_built_anew_and_nothing_else_changes(shop: Shop) -> None:
     write_history(shop.log, 4)
+    for n in range(3):
+        shop.log.take(ANONYMOUS_MEMBER, purchase(f"nobody{n}", day(n)))
     folder = catch_up(shop.session)
     first, made = dump(shop.session), shape(shop)
+    assert first["sale_notes"].count("nobody") == 3
     for name in NAMES:
         done = built(shop, name)
         assert done.compared is not None
@@ -129,14 +133,21 @@ def test_what_grew_much_meanwhile_is_gone_over_once_more(
     assert dump(shop.session) == folded_anew(shop)
 
 
+@pytest.mark.parametrize(
+    ("members", "each"),
+    [
+        pytest.param(60, 8, id="some"),
+        pytest.param(1_200, 12, id="many", marks=pytest.mark.long),
+    ],
+)
 def test_every_event_is_folded_once_however_many_members_there_are(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, members: int, each: int
 ) -> None:
     """In the log's order, with more members than in memory, nearly each event would find its
     member forgotten."""
-    members, each = 40, 6
-    for n in range(members * each):
-        shop.log.take(f"m{n % members}", purchase(f"o{n}", day(n / members)))
+    shop.log.take_many(
+        (f"m{n % members}", purchase(f"o{n}", day(3 * n / members))) for n in range(members * each)
+    )
     catch_up(shop.session)
     row = shop.session.execute("SELECT count(*) FROM ledger.events WHERE shard >= 0").fetchone()
     assert row is not None
@@ -149,14 +160,15 @@ def test_every_event_is_folded_once_however_many_members_there_are(
         fold(self, entry, event)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Member, "fold", counted)
-    monkeypatch.setattr(pages, "PAGE_ACCOUNTS", 7)
+    monkeypatch.setattr(pages, "PAGE_ACCOUNTS", max(7, members // 20))
     assert built(shop, "balances").events == row[0]
     assert folds == row[0]
     folds = 0
     shop.session.execute("TRUNCATE read.tiers, read.tier_intervals")
     shop.session.execute("UPDATE read.positions SET position = 0 WHERE projection = 'tiers'")
-    catch_up(shop.session, Folder([Tiers()], MemberCache(5), batch_events=20))
-    assert folds > 2 * row[0], "in the log's order it is more"
+    # As many events between two of a member as there are members.
+    catch_up(shop.session, Folder([Tiers()], MemberCache(5), batch_events=members // 8))
+    assert folds > each / 3 * row[0], "in the log's order it is more, the more the longer"
 
 
 @contextmanager
