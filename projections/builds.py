@@ -193,13 +193,13 @@ def targets(connection: Connection, build: Build) -> dict[int, int]:
 
 def places(connection: Connection, build: Build, name: str) -> dict[int, positions.Place]:
     """Where one model of the build stands in each shard."""
-    found = positions.places(connection, [name], None, build.schema)
+    found = positions.places(connection, [name], build.schema)
     return {shard: each[0] for shard, each in found.items()}
 
 
 def live_places(connection: Connection, name: str) -> dict[int, positions.Place]:
     """Where the model that is read stands in each shard."""
-    found = positions.places(connection, [name], None, LIVE)
+    found = positions.places(connection, [name], LIVE)
     return {shard: each[0] for shard, each in found.items()}
 
 

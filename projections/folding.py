@@ -141,9 +141,7 @@ class Folder:
         self._catch_up_system(connection)
         names = list(self.models)
         relevant = [self.models[name].relevant(self._system) for name in names]
-        found = positions.behind(
-            connection, names, relevant, AHEAD_SHARDS + 1, only, self._schema
-        )
+        found = positions.behind(connection, names, relevant, AHEAD_SHARDS + 1, only, self._schema)
         lags = [lag for _, lag in found]  # 0: its rows are to be made anew
         most = AHEAD_SHARDS if all(lags) and sum(lags) <= AHEAD_EVENTS else BATCH_SHARDS
         self.more = len(found) > most

@@ -102,9 +102,7 @@ class Writes:
         self._numbered.clear()
 
 
-def _copy(
-    connection: Connection, target: Table, name: sql.Identifier, rows: Iterable[Row]
-) -> None:
+def _copy(connection: Connection, target: Table, name: sql.Identifier, rows: Iterable[Row]) -> None:
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
         name, sql.SQL(", ").join(map(sql.Identifier, target.columns))
     )
