@@ -5,3 +5,5 @@ from ledger.errors import LedgerError
 
 class AuditRefused(LedgerError):
     """A question that cannot be answered as it was asked; the message says how to ask."""
+
+    code = "audit_refused"

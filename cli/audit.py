@@ -2,6 +2,8 @@
 
 import typer
 
+from cli import audit_checkpoint, audit_verify
+
 commands = typer.Typer(
     no_args_is_help=True, help="Prove that the log and what follows from it are whole."
 )
@@ -9,4 +11,6 @@ commands = typer.Typer(
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
+    for each in (audit_verify, audit_checkpoint):
+        each.register(commands)
     app.add_typer(commands, name="audit")

@@ -186,6 +186,16 @@ class Settings(BaseSettings):
         ),
     ] = 10
 
+    # --- audit --------------------------------------------------------------------------------
+
+    checkpoint_key: Annotated[
+        Path | None,
+        Field(
+            description="File of the private key with which `points audit checkpoint` signs; its"
+            " mode must be 0600. Not set: named on the command line."
+        ),
+    ] = None
+
     # --- drills -------------------------------------------------------------------------------
 
     crash_at: Annotated[

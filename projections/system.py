@@ -43,10 +43,13 @@ class System:
         self._versions: list[tuple[Instant, Compiled]] = []
         self._bounds: dict[Instant, Bounds] = {}
 
-    def catch_up(self, connection: Connection) -> None:
-        """Read what the system shard has gained. Raises LogDamaged."""
+    def catch_up(self, connection: Connection, to: int | None = None) -> None:
+        """Read what the system shard has gained, or what of it lies up to a position. Raises
+        LogDamaged."""
         while entries := batch(connection, SYSTEM_SHARD, self.position, SYSTEM_BATCH):
             for entry in entries:
+                if to is not None and entry.position > to:
+                    return
                 self._fold(entry)
 
     def _fold(self, entry: Entry) -> None:

@@ -39,7 +39,7 @@ def logins(database: str) -> Iterator[str]:
         try:
             yield database
         finally:
-            for name in ("points_worker", "analyst"):
+            for name in ("points_worker", "analyst", "auditor"):
                 owner.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
 
 
@@ -74,3 +74,13 @@ def test_an_analyst_reads_the_read_models_and_nothing_else(logins: str) -> None:
         analyst.execute("SELECT * FROM read.balances_now")
         with pytest.raises(InsufficientPrivilege):
             analyst.execute("SELECT * FROM ledger.events")
+
+
+def test_an_auditor_reads_the_log_and_changes_nothing(logins: str) -> None:
+    url = make_conninfo(logins, user="auditor", password=PASSWORD)
+    with psycopg.connect(url, autocommit=True) as auditor:
+        auditor.execute("SELECT * FROM ledger.events")
+        auditor.execute("SELECT * FROM read.balances_now")
+        for refused in ("SELECT * FROM ledger.profiles", "UPDATE ledger.events SET hash = hash"):
+            with pytest.raises(InsufficientPrivilege):
+                auditor.execute(refused.encode())

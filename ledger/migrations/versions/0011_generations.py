@@ -6,7 +6,7 @@ Revision ID: 0011
 from ledger.migrations import run_sql_beside
 
 revision = "0011"
-down_revision = "0009"
+down_revision = "0010"
 branch_labels = None
 depends_on = None
 

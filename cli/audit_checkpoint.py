@@ -1,0 +1,163 @@
+"""`points audit keygen`, `checkpoint`, `prove`: thin; the work is `audit.checkpoint`, `prove`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from psycopg import Connection
+
+from audit import checkpoint as checkpoints
+from audit.errors import AuditRefused
+from audit.keys import generate, read_private, read_public
+from audit.plan import plan_of
+from audit.prove import prove as prove_event
+from audit.publish import publish
+from audit.session import connect, export_snapshot, one_moment
+from cli.context import print_json, run, settings_of_services
+from cli.projections import translated
+from ledger.core.calendar import to_instant
+from ledger.identity import check_session
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def keygen(
+    private: Annotated[Path, typer.Argument(help="File of the key that signs; mode 0600.")],
+    public: Annotated[Path, typer.Argument(help="File of the key that checks: publish it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make the pair of keys for checkpoints.
+
+    Example: `points audit keygen checkpoint.key checkpoint.pub`
+    """
+    made = generate(private, public)
+    if as_json:
+        print_json({"key": made, "private": private, "public": public})
+        return
+    typer.echo(f"key {made}: {private} signs, keep it; {public} checks, publish it")
+
+
+def checkpoint(
+    out: Annotated[Path, typer.Option(help="Folder of the checkpoints; made if it is not there.")],
+    key: Annotated[
+        Path | None, typer.Option(help="The private key. Default: POINTS_CHECKPOINT_KEY.")
+    ] = None,
+    kafka: Annotated[bool, typer.Option(help="Publish to the topic `checkpoints` too.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Sign all heads of one moment, put them into a folder and publish them. What the log gained
+    since the last checkpoint is verified on the way. Run it on a schedule.
+
+    Example: `points audit checkpoint --out checkpoints --key checkpoint.key`
+    """
+    settings = settings_of_services(kafka=kafka)
+    file = key if key is not None else settings.checkpoint_key
+    if file is None:
+        raise AuditRefused(
+            "No key is named: give --key or set POINTS_CHECKPOINT_KEY; `points audit keygen` makes"
+            " one.",
+            "no_key",
+        )
+    private = read_private(file)
+    out.mkdir(parents=True, exist_ok=True)
+    before = checkpoints.read_all(out) if any(out.glob("checkpoint-*.json")) else []
+    checkpoints.check_signatures(before[-1:], private.public_key())
+    with translated(), _reading() as connection:
+        plan = plan_of(connection, "", export_snapshot(connection), with_read_models=False)
+        made = checkpoints.make(
+            connection,
+            private,
+            (plan.ledger_id, plan.program_id),
+            plan.heads,
+            to_instant(datetime.now(UTC)),
+            before[-1][1].content if before else None,
+        )
+    path = checkpoints.write(out, made)
+    published = 0
+    if kafka:
+        assert settings.kafka_bootstrap is not None
+        published = run(publish(settings.kafka_bootstrap, [*before, (path, made)]))
+    content = made.content
+    events = sum(head.position for head in content.shards)
+    told = {
+        "number": content.number,
+        "hash": checkpoints.hash_of(content),
+        "file": path,
+        "events": events,
+        "published": published,
+    }
+    if as_json:
+        print_json(told)
+        return
+    typer.echo(
+        f"checkpoint {content.number}: {len(content.shards)} shards, {events} events,"
+        f" {path}, {published} published"
+    )
+
+
+def prove(
+    place: Annotated[str, typer.Argument(help="SHARD:POSITION of the event.")],
+    checkpoint_file: Annotated[
+        Path, typer.Option("--checkpoint", help="The checkpoint that it is to be proved under.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="Write the proof there.")] = None,
+) -> None:
+    """Prove that an event is under a checkpoint. `audit/check_proof.py` checks the proof, without
+    the database and without the rest of this software.
+
+    Example: `points audit prove 7:1024 --checkpoint checkpoints/checkpoint-00000003.json`
+    """
+    shard, position = _place(place)
+    content = checkpoints.read(checkpoint_file).content
+    with translated(), _reading() as connection:
+        plan = plan_of(connection, "", "", with_read_models=False)
+        if plan.ledger_id != content.ledger_id:
+            raise AuditRefused(
+                f"{checkpoint_file} is of the ledger {content.ledger_id}, the database holds"
+                f" {plan.ledger_id}: name the right database, or the right checkpoint.",
+                "other_ledger",
+            )
+        proof = prove_event(connection, content, shard, position)
+    if out is None:
+        print_json(proof)
+        return
+    out.write_bytes(orjson.dumps(proof, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    typer.echo(f"{out}: {len(proof['path'])} hashes beside the event's row")
+
+
+def loaded(place: Path, public: Path | None) -> list[tuple[Path, checkpoints.Checkpoint]]:
+    """The checkpoints of a file or folder, their signatures checked if a public key is named."""
+    found = checkpoints.read_all(place)
+    if public is not None:
+        checkpoints.check_signatures(found, read_public(public))
+    return found
+
+
+@contextmanager
+def _reading() -> Iterator[Connection[Any]]:
+    url = settings_of_services().require_database_url()
+    with connect(url) as connection:
+        check_session(connection)
+        with one_moment(connection):
+            yield connection
+
+
+def _place(text: str) -> tuple[int, int]:
+    shard, _, position = text.partition(":")
+    try:
+        return int(shard), int(position)
+    except ValueError:
+        raise AuditRefused(
+            f"{text!r} is no place in the log: write SHARD:POSITION, for instance 7:1024.",
+            "bad_place",
+        ) from None
+
+
+def register(group: typer.Typer) -> None:
+    """Add the commands to the group `points audit`."""
+    for each in (keygen, checkpoint, prove):
+        group.command()(each)

@@ -1,0 +1,21 @@
+"""The auditor's role: reads the log, what must agree with it, and the read models; changes nothing.
+
+Revision ID: 0010
+"""
+
+from ledger.migrations import run_sql_beside
+
+revision = "0010"
+down_revision = "0009"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Run the SQL file beside this one."""
+    run_sql_beside(__file__)
+
+
+def downgrade() -> None:
+    """There is no way back, as for the tables before."""
+    raise NotImplementedError("The ledger's tables are not dropped; restore a backup instead.")
