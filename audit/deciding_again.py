@@ -165,7 +165,7 @@ def _decide_again(
 ) -> Account | None:
     known = tally.differing
     while (head := ahead.peek(0)) is not None:
-        group = _group(ahead)
+        group = next_group(ahead)
         before = account.fork()
         made, wrong = _again(account, group, programs, others)
         name = _name(group)
@@ -185,7 +185,7 @@ def _decide_again(
         kind = type(differs[1]).__name__
         _note(tally, differs[0], kind, (path, stored, decided), known)
         account = before
-        size = max(len(group), 1) + _released(before, group[-1])
+        size = max(len(group), 1) + released(before, group[-1])
         if not _fold(account, ahead, size, tally, known):
             return None
     return account
@@ -220,14 +220,14 @@ def _fold(account: Account, ahead: Ahead, size: int, tally: Tally, known: int) -
     return True
 
 
-def _released(before: Account, decision: AccountEvent) -> int:
+def released(before: Account, decision: AccountEvent) -> int:
     """How many returns had waited for this purchase: so many events follow it."""
     if not isinstance(decision, PurchaseRewarded):
         return 0
     return len(before.waiting.get(decision.purchase.order_id, ()))
 
 
-def _group(ahead: Ahead) -> list[AccountEvent]:
+def next_group(ahead: Ahead) -> list[AccountEvent]:
     """The next stored decision, with the settling before it if that is its own. A tick at the very
     moment of the next input, next to it in the log, is told by neither and makes no difference."""
     first = ahead.peek(0)

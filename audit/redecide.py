@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from typing import NamedTuple
+from uuid import UUID
 
 from msgspec import Struct, field
 from psycopg import Connection
@@ -59,35 +60,49 @@ class Place(NamedTuple):
 
 
 class Log:
-    """One shard, and the accounts of others that it meets (`audit.deciding_again.Others`)."""
+    """The accounts of others that a shard meets (`audit.deciding_again.Others`). In a session of
+    its own: that of the shard is in the middle of a stream."""
 
     def __init__(self, connection: Connection, shards: int, program_id: str) -> None:
         self._connection = connection
-        self._shards = shards
-        self._program_id = program_id
+        self.shards = shards
+        self.program_id = program_id
 
     def events_of(self, member_id: str) -> Iterator[AccountEvent]:
         """All events of the member's account, in order."""
-        # In a session of its own: this one is in the middle of a stream.
-        account_id = account_id_of(self._program_id, member_id)
+        return map(decode, self.entries_of(member_id))
+
+    def entries_of(self, member_id: str) -> Iterator[Entry]:
+        """All entries of the member's account, in order."""
+        account_id = account_id_of(self.program_id, member_id)
         rows = self._connection.execute(
             "SELECT shard, position, account_id, member_id, version, payload FROM ledger.events"
             " WHERE shard = %s AND account_id = %s ORDER BY version",
-            [shard_of(member_id, self._shards), account_id],
+            [shard_of(member_id, self.shards), account_id],
             binary=True,
         )
-        for row in rows:
-            yield decode(Entry._make(row))
+        return map(Entry._make, rows)
+
+    def knows(self, member_id: str, shard: int | None = None) -> bool:
+        """Whether the member has an account in the log (of a shard, for one that is in many)."""
+        where = shard_of(member_id, self.shards) if shard is None else shard
+        found = self._connection.execute(
+            "SELECT 1 FROM ledger.events WHERE shard = %s AND account_id = %s AND version = 1",
+            [where, account_id_of(self.program_id, member_id)],
+        )
+        return found.fetchone() is not None
 
 
 def accounts(
-    connection: Connection, place: Place, page: int = ACCOUNTS_AT_ONCE
+    connection: Connection, place: Place, chosen: Callable[[UUID], bool] | None = None
 ) -> Iterator[tuple[str, Iterator[Entry]]]:
     """Each account of the shard, by id: its member, and its entries in order, to be read before the
-    next account is asked for."""
+    next account is asked for. `chosen`: which accounts; else all."""
     after = None
-    while ids := accounts_after(connection, place.shard, after, place.position, page):
+    while ids := accounts_after(connection, place.shard, after, place.position, ACCOUNTS_AT_ONCE):
         after = ids[-1]
+        if chosen is not None:
+            ids = list(filter(chosen, ids))
         entries = histories(connection, place.shard, ids, place.position)
         head = next(entries, None)
         while head is not None:

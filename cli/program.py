@@ -25,6 +25,12 @@ PREFIX_MIN = 4
 SHOWN = 12
 """Characters of a version shown in lists: enough to tell versions apart, and to name one."""
 
+group = typer.Typer(
+    help="Check, publish and show program versions; run the past under another one.\n\n"
+    "Example: `points program check program.yaml`",
+    no_args_is_help=True,
+)
+
 ProgramFile = Annotated[Path, typer.Argument(help="The program's YAML file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -187,11 +193,6 @@ def _start(program: Program) -> str:
 
 def register(app: typer.Typer) -> None:
     """Add the group `program`."""
-    group = typer.Typer(
-        help="Check, publish and show program versions.\n\n"
-        "Example: `points program check program.yaml`",
-        no_args_is_help=True,
-    )
     group.command()(check)
     group.command()(publish)
     group.command("list")(list_versions)

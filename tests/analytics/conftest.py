@@ -24,6 +24,9 @@ from projections.runner import Runner
 from schemas.decode import decode_record
 from streams.effects import encode_effect
 from tests.analytics import raw
+from tests.audit.conftest import admin, owner, server, url, written
+
+__all__ = ["admin", "owner", "server", "url", "written"]  # fixtures that these tests share
 
 SHARDS = 4
 
