@@ -36,7 +36,7 @@ def program(*changes: tuple[str, str]) -> Program:
     return load_program(text, "other.yaml")
 
 
-def tested(url: str, *changes: tuple[str, str], **options: Any) -> Result:
+def lived(url: str, *changes: tuple[str, str], **options: Any) -> Result:
     """A back-test of the first version's time under a changed program."""
     result = backtest.run(url, program(*changes), Options(end=END, **{"jobs": 1, **options}))
     assert result.tally.left_out == []
@@ -45,7 +45,7 @@ def tested(url: str, *changes: tuple[str, str], **options: Any) -> Result:
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_an_equal_program_gives_exactly_what_is_recorded(url: str, jobs: int) -> None:
-    result = tested(url, jobs=jobs)
+    result = lived(url, jobs=jobs)
     tally = result.tally
     assert tally.identical == tally.inputs > 250, "each decision is the stored one"
     assert tally.before == tally.after
@@ -62,7 +62,7 @@ def test_an_equal_program_gives_exactly_what_is_recorded(url: str, jobs: int) ->
 
 def test_what_is_recorded_is_what_the_log_says(url: str, owner: psycopg.Connection[Any]) -> None:
     """The columns `before` are sums over the stored events."""
-    result = tested(url)
+    result = lived(url)
     rows = owner.execute(
         """SELECT a->>'rule', sum((a->>'points')::bigint)::bigint
         FROM ledger.events, jsonb_array_elements(convert_from(payload, 'UTF8')::jsonb->'awards') a
@@ -75,7 +75,7 @@ def test_what_is_recorded_is_what_the_log_says(url: str, owner: psycopg.Connecti
 
 def test_a_rate_that_is_doubled(url: str, owner: psycopg.Connection[Any]) -> None:
     """What the base rule would give, reckoned from the purchases alone."""
-    result = tested(url, ("points: 1, per_amount: 100", "points: 2, per_amount: 100"))
+    result = lived(url, ("points: 1, per_amount: 100", "points: 2, per_amount: 100"))
     (expected,) = owner.execute(
         """SELECT sum(floor(amount * 2 / 100))::bigint FROM (
             SELECT (SELECT sum((l->>'amount')::numeric)
@@ -96,47 +96,45 @@ def test_a_rate_that_is_doubled(url: str, owner: psycopg.Connection[Any]) -> Non
 
 def test_what_was_spent_stays_spent(url: str) -> None:
     """Hardly anything is earned: what was spent is missing, and is told."""
-    result = tested(
-        url, ("points: 1, per_amount: 100", "points: 1, per_amount: 1000000"), top=1_000
-    )
+    result = lived(url, ("points: 1, per_amount: 100", "points: 1, per_amount: 1000000"), top=1_000)
     tally = result.tally
     assert tally.shortfall > 0
     assert tally.shortfall == sum(one.shortfall for one in tally.short)
     assert tally.members_short == len(tally.short)
     assert tally.losers > 0
     assert tally.after.outstanding >= 0
-    plenty = tested(url, ("points: 1, per_amount: 100", "points: 900, per_amount: 100"))
+    plenty = lived(url, ("points: 1, per_amount: 100", "points: 900, per_amount: 100"))
     assert plenty.tally.shortfall == 0
     assert plenty.tally.after.spent >= tally.after.spent
 
 
 def test_rewards_for_referrals_are_those_of_the_program(url: str) -> None:
-    recorded = tested(url).tally.groups["rule"]["referral"].points[BEFORE]
-    richer = tested(url, ("referrer: {fixed: 100}", "referrer: {fixed: 350}"))
+    recorded = lived(url).tally.groups["rule"]["referral"].points[BEFORE]
+    richer = lived(url, ("referrer: {fixed: 100}", "referrer: {fixed: 350}"))
     row = richer.tally.groups["rule"]["referral"]
     assert row.points[BEFORE] == recorded
     # One of the rewards came from outside, as a message of its own, and stays as it was.
     rewards = (row.points[AFTER] - row.points[BEFORE]) // 250
     assert row.points[AFTER] == recorded + 250 * rewards
     assert rewards > 5
-    stricter = tested(url, ("first_purchase: {at_least: 2000", "first_purchase: {at_least: 90000"))
+    stricter = lived(url, ("first_purchase: {at_least: 2000", "first_purchase: {at_least: 90000"))
     assert stricter.tally.groups["rule"]["referral"].points[AFTER] < recorded
-    easier = tested(url, ("first_purchase: {at_least: 2000", "first_purchase: {at_least: 0"))
+    easier = lived(url, ("first_purchase: {at_least: 2000", "first_purchase: {at_least: 0"))
     assert easier.tally.groups["rule"]["referral"].points[AFTER] > recorded, "and some are new"
 
 
 def test_tiers_and_returns_go_along(url: str) -> None:
-    easier = tested(url, ("{id: gold, at_least: 100000}", "{id: gold, at_least: 50000}")).tally
+    easier = lived(url, ("{id: gold, at_least: 100000}", "{id: gold, at_least: 50000}")).tally
     assert sum(n for (a, b), n in easier.tiers.items() if (a, b) == ("none", "gold")) > 0
     assert not any((a, b) == ("gold", "none") for a, b in easier.tiers)
     gold = easier.groups["tier"]["gold"]
     assert gold.points[AFTER] > gold.points[BEFORE]
-    shorter = tested(url, ("window: P30D", "window: P1D")).tally
+    shorter = lived(url, ("window: P30D", "window: P1D")).tally
     assert shorter.after.taken < shorter.before.taken
 
 
 def test_budgets_that_are_asked_too_much_are_told(url: str) -> None:
-    result = tested(url, ("points: 7}", "points: 8}"))
+    result = lived(url, ("points: 7}", "points: 8}"))
     before, after = result.tally.budgets["spring"]
     assert before <= 7 < after
     (note,) = as_json(result)["warnings"]
@@ -145,19 +143,19 @@ def test_budgets_that_are_asked_too_much_are_told(url: str) -> None:
 
 def test_only_from_a_moment_on(url: str) -> None:
     start = to_instant(day(20))
-    late = tested(url, ("points: 1, per_amount: 100", "points: 2, per_amount: 100"), start=start)
-    whole = tested(url, ("points: 1, per_amount: 100", "points: 2, per_amount: 100"))
+    late = lived(url, ("points: 1, per_amount: 100", "points: 2, per_amount: 100"), start=start)
+    whole = lived(url, ("points: 1, per_amount: 100", "points: 2, per_amount: 100"))
     assert 0 < late.tally.inputs < whole.tally.inputs
     assert 0 < late.tally.won < whole.tally.won
-    equal = tested(url, start=start).tally
+    equal = lived(url, start=start).tally
     assert equal.identical == equal.inputs
     assert equal.before == equal.after
 
 
 def test_a_sample_is_the_same_each_time_and_says_its_error(url: str) -> None:
     change = ("points: 1, per_amount: 100", "points: 2, per_amount: 100")
-    whole = tested(url, change)
-    one, again = (tested(url, change, sample=50, seed=3) for _ in range(2))
+    whole = lived(url, change)
+    one, again = (lived(url, change, sample=50, seed=3) for _ in range(2))
     assert as_json(one) == as_json(again)
     assert 0 < one.tally.members < one.all_members == whole.tally.members
     total, error = estimate(one, "points")
@@ -165,7 +163,7 @@ def test_a_sample_is_the_same_each_time_and_says_its_error(url: str) -> None:
     truth = whole.tally.after.net - whole.tally.before.net
     assert abs(total - truth) < 4 * error
     assert estimate(whole, "points") == (truth, 0)
-    assert as_json(tested(url, change, sample=50, seed=4)) != as_json(one)
+    assert as_json(lived(url, change, sample=50, seed=4)) != as_json(one)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +185,7 @@ def test_what_cannot_be_tested_is_refused(
 
 
 def test_a_condition_that_nobody_had_asked_for(url: str) -> None:
-    result = tested(url, ("{tag: vip}", "{segment: rich}"), ("charities:", SEGMENTS + "charities:"))
+    result = lived(url, ("{tag: vip}", "{segment: rich}"), ("charities:", SEGMENTS + "charities:"))
     (note,) = [one for one in as_json(result)["warnings"] if "segments" in one]
     assert note == "no recorded decision asked for these segments, so they never hold: rich"
     assert "regulars" not in {
