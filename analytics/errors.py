@@ -5,3 +5,5 @@ from ledger.errors import LedgerError
 
 class AnalysisRefused(LedgerError):
     """An analysis that cannot be made as it was asked; the message says how to ask."""
+
+    code = "analysis_refused"

@@ -16,6 +16,7 @@ from cli import (
     history,
     init,
     kafka,
+    kpi,
     members,
     program,
     program_backtest,
@@ -74,6 +75,7 @@ for group in (
     audit,
     audit_redecide,
     audit_replay,
+    kpi,
     demo,
 ):
     group.register(app)

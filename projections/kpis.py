@@ -1,4 +1,4 @@
-"""The read model `kpis`: sales and movements of points, one row each, for the figures of docs/kpi.md.
+"""The read model `kpis`: sales and movements of points, for the figures of docs/kpi.md.
 
 Everything is appended as it is noted and never changed: purchases and returns with their place and
 what they earned, points that came or went otherwise, the steps of referrals, and the point value of
@@ -88,7 +88,7 @@ class Kpis:
         return 0
 
     def note(self, entry: Entry, event: AccountEvent, member: Member, writes: Writes) -> None:
-        """Append the sale, the movements of points and the referral's steps that the event tells."""
+        """Append the sale, the movements of points and the referral's steps of the event."""
         match event:
             case PurchaseRewarded():
                 writes.append(SALES, _sale(entry, entry.member_id, event, event.purchase))

@@ -1,4 +1,4 @@
-"""A ledger that has taken the raw messages and folded them, beside DuckDB with the same messages."""
+"""A ledger that has taken the raw messages, folded, beside DuckDB with the same messages."""
 
 import asyncio
 from collections.abc import Iterator, Sequence

@@ -158,8 +158,10 @@ FROM (
         FROM weekly WHERE summer AND of_week = 1
     UNION ALL SELECT 'big-basket', member, order_id, store, moment, 25, INTERVAL 7 DAY
         FROM weekly WHERE items >= 40 AND amount >= 10000
-    UNION ALL SELECT 'referral', member, order_id, store, moment, 50, INTERVAL 7 DAY FROM referred
-    UNION ALL SELECT 'referral', referrer, order_id, store, moment, 100, INTERVAL 7 DAY FROM referred
+    UNION ALL SELECT 'referral', member, order_id, store, moment, 50, INTERVAL 7 DAY
+        FROM referred
+    UNION ALL SELECT 'referral', referrer, order_id, store, moment, 100, INTERVAL 7 DAY
+        FROM referred
     UNION ALL SELECT 'household-profile', subject, NULL, NULL, moment, 200, INTERVAL 0 DAY
         FROM messages WHERE type = 'survey.completed.v1' AND subject::INT <= 30
 ) WHERE points > 0;
@@ -196,8 +198,8 @@ def _of_changed(raw: duckdb.DuckDBPyConnection, found: list[Event]) -> None:
                 awards.append(("referral", reward.who.id, at, reward.points,
                                int(order.purchase.order_id)))  # fmt: skip
                 taken.append(("referral", reward.taken))
-        for survey in member.surveys:
-            awards.append((survey, member.id, datetime(2017, 2, 1, 15), 200, None))  # noqa: DTZ001
+        surveyed = datetime.fromisoformat("2017-02-01T15:00:00")
+        awards.extend((survey, member.id, surveyed, 200, None) for survey in member.surveys)
     _insert(raw, "moved (member, moment, flow, points)", moved)
     _insert(raw, "awards (rule, member, moment, points, order_id)", awards)
     _insert(raw, "taken (rule, points)", taken)

@@ -239,16 +239,17 @@ WITH ends AS (
     FROM (SELECT unnest(generate_series(TIMESTAMP '2017-01-15', TIMESTAMP '2018-03-15',
                                         INTERVAL 1 MONTH)) AS moment)
 ), b AS (
-    SELECT member, moment, lag(moment) OVER w AS before, lead(moment) OVER w AS after FROM baskets
+    SELECT member, moment, moment + INTERVAL {idle} DAY AS gone, lag(moment) OVER w AS before,
+        lead(moment) OVER w AS after FROM baskets
     WHERE member IS NOT NULL WINDOW w AS (PARTITION BY member ORDER BY moment)
 )
 SELECT period,
-    (SELECT count(DISTINCT member) FROM b WHERE moment < start AND moment + INTERVAL {idle} DAY >= start),
+    (SELECT count(DISTINCT member) FROM b WHERE moment < start AND gone >= start),
     (SELECT count(*) FROM b WHERE before IS NULL AND moment >= start AND moment < stop),
-    (SELECT count(*) FROM b WHERE before + INTERVAL {idle} DAY <= moment AND moment >= start AND moment < stop),
-    (SELECT count(*) FROM b WHERE coalesce(after >= moment + INTERVAL {idle} DAY, true)
-        AND moment + INTERVAL {idle} DAY >= start AND moment + INTERVAL {idle} DAY < stop),
-    (SELECT count(DISTINCT member) FROM b WHERE moment < stop AND moment + INTERVAL {idle} DAY >= stop)
+    (SELECT count(*) FROM b WHERE before + INTERVAL {idle} DAY <= moment
+        AND moment >= start AND moment < stop),
+    (SELECT count(*) FROM b WHERE coalesce(after >= gone, true) AND gone >= start AND gone < stop),
+    (SELECT count(DISTINCT member) FROM b WHERE moment < stop AND gone >= stop)
 FROM ends ORDER BY period
 """
 
@@ -297,7 +298,8 @@ def test_customer_value(figures: Figures) -> None:
         " count(*) - 1, max(day) - min(day), DATE '2017-11-15' - min(day),"
         " (sum(amount) - arg_min(amount, day))::BIGINT FROM d LEFT JOIN LATERAL ("
         "   SELECT coalesce(sum(b.amount), 0)::BIGINT AS back FROM backs b"
-        "   WHERE b.member = d.member AND b.moment < '2017-11-15 15:00') ON true GROUP BY member, back",
+        "   WHERE b.member = d.member AND b.moment < '2017-11-15 15:00') ON true"
+        " GROUP BY member, back",
     )
     assert sorted(found) == sorted(expected)
     assert len(found) == 50

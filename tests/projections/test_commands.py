@@ -75,7 +75,12 @@ def test_from_the_door_to_the_commands(shop: Shop, points: Points) -> None:
     points("projections", "run", "--until-caught-up")
     status = json.loads(points("projections", "status", "--json").stdout)
     assert status["caught_up"] is True
-    assert [one["projection"] for one in status["projections"]] == ["balances", "kpis", "segments", "tiers"]
+    assert [one["projection"] for one in status["projections"]] == [
+        "balances",
+        "kpis",
+        "segments",
+        "tiers",
+    ]
     assert status["segments_without_rfm_bounds"] == ["champions"]
 
     anna = json.loads(points("balance", "anna", "--at", "2017-01-20T00:00:00Z", "--json").stdout)
