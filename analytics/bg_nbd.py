@@ -93,7 +93,8 @@ def fit(histories: Histories) -> Buying:
 
 def search(cost: Callable[[Floats], float], parameters: int) -> Floats:
     """The logarithms of the parameters where `cost` is least. Raises AnalysisRefused (no_fit)."""
-    limits = {"maxiter": STEPS_MAX, "maxfev": STEPS_MAX, "xatol": 1e-7, "fatol": 1e-13}
+    # The mean of some hundred, of which floats know twelve places after the point.
+    limits = {"maxiter": STEPS_MAX, "maxfev": STEPS_MAX, "xatol": 1e-6, "fatol": 1e-10}
     bounds = [(-LOG_BOUND, LOG_BOUND)] * parameters
     begun = np.zeros(parameters)
     # Twice: the simplex may have shrunk before it was there.

@@ -143,9 +143,8 @@ def uplift(
     income = _times(per_member, len(target) * margin_percent / 100)
     roi = None
     if cost[0]:
-        roi = Difference(
-            *((one - cost[0]) / cost[0] * 100 for one in income[:3]), confidence=confidence
-        )
+        mean, low, high = ((one - cost[0]) / cost[0] * 100 for one in income[:3])
+        roi = Difference(mean, low, high, confidence)
     return Uplift(
         len(target), len(held), sum(groups[0]), sum(groups[1]), points[0], points[1], cost[0],
         per_member, income, roi,

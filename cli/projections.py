@@ -24,6 +24,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from analytics.rfm_nights import RfmNights
 from cli import logs
 from cli.context import print_json, settings_of_services
 from ledger.crash import crash_point
@@ -98,10 +99,13 @@ def run(
 ) -> None:
     """Fold the log into the read models; goes on where it stopped. Ctrl-C ends it in order.
 
+    With POINTS_RFM_REFRESH_HOUR set it also records RFM bounds every day.
+
     Example: `points projections run --until-caught-up`
     """
     logs.configure()
-    url = settings_of_services().require_database_url()
+    settings = settings_of_services()
+    url = settings.require_database_url()
     try:
         with reading():
             pass
@@ -111,8 +115,16 @@ def run(
     runner = Runner(url, step=crash_point)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: runner.stop())
-    with translated():
-        folded = runner.run(until_caught_up)
+    nights = None
+    if settings.rfm_refresh_hour is not None and not until_caught_up:
+        nights = RfmNights(settings, settings.rfm_refresh_hour)
+        nights.start()
+    try:
+        with translated():
+            folded = runner.run(until_caught_up)
+    finally:
+        if nights is not None:
+            nights.stop()
     typer.echo(f"folded {folded} events", err=True)
 
 

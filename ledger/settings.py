@@ -192,7 +192,20 @@ class Settings(BaseSettings):
         Path | None,
         Field(
             description="File of the private key with which `points audit checkpoint` signs; its"
-            " mode must be 0600. Not set: named on the command line."
+            " mode must be 0600. Not set: named on the command line.",
+        ),
+    ] = None
+
+    # --- projections --------------------------------------------------------------------------
+
+    rfm_refresh_hour: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=23,
+            description="Hour of the program's local day at which `points projections run` works"
+            " out and records RFM bounds, every day; a night missed is made up for. Not set: never;"
+            " `points segments refresh` does it once.",
         ),
     ] = None
 

@@ -97,9 +97,9 @@ def _told(event: AccountEvent) -> Iterator[Movement]:
             for back in event.clawbacks:
                 yield at, _REVOKED, REFERRAL, event.order_id, None, back.taken
         case _ if isinstance(event, _GRANTING):
-            order_id = event.order_id if isinstance(event, RewardReceived) else None
+            order = event.order_id if isinstance(event, RewardReceived) else None
             for award in event.awards:
-                yield _grant(award, order_id)
+                yield _grant(award, order)
         case _:
             pass
 

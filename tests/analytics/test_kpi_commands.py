@@ -71,7 +71,9 @@ def test_without_a_period_all_is_told(points: Points) -> None:
 
 def test_customer_value(points: Points) -> None:
     at = ("--at", "2018-01-01T00:00:00Z")
-    shown = json.loads(points("kpi", "value", *at, "--days", "90", "--json").stdout)
+    done = points("kpi", "value", *at, "--days", "90", "--json")
+    assert done.stderr == ""
+    shown = json.loads(done.stdout)
     assert len(shown["members"]) == 50
     assert 0 < shown["members"][0]["predicted_alive"] <= 1
     assert shown["models"]["buying"]["alpha"] > 0
