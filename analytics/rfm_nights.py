@@ -28,7 +28,7 @@ LOOK_SECONDS = 60.0
 """Between two looks whether bounds are due: how late they may be."""
 
 END_SECONDS = 30.0
-"""How long the end of the process waits for bounds being recorded: a hundred times what it takes."""
+"""How long the process waits at its end for bounds being recorded: a hundred times that."""
 
 LOCK = 0x52464D42
 """Advisory lock of whoever works out bounds ("RFMB")."""

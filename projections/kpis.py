@@ -70,7 +70,9 @@ VALUES = table(
     point_value="int8",
 )
 
-_REFERRING = (ReferralAccepted, PurchaseRewarded, PurchaseReturned, RewardReceived, InputRefused)
+_REFERRING = frozenset(
+    (ReferralAccepted, PurchaseRewarded, PurchaseReturned, RewardReceived, InputRefused)
+)
 """The events that can be a step of a referral."""
 
 _REGISTERED = "referral.registered.v1"
@@ -89,17 +91,19 @@ class Kpis:
 
     def note(self, entry: Entry, event: AccountEvent, member: Member, writes: Writes) -> None:
         """Append the sale, the movements of points and the referral's steps of the event."""
-        match event:
-            case PurchaseRewarded():
-                writes.append(SALES, _sale(entry, entry.member_id, event, event.purchase))
-            case PurchaseReturned():
-                writes.append(SALES, _returned(entry, event))
-            case _:
-                pass
-        for n, moved in enumerate(movements(event), 1):
-            place = (entry.shard, entry.position, n, entry.member_id)
-            writes.append(POINTS, (*place, *moved))
-        if isinstance(event, _REFERRING):
+        kind = type(event)
+        if kind is PurchaseRewarded:
+            assert isinstance(event, PurchaseRewarded)
+            writes.append(SALES, _sale(entry, entry.member_id, event, event.purchase))
+        elif kind is PurchaseReturned:
+            assert isinstance(event, PurchaseReturned)
+            writes.append(SALES, _returned(entry, event))
+        moved = movements(event)
+        if moved:
+            for n, movement in enumerate(moved, 1):
+                place = (entry.shard, entry.position, n, entry.member_id)
+                writes.append(POINTS, (*place, *movement))
+        if kind in _REFERRING:
             for step, referee in _steps(entry, event, member):
                 at = event.occurred_at
                 writes.append(REFERRALS, (entry.shard, entry.position, step, referee, at))
@@ -142,7 +146,7 @@ def _sale(
         purchase.store_id,
         purchase.region,
         purchase.channel,
-        sum(line.amount for line in purchase.lines),
+        sum([line.amount for line in purchase.lines]),
         [award.rule for award in awards],
         [award.points for award in awards],
     )
@@ -169,6 +173,8 @@ def _returned(entry: Entry, event: PurchaseReturned) -> tuple[object, ...]:
 def _steps(entry: Entry, event: AccountEvent, member: Member) -> list[tuple[str, str]]:
     """The steps that the event takes, each with the member who was brought in."""
     match event:
+        case PurchaseRewarded() | PurchaseReturned() if event.referral is None:
+            return []
         case RewardReceived():
             return [("rewarded", event.referee_id)]
         case InputRefused():
@@ -181,7 +187,8 @@ def _steps(entry: Entry, event: AccountEvent, member: Member) -> list[tuple[str,
             if any(award.points for award in event.awards):
                 steps.append(("rewarded", entry.member_id))
             return steps
-        case PurchaseRewarded() | PurchaseReturned() if event.referral is not None:
+        case PurchaseRewarded() | PurchaseReturned():
+            assert event.referral is not None
             mine = member.account.referral
             referee = (None if mine is None else mine.referee_id) or entry.member_id
             steps = [(event.referral, referee)]

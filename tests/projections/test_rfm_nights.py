@@ -10,6 +10,7 @@ import pytest
 from analytics.rfm_nights import RfmNights, latest, refresh_if_due
 from ledger.core.calendar import from_instant
 from ledger.settings import Settings, load_settings
+from projections import queries
 from projections.errors import ProjectionError
 from projections.runner import Runner
 from tests.projections.conftest import Shop
@@ -53,6 +54,17 @@ def folding(shop: Shop) -> Iterator[None]:
     thread.join(WAIT_SECONDS)
 
 
+def await_fold(shop: Shop) -> None:
+    """Until the running fold has taken all that was written."""
+    deadline = datetime.now(UTC) + timedelta(seconds=WAIT_SECONDS)
+    while datetime.now(UTC) < deadline:
+        standings = queries.standings(shop.session)
+        if standings and not any(standing.behind for standing in standings):
+            return
+        threading.Event().wait(0.05)
+    raise AssertionError("not folded in time")
+
+
 def recorded(shop: Shop) -> list[datetime]:
     """The moments of the bounds in the read model."""
     rows = shop.session.execute("SELECT as_of FROM read.rfm_bounds ORDER BY position").fetchall()
@@ -63,7 +75,7 @@ def recorded(shop: Shop) -> list[datetime]:
 def test_once_a_day(shop: Shop, settings: Settings) -> None:
     for n in range(6):
         shop.log.take(f"m{n}", purchase(f"o{n}", day(n), [1_000 * n]))
-    catch_up(shop.session)
+    await_fold(shop)
     first = refresh_if_due(settings, 3, day(10))
     assert first is not None
     assert from_instant(first.as_of) == day(9) + timedelta(hours=3)
@@ -93,7 +105,7 @@ def test_nobody_has_bought_yet(settings: Settings) -> None:
 @pytest.mark.usefixtures("folding")
 def test_the_thread_records_and_ends(shop: Shop, settings: Settings) -> None:
     shop.log.take("m1", purchase("o1", day(1)))
-    catch_up(shop.session)
+    await_fold(shop)
     nights = RfmNights(settings, 3)
     nights.start()
     deadline = datetime.now(UTC) + timedelta(seconds=WAIT_SECONDS)
