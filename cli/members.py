@@ -1,17 +1,10 @@
-"""`points balance|segments MEMBER`, `points balances`: the read models, for people and programs.
+"""`points segments MEMBER`: a member's segments; and what the commands on members share.
 
-All as of a moment of the world (`--at`, default now). Balances, tiers and segments come from the
-read models; lots at a moment from the member's events, as far as the read models have folded them,
-so that both agree.
+All as of a moment of the world (`--at`, default now).
 """
 
-import csv
-import sys
-from collections.abc import Iterable
-from contextlib import closing
 from typing import Annotated, Any
 
-import orjson
 import typer
 from psycopg import Connection
 from typer.core import TyperGroup
@@ -25,10 +18,8 @@ from ledger.errors import LedgerError
 from ledger.migrate import no_ledger
 from ledger.sharding import shard_of
 from projections import queries
-from projections.log import Entry, decode, histories
-from projections.lots import LotView, lots_at
+from projections.log import Entry, histories
 from projections.rfm import compute_bounds
-from projections.system import System
 from schemas.fields import Instant
 
 
@@ -74,121 +65,6 @@ def entries_of(connection: Connection, member_id: str) -> tuple[list[Entry], str
     folded = queries.position_in(connection, "balances", shard)
     account = account_id_of(program_id, member_id)
     return list(histories(connection, shard, [account], folded)), currency
-
-
-def balance(member: MemberId, at: At = None, as_json: AsJson = False) -> None:
-    """A member's points, lots with their dates and tier, as of a moment.
-
-    Example: `points balance 1609 --at 2018-01-15T00:00:00Z`
-    """
-    moment = parse_moment(at)
-    with reading() as connection:
-        found = queries.balance_of(connection, member, from_instant(moment))
-        if found is None:
-            raise unknown_member(member, moment)
-        progress = queries.progress_of(connection, member)
-        standing = queries.account_of(connection, member)
-        assert standing is not None, "it has a balance"
-        system = System()
-        system.catch_up(connection)
-        entries, _ = entries_of(connection, member)
-    lots = lots_at(member, map(decode, entries), moment, system.programs)
-    if as_json:
-        shown = {
-            "at": format_instant(moment),
-            **found._asdict(),
-            **standing._asdict(),
-            "lots": [_lot(x) for x in lots],
-        }
-        if progress is not None:
-            shown["tier_progress"] = {
-                key: moment_json(value) if hasattr(value, "isoformat") else value
-                for key, value in progress._asdict().items()
-            }
-        print_json(shown)
-        return
-    typer.echo(f"member {member} as of {format_instant(moment)}")
-    for name in ("available", "pending", "reserved", "expired", "granted", "debt", "tier"):
-        typer.echo(f"  {name:<10} {getattr(found, name):>12}")
-    if standing.merged_into is not None:
-        typer.echo(f"  merged into {standing.merged_into}")
-    elif standing.status != "open":
-        typer.echo(f"  {standing.status}")
-    if progress is not None and progress.next_tier is not None:
-        typer.echo(
-            f"  {progress.missing} of {progress.measure} missing to {progress.next_tier} "
-            f"({progress.reached} of {progress.next_at_least} as of {moment_json(progress.as_of)})"
-        )
-    for lot in lots:
-        ends = "never expires" if lot.expires_at is None else f"expires {_at(lot.expires_at)}"
-        state = ", ".join(
-            f"{getattr(lot, name)} {name}"
-            for name in ("available", "pending", "reserved")
-            if getattr(lot, name)
-        )
-        typer.echo(
-            f"  lot {lot.lot}: {state} of {lot.granted}, granted {_at(lot.granted_at)}, "
-            f"spendable from {_at(lot.activates_at)}, {ends} ({', '.join(lot.rules)})"
-        )
-
-
-def _at(moment: int) -> str:
-    return format_instant(moment)
-
-
-def _lot(lot: LotView) -> dict[str, Any]:
-    return {
-        "lot": lot.lot,
-        "rules": list(lot.rules),
-        "granted": lot.granted,
-        "available": lot.available,
-        "pending": lot.pending,
-        "reserved": lot.reserved,
-        "granted_at": format_instant(lot.granted_at),
-        "activates_at": format_instant(lot.activates_at),
-        "expires_at": None if lot.expires_at is None else format_instant(lot.expires_at),
-    }
-
-
-def balances(
-    at: At = None,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """All members' points and tiers as of a moment, by member_id; streamed, so any number.
-
-    Example: `points balances --at 2018-01-15T00:00:00Z --csv > balances.csv`
-    """
-    if as_csv and as_json:
-        raise typer.BadParameter("choose one of --csv and --json, not both")
-    moment = from_instant(parse_moment(at))
-    # Closed before the session: whoever reads the output may stop early (head).
-    with reading() as connection, closing(queries.balances(connection, moment)) as rows:
-        if as_csv:
-            writer = csv.writer(sys.stdout, lineterminator="\n")
-            writer.writerow(queries.Balance._fields)
-            writer.writerows(rows)
-        elif as_json:
-            _print_json_rows(rows)
-        else:
-            _print_table(rows)
-
-
-def _print_json_rows(rows: Iterable[queries.Balance]) -> None:
-    out = sys.stdout.buffer
-    separator = b"[\n"
-    for row in rows:
-        out.write(separator + orjson.dumps(row._asdict()))
-        separator = b",\n"
-    out.write(b"\n]\n" if separator == b",\n" else b"[]\n")
-    out.flush()
-
-
-def _print_table(rows: Iterable[queries.Balance]) -> None:
-    fields = queries.Balance._fields
-    typer.echo(f"{fields[0]:<20}" + "".join(f"{name:>12}" for name in fields[1:]))
-    for row in rows:
-        typer.echo(f"{row[0]:<20}" + "".join(f"{value:>12}" for value in row[1:]))
 
 
 def show(member: MemberId, at: At = None, as_json: AsJson = False) -> None:
@@ -284,8 +160,6 @@ class ShowByDefault(TyperGroup):
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command()(balance)
-    app.command()(balances)
     group = typer.Typer(
         cls=ShowByDefault,
         no_args_is_help=True,

@@ -63,10 +63,12 @@ def lots_at(
         if settled is not None:
             follow(lots, settled, at)
     left = [lot for lot in lots.values() if lot.pending or lot.available or lot.reserved]
-    return sorted(
-        left,
-        key=lambda lot: (lot.expires_at is None, lot.expires_at or 0, lot.activates_at, lot.lot),
-    )
+    return sorted(left, key=in_draw_order)
+
+
+def in_draw_order(lot: LotView) -> tuple[bool, Instant, Instant, int]:
+    """The key by which lots are drawn: soonest-expiring first, never-expiring ones last."""
+    return lot.expires_at is None, lot.expires_at or 0, lot.activates_at, lot.lot
 
 
 def _moved(lot: MovedLot | KeptLot, rule: str) -> LotView:

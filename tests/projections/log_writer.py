@@ -188,6 +188,8 @@ class Log:
         self.programs = Timeline(self.versions)
         self.accounts: dict[str, Account] = {}
         self.system_version = self._head(SYSTEM_SHARD)
+        self.clock: datetime | None = None
+        """The recorded_at of what is appended; None: now."""
 
     def _head(self, shard: int) -> int:
         row = self.connection.execute(
@@ -282,7 +284,8 @@ class Log:
         with self.connection.transaction(), self.connection.cursor() as cursor:
             position = self._head(shard)
             cursor.executemany(
-                "INSERT INTO ledger.events VALUES (%s, %s, %s, %s, %s, %s, %s, now(), %s, %s, %s)",
+                "INSERT INTO ledger.events VALUES (%s, %s, %s, %s, %s, %s, %s,"
+                " coalesce(%s, now()), %s, %s, %s)",
                 [
                     (
                         shard,
@@ -292,6 +295,7 @@ class Log:
                         version + n,
                         type(event).__name__,
                         from_instant(event.occurred_at),
+                        self.clock,
                         len(event.effects),
                         msgspec.json.encode(event),
                         NO_HASH,

@@ -11,7 +11,7 @@ import typer
 from msgspec.structs import replace
 from typer.testing import CliRunner, Result
 
-from cli import dead_letters, history, members, projections
+from cli import balances, dead_letters, history, members, projections
 from ledger.application import Ledger
 from ledger.errors import LedgerError
 from ledger.received import RecordRef, received, undecodable
@@ -30,6 +30,7 @@ def points(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Points:
     monkeypatch.setenv("POINTS_SHARDS", str(SHARDS))
     monkeypatch.setenv("POINTS_PARTITIONS", "2")
     app = typer.Typer()
+    balances.register(app)
     members.register(app)
     history.register(app)
     projections.register(app)

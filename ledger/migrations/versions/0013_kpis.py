@@ -6,7 +6,7 @@ Revision ID: 0013
 from ledger.migrations import run_sql_beside
 
 revision = "0013"
-down_revision = "0011"
+down_revision = "0012"
 branch_labels = None
 depends_on = None
 

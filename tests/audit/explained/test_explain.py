@@ -9,7 +9,7 @@ from ledger.core.calendar import INSTANT_MAX
 from ledger.core.settle import settle
 from schemas.decisions import NO_LOT, AccountEvent
 from schemas.fields import Instant
-from tests.audit.towns import LEDGER, log_of, moments_of, town_of
+from tests.audit.explained.towns import LEDGER, log_of, moments_of, town_of
 from tests.core.account_tools import Member
 
 SEEDS = range(24)

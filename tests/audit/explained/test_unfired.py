@@ -14,7 +14,7 @@ from audit.words_rules import reason
 from ledger.core.calendar import INSTANT_MAX
 from schemas import inputs
 from schemas.decisions import ActivityRewarded, BudgetShare, CodeFact, Facts, PurchaseRewarded
-from tests.audit.towns import LEDGER, log_of
+from tests.audit.explained.towns import LEDGER, log_of
 from tests.core import histories
 from tests.core.account_tools import Member, at, timeline
 

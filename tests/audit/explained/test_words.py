@@ -8,7 +8,7 @@ from audit.explain import explain, part
 from audit.texts import LANGUAGES, Texts
 from audit.words import words
 from ledger.core.calendar import INSTANT_MAX, to_instant
-from tests.audit.towns import LEDGER, log_of, town_of
+from tests.audit.explained.towns import LEDGER, log_of, town_of
 from tests.core.account_tools import MINIMAL, Member, at, timeline
 from tests.projections.test_explain import PROGRAMS
 from tests.projections.test_explain import at as on

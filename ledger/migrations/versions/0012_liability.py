@@ -1,0 +1,21 @@
+"""What points are worth, and what is owed to members, at any moment.
+
+Revision ID: 0012
+"""
+
+from ledger.migrations import run_sql_beside
+
+revision = "0012"
+down_revision = "0011"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Run the SQL file beside this one."""
+    run_sql_beside(__file__)
+
+
+def downgrade() -> None:
+    """There is no way back, as for the tables before."""
+    raise NotImplementedError("The ledger's tables are not dropped; restore a backup instead.")

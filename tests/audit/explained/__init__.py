@@ -1,0 +1,1 @@
+"""Tests of explanations and of what was known when."""
