@@ -11,7 +11,8 @@ from audit.explanation import CappedBy
 from audit.texts import N_, SOURCE, Texts
 from audit.words_refusals import refusal
 from audit.words_rules import CODE_STATUS, capped, tier
-from ledger.core.calendar import HOUR_US, from_instant
+from ledger.core.calendar import SECOND_US, from_instant
+from ledger.core.program.duration import Duration, parse_duration
 from projections.history import WITH_AWARDS, changes_of, purchase_amount, returned_amount
 from schemas import decisions as d
 from schemas.fields import Instant
@@ -34,15 +35,15 @@ def explain(
 def told(event: d.AccountEvent, texts: Texts) -> Told:
     """The same where many are told."""
     details = list(_details(event, texts))
-    for change in event.tier_changes:
-        details.append(
-            texts.say(
-                "tier {previous} → {to} at {when}",
-                previous=tier(texts, change.previous),
-                to=tier(texts, change.to),
-                when=_when(texts, change.at),
-            )
+    details.extend(
+        texts.say(
+            "tier {previous} → {to} at {when}",
+            previous=tier(texts, change.previous),
+            to=tier(texts, change.to),
+            when=_when(texts, change.at),
         )
+        for change in event.tier_changes
+    )
     if event.addressed:
         details.append(
             texts.say(
@@ -51,11 +52,18 @@ def told(event: d.AccountEvent, texts: Texts) -> Told:
             )
         )
     if event.late_by:
-        hours = texts.number(round(event.late_by / HOUR_US))
+        late = texts.length(Duration(seconds=event.late_by // SECOND_US))
         details.append(
-            texts.say("arrived late, by {hours} h, and was decided by its own time", hours=hours)
+            texts.say("arrived late (by {length}) and was decided by its own time", length=late)
         )
     return Told(_headline(event, texts), tuple(details))
+
+
+def earlier_entries(texts: Texts, n: int) -> str:
+    """What stands for entries that are not shown."""
+    return texts.count(
+        "… {n} earlier entry (see --limit)", "… {n} earlier entries (see --limit)", n
+    )
 
 
 def _when(texts: Texts, at: Instant) -> str:
@@ -96,7 +104,9 @@ def _headline(event: d.AccountEvent, texts: Texts) -> str:
             return f"{said}: {_granted(texts, event.awards)}" if event.awards else said
         case d.SurveyRewarded():
             points = _granted(texts, event.awards)
-            return texts.say("completed survey {name}: {points}", name=event.survey_id, points=points)
+            return texts.say(
+                "completed survey {name}: {points}", name=event.survey_id, points=points
+            )
         case d.ActivityRewarded():
             return _activity(event, texts)
         case d.RewardReceived():
@@ -307,7 +317,8 @@ def _details(event: d.AccountEvent, texts: Texts) -> Iterator[str]:
             yield from _moments(event, texts)
         case d.MemberProfiled():
             for key, holds in event.outcomes.items():
-                yield f"{key}: {texts.say('yes') if holds else texts.say('no')}"
+                answer = texts.say("yes") if holds else texts.say("no")
+                yield f"{key}: {answer}"
         case _:
             pass
 
@@ -373,10 +384,14 @@ def _known(facts: d.Facts, texts: Texts) -> Iterator[str]:
 
 def _code(event: d.PurchaseRewarded, fact: d.CodeFact, used: set[str], texts: Texts) -> str:
     code = event.purchase.promo_codes[fact.place]
-    of = fact.series or "?"
+    of = fact.series
     if fact.status != "ok":
         why = texts.say(CODE_STATUS[fact.status])
-        return texts.say("promo code {code} (series {series}): {why}", code=code, series=of, why=why)
+        if not of:
+            return texts.say("promo code {code}: {why}", code=code, why=why)
+        return texts.say(
+            "promo code {code} (series {series}): {why}", code=code, series=of, why=why
+        )
     if fact.series in used:
         return texts.say("promo code {code} (series {series}): used", code=code, series=of)
     # It is still good: whoever reads this must not learn it.
@@ -414,7 +429,9 @@ def _lots(awards: Iterable[d.Award], texts: Texts) -> Iterator[str]:
             ends = texts.say("expire {when}", when=_when(texts, expires_at))
         if terms is not None:
             ends = texts.say(
-                "{ends}, {length} after the last purchase", ends=ends, length=terms.idle
+                "{ends}, {length} after the last purchase",
+                ends=ends,
+                length=texts.length(parse_duration(terms.idle)),
             )
         yield texts.say("lot {lot}: {points}, {spendable}, {ends}", lot=lot, points=points,
                         spendable=spendable, ends=ends)  # fmt: skip

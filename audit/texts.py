@@ -18,6 +18,8 @@ from babel.lists import format_list
 from babel.numbers import format_currency, format_decimal, get_currency_precision
 from babel.support import NullTranslations, Translations
 
+from ledger.core.program.duration import Duration
+
 LOCALES = Path(__file__).parent / "locale"
 """Where the catalogues are: LANGUAGE/LC_MESSAGES/points.po and .mo."""
 
@@ -27,6 +29,8 @@ SOURCE = "en"
 """The language of the sentences in the code; it needs no catalogue."""
 
 LANGUAGES = (SOURCE, "ru")
+
+DAY_SECONDS, HOUR_SECONDS = 86_400, 3_600
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -90,6 +94,22 @@ class Texts:
     def moment(self, text: str) -> str:
         """The same of a moment in RFC 3339."""
         return self.when(datetime.fromisoformat(text))
+
+    def length(self, duration: Duration) -> str:
+        """A length of time: years, months, days, and hours of what is less, rounded down."""
+        years, months = divmod(duration.months, 12)
+        days, seconds = divmod(duration.seconds, DAY_SECONDS)
+        days += duration.days
+        parts = []
+        if years:
+            parts.append(self.count("{n} year", "{n} years", years))
+        if months:
+            parts.append(self.count("{n} month", "{n} months", months))
+        if days:
+            parts.append(self.count("{n} day", "{n} days", days))
+        if seconds >= HOUR_SECONDS or not parts:
+            parts.append(self.count("{n} hour", "{n} hours", seconds // HOUR_SECONDS))
+        return " ".join(parts)
 
     def either(self, names: Iterable[str]) -> str:
         """`a, b or c`."""

@@ -88,7 +88,7 @@ def _happened(member: MemberId, moment: Instant, *, as_json: bool) -> None:
         assert standing is not None, "it has a balance"
         system = System()
         system.catch_up(connection)
-        entries, _ = entries_of(connection, member)
+        entries = entries_of(connection, ledger_facts(connection), member)
     lots = lots_at(member, map(decode, entries), moment, system.programs)
     if as_json:
         in_lots = sum(lot.available + lot.pending + lot.reserved for lot in lots)

@@ -4,11 +4,14 @@ from typing import Annotated
 
 import typer
 
+from audit.entries import earlier_entries, told
+from audit.member_log import ledger_facts
+from audit.texts import Texts
 from cli.context import parse_moment, print_json
+from cli.explain import Lang, Language
 from cli.members import AsJson, MemberId, entries_of, unknown_member
 from cli.projections import reading
-from ledger.core.calendar import format_instant
-from projections.explain import explain
+from ledger.core.calendar import format_instant, from_instant
 from projections.happened import happened_by
 from projections.log import decode
 from projections.system import System
@@ -30,6 +33,7 @@ def history(
     limit: Annotated[
         int, typer.Option(min=1, max=1_000_000, help="At most so many, the newest.")
     ] = HISTORY_SHOWN,
+    lang: Lang = Language.en,
     as_json: AsJson = False,
 ) -> None:
     """The member's entries explained: what happened, which rules gave how much, what capped them.
@@ -38,7 +42,8 @@ def history(
     """
     moment = None if at is None else parse_moment(at)
     with reading() as connection:
-        entries, currency = entries_of(connection, member)
+        ledger = ledger_facts(connection)
+        entries = entries_of(connection, ledger, member)
         system = System()
         system.catch_up(connection)
     if not entries:
@@ -54,32 +59,35 @@ def history(
             raise unknown_member(member, moment)
         earlier = max(0, len(found) - limit)
         found = found[earlier:]
-    shown = [(place, event, explain(event, currency)) for place, event in found]
+    texts = Texts(lang, ledger.time_zone, ledger.currency)
+    shown = [(place, event, told(event, texts)) for place, event in found]
     if as_json:
         print_json(
             {
                 "member_id": member,
                 "at": None if moment is None else format_instant(moment),
+                "language": lang.value,
                 "entries": [
                     {
                         "shard": None if place is None else entries[place].shard,
                         "position": None if place is None else entries[place].position,
                         "occurred_at": format_instant(event.occurred_at),
                         "type": type(event).__name__,
-                        "headline": told.headline,
-                        "details": list(told.details),
+                        "headline": words.headline,
+                        "details": list(words.details),
                     }
-                    for place, event, told in shown
+                    for place, event, words in shown
                 ],
                 "earlier": earlier,
             }
         )
         return
+    typer.echo(texts.say("times are those of {zone}", zone=ledger.time_zone))
     if earlier:
-        typer.echo(f"… {earlier} earlier entries (see --limit)")
-    for _, event, told in shown:
-        typer.echo(f"{format_instant(event.occurred_at)}  {told.headline}")
-        for detail in told.details:
+        typer.echo(earlier_entries(texts, earlier))
+    for _, event, words in shown:
+        typer.echo(f"{texts.when(from_instant(event.occurred_at))}  {words.headline}")
+        for detail in words.details:
             typer.echo(f"    {detail}")
 
 

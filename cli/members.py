@@ -9,13 +9,13 @@ import typer
 from psycopg import Connection
 from typer.core import TyperGroup
 
+from audit.member_log import LedgerFacts
 from cli.context import open_ledger, parse_moment, print_json
 from cli.context import run as run_async
 from cli.projections import moment_json, reading, translated
 from ledger.accounts import account_id_of
 from ledger.core.calendar import format_instant, from_instant
 from ledger.errors import LedgerError
-from ledger.migrate import no_ledger
 from ledger.sharding import shard_of
 from projections import queries
 from projections.log import Entry, histories
@@ -55,16 +55,12 @@ def unknown_member(member: str, at: Instant | None) -> UnknownMember:
     )
 
 
-def entries_of(connection: Connection, member_id: str) -> tuple[list[Entry], str]:
-    """The member's events as far as the balances have folded them, and the ledger's currency."""
-    row = connection.execute("SELECT program_id, currency, shards FROM ledger.ledger").fetchone()
-    if row is None:
-        raise no_ledger()
-    program_id, currency, shards = row
-    shard = shard_of(member_id, shards)
+def entries_of(connection: Connection, ledger: LedgerFacts, member_id: str) -> list[Entry]:
+    """The member's events as far as the balances have folded them."""
+    shard = shard_of(member_id, ledger.shards)
     folded = queries.position_in(connection, "balances", shard)
-    account = account_id_of(program_id, member_id)
-    return list(histories(connection, shard, [account], folded)), currency
+    account = account_id_of(ledger.program_id, member_id)
+    return list(histories(connection, shard, [account], folded))
 
 
 def show(member: MemberId, at: At = None, as_json: AsJson = False) -> None:

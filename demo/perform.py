@@ -16,6 +16,7 @@ from typing import Any
 
 import psycopg
 
+from audit.entries import explain
 from cli.context import data_dir_of, own_services, with_services
 from cli.init import initialise
 from cli.program import read_program
@@ -27,7 +28,6 @@ from ledger.core.program.canonical import version_of
 from ledger.core.program.form import Program
 from ledger.errors import ChainBroken, LedgerError
 from ledger.settings import Settings, load_settings
-from projections.explain import explain
 from schemas.fields import Instant
 
 PROGRAM = Path(__file__).with_name("program.yaml")

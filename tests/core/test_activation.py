@@ -2,8 +2,8 @@
 
 import pytest
 
+from audit.entries import explain
 from ledger.core.settle import next_due
-from projections.explain import explain
 from projections.lots import lots_at
 from schemas.decisions import AccountSettled, PurchaseReturned, PurchaseRewarded
 from tests.core.account_tools import Member, at, refused, timeline
@@ -43,10 +43,10 @@ def test_the_points_wait_for_the_event_and_then_have_their_term() -> None:
     assert member.points == (15, 0, 0)
     member.tick("2017-04-10T12:00:00Z")
     assert member.points == (0, 0, 0)
-    assert "lot 1: 10 points, revoked unless survey.completed.v1 happens by 2017-03-15" in (
+    assert "lot 1: 10 points, revoked unless survey.completed.v1 happens by 15 March 2017" in (
         " ".join(explain(bought, "RUB").details)
     )
-    assert "10 points became spendable" in explain(settled, "RUB").headline
+    assert "became spendable: 10 points" in explain(settled, "RUB").headline
 
 
 def test_within_includes_its_last_instant() -> None:
@@ -67,8 +67,8 @@ def test_what_it_did_not_reach_is_revoked_at_the_first_instant_after() -> None:
         ("revoked", 10, at("2017-03-15") + 1),
     ]
     told = explain(settled, "RUB")
-    assert told.headline == ("time passed: 10 were revoked: what they waited for did not happen")
-    assert told.details == ("2017-03-15T00:00:00.000001Z: 10 revoked",)
+    assert told.headline == "time passed: revoked, what they waited for did not happen: 10 points"
+    assert told.details == ("15 March 2017, 00:00: 10 revoked",)
     member.survey("2017-03-21", "s")
     assert member.points == (5, 0, 0)
     assert member.account.holdings.awaits == ()

@@ -1,7 +1,7 @@
 """Expiry after inactivity: each purchase moves the points on, all together."""
 
+from audit.entries import explain
 from ledger.core.settle import next_due
-from projections.explain import explain
 from projections.lots import lots_at
 from schemas.decisions import PurchaseRewarded, Terms
 from tests.core.account_tools import Member, at, refused, timeline
@@ -160,7 +160,7 @@ def test_points_given_by_hand_move_on_like_any_others() -> None:
 def test_what_explains_it() -> None:
     member = member_of()
     (event,) = member.buy("2017-01-31", "A", 1000)
-    assert "expire 2017-07-31T00:00:00Z, P6M after the last purchase" in " ".join(
+    assert "expire 31 July 2017, 00:00, 6 months after the last purchase" in " ".join(
         explain(event, "RUB").details
     )
     member.buy("2017-03-15", "B", 100)

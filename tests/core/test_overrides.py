@@ -2,9 +2,9 @@
 
 import pytest
 
+from audit.entries import explain
 from ledger.core.rules.tiers import tier_in
 from ledger.core.settle import next_due
-from projections.explain import explain
 from schemas.decisions import TierChange, TierOverridden
 from tests.core.account_tools import MINIMAL, Member, at, refused, timeline
 
@@ -45,7 +45,7 @@ def test_a_tier_set_by_hand_holds_until_its_end() -> None:
     assert member.account.tier == "none"
     told = explain(event, "RUB")
     assert told.headline == (
-        "tier gold by hand until 2017-08-01T00:00:00Z, by agent-7: status match"
+        "tier gold by hand until 1 August 2017, 00:00, by agent-7: status match"
     )
 
 

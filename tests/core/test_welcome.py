@@ -1,7 +1,7 @@
 """Welcome awards: once per level, at the moment of entering it, taken back with what reached it."""
 
+from audit.entries import explain
 from ledger.core.settle import next_due
-from projections.explain import explain
 from schemas.decisions import AccountSettled, PurchaseReturned, PurchaseRewarded
 from tests.core.account_tools import Member, at, timeline
 

@@ -5,10 +5,10 @@ from typing import Any
 import psycopg
 from msgspec.structs import replace
 
+from audit.entries import explain
 from ledger.core.program.form import Award, BirthdayWindow, EarnRule, OnActivity, Program, When
 from ledger.settings import Settings
 from projections.connection import connect
-from projections.explain import explain
 from schemas import inputs
 from schemas.decisions import AccountEvent
 from schemas.log_events import decode_account_event

@@ -116,10 +116,10 @@ def test_history_in_words(shop: Shop, points: Points) -> None:
     write(shop)
     points("projections", "run", "--until-caught-up")
     text = points("history", "anna").stdout
-    assert "bought for 600.00 USD in store 7 (order a1), tier none: +1250 points" in text
-    assert "tier none → silver at 2017-01-02T00:00:00Z" in text
-    assert "limit of times per iso_week left 0" in text
-    assert "returned 70.00 USD of order a2" in text
+    assert "bought for $600.00 in store 7 (order a1), tier none: +1,250 points" in text
+    assert "tier none → silver at 2 January 2017, 00:00" in text
+    assert "the limit of times per week was used up" in text
+    assert "returned $70.00 of order a2" in text
     shown = json.loads(points("history", "anna", "--limit", "1", "--json").stdout)
     assert shown["earlier"] == 3
     assert [entry["type"] for entry in shown["entries"]] == ["PurchaseReturned"]

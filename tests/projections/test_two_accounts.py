@@ -10,11 +10,11 @@ import pytest
 from click.testing import Result
 from msgspec.structs import replace
 
+from audit.entries import explain
 from ledger.core.calendar import from_instant, to_instant
 from ledger.core.program.duration import Duration
 from ledger.core.program.form import Closing, Transfers
 from projections import queries
-from projections.explain import explain
 from projections.lots import lots_at
 from schemas import inputs
 from tests.projections.conftest import Shop
@@ -152,13 +152,13 @@ def test_what_happened_is_told_in_words(told: Shop) -> None:
             headline, details = explain(event, "USD")
             lines += [f"{member}: {headline}", *(f"{member}:     {line}" for line in details)]
     for line in (
-        "bert: gave 150 points to anna",
-        "anna: got 150 points from bert",
-        "anna: merged into cleo by emp-1 (one person)",
+        "bert: given to member anna: 150 points",
+        "anna: got from member bert: 150 points",
+        "anna: merged into the account of member cleo, by emp-1 (one person)",
         "dora: frozen by emp-1: earns and cannot spend (as asked)",
-        "emil: closed by emp-1: the balance is forfeited at 2017-03-05T00:00:00Z (as asked)",
+        "emil: closed by emp-1: the balance is forfeited 5 March 2017, 00:00 (as asked)",
     ):
         assert line in lines, "\n".join(lines)
     absorbed = [line for line in lines if "the account of anna went over into this one" in line]
     assert len(absorbed) == 1
-    assert any("lot" in line and "up to" in line for line in lines if line.startswith("cleo"))
+    assert any("lot" in line and "at most" in line for line in lines if line.startswith("cleo"))

@@ -4,15 +4,16 @@ import re
 
 import pytest
 
+from audit.entries import explain as entry
 from audit.explain import explain, part
 from audit.texts import LANGUAGES, Texts
 from audit.words import words
 from ledger.core.calendar import INSTANT_MAX, to_instant
+from tests.audit.explained.test_entries import PROGRAMS
+from tests.audit.explained.test_entries import at as on
+from tests.audit.explained.test_entries import told as worked_example
 from tests.audit.explained.towns import LEDGER, log_of, town_of
 from tests.core.account_tools import MINIMAL, Member, at, timeline
-from tests.projections.test_explain import PROGRAMS
-from tests.projections.test_explain import at as on
-from tests.projections.test_explain import told as worked_example
 
 CYRILLIC = re.compile(r"[а-яё]", re.IGNORECASE)
 
@@ -32,6 +33,18 @@ def test_everything_is_told_in_every_language(seed: int) -> None:
             assert CYRILLIC.search(line), f"not translated: {line}"
         for line in english:
             assert not CYRILLIC.search(line)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_every_entry_is_told_in_every_language(seed: int) -> None:
+    for member in town_of(seed).members.values():
+        for event in member.events:
+            english, russian = (
+                entry(event, "RUB", "Europe/Moscow", language) for language in LANGUAGES
+            )
+            assert len(english.details) == len(russian.details)
+            for line in (russian.headline, *russian.details):
+                assert CYRILLIC.search(line), f"not translated: {line}"
 
 
 EXAMPLE = """
