@@ -136,21 +136,25 @@ def _take_back(
 
 
 def _restore_spent_points(member: "Member", order: "Order", at: datetime, program: Program) -> None:
-    """The points spent on the order are shared among its lines like an award, and come back as the
-    lines do.
+    """The points of each redemption that paid for the order are shared among its lines like an
+    award, and come back as the lines do.
     """
-    hold = member.redemptions.get(order.purchase.redemption_id or "")
-    if hold is None or hold.open or hold.order_id != order.purchase.order_id:
-        return
-    spent = sum(part for _, part in hold.parts)
-    shares = allocate(spent, [line.amount for line in order.purchase.lines])
-    due = sum(_due(order, place, share) for place, share in enumerate(shares))
-    before = hold.restored  # the first so many points, in draw order, are back already
-    for lot, part in hold.parts:
-        skipped = min(before, part)
-        before -= skipped
-        points = min(due - hold.restored, part - skipped)
-        if points:
-            member.wallet.give_back(lot, points, at, "redeemed", program)
-            hold.restored += points
+    named = member.redemptions.get(order.purchase.redemption_id or "")
+    paid = [
+        hold
+        for hold in member.redemptions.values()
+        if hold.order_id == order.purchase.order_id and not hold.open
+    ]
+    for hold in sorted(paid, key=lambda hold: hold is not named):
+        spent = sum(part for _, part in hold.parts)
+        shares = allocate(spent, [line.amount for line in order.purchase.lines])
+        due = sum(_due(order, place, share) for place, share in enumerate(shares))
+        before = hold.restored  # the first so many points, in draw order, are back already
+        for lot, part in hold.parts:
+            skipped = min(before, part)
+            before -= skipped
+            points = min(due - hold.restored, part - skipped)
+            if points:
+                member.wallet.give_back(lot, points, at, "redeemed", program)
+                hold.restored += points
     member.wallet.pay_debt()

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from ledger import budgets, promo_codes, stock
 from ledger.core.program.form import Award, Bounds, CatalogueReward, EarnRule, When
 from ledger.core.promo_codes import digest
+from ledger.leases import Leases
 from ledger.settings import Settings
 from ledger.sharding import shard_of
 from tests.ledger.budgeted import spent_of
@@ -61,7 +62,7 @@ def test_what_a_return_gives_back_is_locked_although_its_order_came_at_the_last_
             )
             assert outcome.kind == "applied", "not waiting: it was decided again"
             *_, leases, codes = [which for what, which in locked if what in ("leases", "codes")]
-            assert isinstance(leases, budgets.Leases)
+            assert isinstance(leases, Leases)
             assert isinstance(codes, promo_codes.Codes)
             assert leases.held == {"promo_codes/radio"}
             assert codes.held == {digest(code.replace("-", ""))}

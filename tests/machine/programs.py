@@ -281,6 +281,8 @@ def whole_programs(draw: st.DrawFn, *, late: bool) -> Document:
     for n in range(draw(st.integers(1, 5))):
         earn.append(draw(rules(f"r{n}", names, tiers=not late)))
         names.append(f"r{n}")
+    if draw(st.sampled_from([True, False, False])):
+        earn += draw(close_calls())
     earn += draw(activity_rules(tiers=not late))
     return _without_none(
         {
@@ -307,6 +309,23 @@ def whole_programs(draw: st.DrawFn, *, late: bool) -> Document:
             **draw(spending()),
         }
     )
+
+
+@st.composite
+def close_calls(draw: st.DrawFn) -> list[Document]:
+    """Two rules of one group that always fire, of which one is worth a point more, or none."""
+    worth = draw(st.sampled_from([(5, 5), (5, 6), (6, 5)]))
+    return [
+        {
+            "id": f"g{n}",
+            "award": {"fixed": points},
+            "stacking": OTHER_GROUP,
+            "activation": ACTIVATIONS[n],
+            "expiry": EXPIRIES[n],
+            "counts_for_tier": bool(n),
+        }
+        for n, points in zip((0, 3), worth, strict=True)
+    ]
 
 
 @st.composite
