@@ -128,7 +128,9 @@ def _begun(
 def _models(
     connection: Connection, build: Build, found: dict[str, Compared]
 ) -> tuple[ModelReplayed, ...]:
-    heads = dict(connection.execute("SELECT shard, position FROM ledger.heads").fetchall())
+    heads: dict[int, int] = dict(
+        connection.execute("SELECT shard, position FROM ledger.heads").fetchall()
+    )
     models = []
     for model in build.read_models():
         places = builds.places(connection, build, model.name)

@@ -148,7 +148,12 @@ def test_segments_and_their_bounds(shop: Shop, points: Points) -> None:
     lapsed = [i for i in shown["intervals"] if i["segment"] == "lapsed"]
     assert lapsed == [{"segment": "lapsed", "entered_at": "2017-03-05T00:00:00Z", "left_at": None}]
     assert "lapsed: from 2017-03-05" in points("segments", "anna").stdout
-    points("projections", "rebuild", "segments")
+    assert "all the same, exchanged" in points("projections", "rebuild", "segments").stdout
+    told = json.loads(points("projections", "rebuild", "segments", "--json").stdout)
+    assert (told["differences"], told["rows_compared"] > 0) == (0, True)
+    assert "is read again" in points("projections", "restore", "segments").stdout
+    assert "dropped" in points("projections", "drop-old", "segments").stdout
+    assert "nothing was kept" in points("projections", "drop-old", "segments").stdout
     assert (
         json.loads(points("segments", "anna", "--json").stdout)["intervals"] == (shown["intervals"])
     )
