@@ -213,8 +213,8 @@ def test_a_cycle_through_a_merged_account_is_refused() -> None:
 def test_a_cycle_through_a_referral_that_came_by_a_merge_ends_at_its_reward() -> None:
     """The facts of a registration tell the referrer's own referral only."""
     old, new = two(MINIMAL + REFERRAL)
-    for member, friend, order in ((old, "friend", "o1"), (new, "by-n1", "n1")):
-        member.referred("2020-01-01", friend, OPEN)
+    for member, referrer, order in ((old, "friend", "o1"), (new, "by-n1", "n1")):
+        member.referred("2020-01-01", referrer, OPEN)
         member.buy("2020-01-02", order, 1_000)
     merge(old, new, "2020-01-03")
     friend = Member(old.programs, "friend")
