@@ -121,7 +121,8 @@ class History:
                 if held != before:
                     fell = None
             elif (
-                so_far[-1].amount < 0
+                so_far
+                and so_far[-1].amount < 0
                 and so_far[-1].at == at
                 and self._kept(tiers, so_far[:-1], at) >= held
             ):
