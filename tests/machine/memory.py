@@ -147,11 +147,11 @@ class MemoryLedger:
             raise Broken(f"deciding on a {work.type_name} failed: {failure!r}") from failure
         rows = number(batch, self.heads, self.programs, retry=False)
         for shard, log in rows.logs.items():
-            # A row is what COPY gets: column count, columns, length of the hash, the hash.
+            # What COPY gets: the number of columns, the columns, the length of the hash, the hash.
             first = self.heads[shard].position + 1
-            for place in range(0, len(log.rows), 4):
-                row, link = log.rows[place + 1], log.rows[place + 3]
-                self.log[shard].append(Stored(shard, first + place // 4, row, link))
+            for place, packed in enumerate(log.rows):
+                row, link = packed[2:-36], packed[-32:]
+                self.log[shard].append(Stored(shard, first + place, row, link))
             head = self.heads[shard]
             decided_to = rows.decided_to[shard]
             self.heads[shard] = HeadRow(
@@ -167,7 +167,7 @@ class MemoryLedger:
         for due in rows.due:
             self.due[due.account_id] = due
         for shard, log in rows.logs.items():
-            for stored in self.log[shard][-len(log.rows) // 4 :]:
+            for stored in self.log[shard][-len(log.rows) :]:
                 self._effects(stored)
         return work
 
