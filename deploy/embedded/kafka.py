@@ -86,7 +86,7 @@ def wait_ready(layout: Layout, pid: int, port: int, controller_port: int) -> Non
     deadline = time.monotonic() + START_SECONDS
     is_ours = belongs(layout)
     while not answers(pid, port):
-        if not processes.is_live(pid, is_ours):
+        if processes.has_ended(pid, is_ours):
             for taken in (port, controller_port):
                 if not ports.is_free(taken):
                     raise EmbeddedServicesError(

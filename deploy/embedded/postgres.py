@@ -109,7 +109,7 @@ def wait_ready(layout: Layout, pid: int, port: int, database_url: str) -> None:
             except psycopg.OperationalError as error:
                 if "password authentication failed" in str(error):
                     raise EmbeddedServicesError("password_lost", str(error)) from error
-        if not processes.is_live(pid, is_ours):
+        if processes.has_ended(pid, is_ours):
             if not ports.is_free(port):
                 raise EmbeddedServicesError(
                     "port_in_use",

@@ -24,6 +24,10 @@ Belongs = Callable[[Sequence[str], str | None], bool]
 # its child to become the server.
 _LAUNCH_SECONDS = 20.0
 
+# Seconds for which a starting server may not show itself: while it becomes another program, or is
+# busy with its memory on a loaded machine, its command line reads as empty.
+_UNSEEN_SECONDS = 2.0
+
 # Seconds a process has to vanish after SIGKILL; only a hung disk takes longer.
 _KILL_SECONDS = 10.0
 
@@ -94,6 +98,12 @@ def is_live(pid: int, belongs: Belongs) -> bool:
         return belongs(process.cmdline(), folder)
     except (psutil.Error, ValueError, OverflowError):
         return False
+
+
+def has_ended(pid: int, belongs: Belongs) -> bool:
+    """True if a process that we started runs no more; looked at again, as it may be unseen for a
+    moment."""
+    return not wait_until(lambda: is_live(pid, belongs), seconds=_UNSEEN_SECONDS)
 
 
 def listens(pid: int, port: int) -> bool:

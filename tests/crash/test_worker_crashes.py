@@ -62,6 +62,13 @@ PASSED = [
 ]
 
 
+BY_POSITION = {
+    *("read.balance_changes", "read.member_purchases"),
+    *("read.sale_notes", "read.point_notes", "read.referral_steps"),
+}
+"""Read models with a row for an event, known by its shard and position."""
+
+
 def history() -> Iterator[Event]:
     """Members who refer each other, buy twice, return before they bought; and what nobody can
     read."""
@@ -170,7 +177,7 @@ def per_account(state: State, group: str) -> State:
     without = {
         name: sorted(line.split(",", 2)[2] for line in text.splitlines())
         for name, text in state.items()
-        if name in ("read.balance_changes", "read.member_purchases")
+        if name in BY_POSITION
     }
     return {
         **kept,

@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -216,6 +216,21 @@ def test_a_server_is_no_shell_any_more_once_launched(
         assert processes.is_live(pid, lambda argv, _: list(argv) == ["sleep", "60"])
     finally:
         os.kill(pid, signal.SIGKILL)
+
+
+def test_a_server_that_is_not_seen_for_a_moment_has_not_ended(tmp_path: Path) -> None:
+    """Its command line is another one, or none, while the machine is busy with it."""
+    argv = ["sh", "-c", "sleep 0.5; exec sleep 60"]
+    path = {"PATH": os.environ["PATH"]}
+    pid = processes.launch(argv, log=tmp_path / "log", cwd=tmp_path, env=path, user={})
+
+    def is_it(argv: Sequence[str], _: str | None) -> bool:
+        return list(argv) == ["sleep", "60"]
+
+    assert not processes.is_live(pid, is_it)
+    assert not processes.has_ended(pid, is_it)
+    os.kill(pid, signal.SIGKILL)
+    assert processes.has_ended(pid, is_it)
 
 
 def test_a_server_that_ends_at_once_is_not_waited_for(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def rows(count: int = 5, shard: int = SHARD) -> list[bytes]:
     log = ShardLog(shard, 0, genesis(LEDGER, shard), MOMENT)
     for version in range(1, count + 1):
         log.add(pack_event(OWNER, version, "SurveyRewarded", MOMENT, 0, b"{}"))
-    return [b"".join(log.rows[at : at + 4]) for at in range(0, len(log.rows), 4)]
+    return list(log.rows)
 
 
 def start() -> Head:
