@@ -61,6 +61,9 @@ Percent = Annotated[
     typer.Option("--holdout-percent", min=0.01, max=99.99, help="As `points kpi holdout` chose."),
 ]
 
+IDLE_DAYS = 90
+"""Who has not bought for a quarter has gone, unless asked otherwise."""
+
 WIDTH_MIN = 10
 """Of a column on the screen: most figures fit."""
 
@@ -131,7 +134,7 @@ def churn(
     by: ByOption = By.all,
     idle_days: Annotated[
         int, typer.Option(min=1, max=3_650, help="Who has not bought for so long has gone.")
-    ] = 90,
+    ] = IDLE_DAYS,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
@@ -299,8 +302,16 @@ def uplift(
         typer.echo("the hold-out group got points of the rule: the uplift is understated", err=True)
 
 
-def _asked(connection: Any, since: str | None, until: str | None, **more: Any) -> Asked:
-    end = from_instant(parse_moment(until, more.pop("until_option", "--to")))
+def _asked(
+    connection: Any,
+    since: str | None,
+    until: str | None,
+    grain: Grain = Grain.month,
+    by: By = By.all,
+    idle_days: int = IDLE_DAYS,
+    until_option: str = "--to",
+) -> Asked:
+    end = from_instant(parse_moment(until, until_option))
     if since is None:
         begin = min(kpis.first_sale(connection), end)
     else:
@@ -311,8 +322,7 @@ def _asked(connection: Any, since: str | None, until: str | None, **more: Any) -
             "round.",
             "no_period",
         )
-    return Asked(begin, end, **{key: str(v) if isinstance(v, StrEnum) else v
-                                for key, v in more.items()})  # fmt: skip
+    return Asked(begin, end, grain.value, by.value, idle_days)
 
 
 def _show(

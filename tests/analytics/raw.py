@@ -180,7 +180,9 @@ def _of_changed(raw: duckdb.DuckDBPyConnection, found: list[Event]) -> None:
             model.apply(event)
     accounts = {"issued": "granted", "redeemed": "redeemed", "expired": "expired"}
     accounts["revoked"] = "revoked"
-    moved, awards, taken = [], [], []
+    moved: list[tuple[Any, ...]] = []
+    awards: list[tuple[Any, ...]] = []
+    taken: list[tuple[Any, ...]] = []
     for member in model.members.values():
         model.settle(member, UNTIL)
         for moment, moves in member.wallet.entries:
