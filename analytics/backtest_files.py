@@ -15,7 +15,7 @@ from analytics.backtest import Result
 from analytics.backtest_tally import AFTER, BEFORE, Member, Row
 from ledger.errors import LedgerError
 
-MEMBERS_FILE = "members-{shard:04d}.parquet"
+MEMBERS_FILE = "members-{shard:04d}-{number}.parquet"
 
 BARS_MAX = 20
 """Bars of a chart: more cannot be read. The largest are drawn, the Parquet files have all."""
@@ -41,8 +41,8 @@ def folder(path: str | Path) -> Path:
     return where
 
 
-def write_members(path: str, shard: int, members: Sequence[Member]) -> None:
-    """One row per member of a shard: `members-NNNN.parquet`."""
+def write_members(path: str, shard: int, number: int, members: Sequence[Member]) -> None:
+    """One row per member that one round of a shard has counted: `members-NNNN-N.parquet`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -52,13 +52,12 @@ def write_members(path: str, shard: int, members: Sequence[Member]) -> None:
             columns[f"{name}_{side}"] = [getattr(getattr(one, side), name) for one in members]
         columns[f"tier_{side}"] = [getattr(one, f"tier_{side}") for one in members]
     columns["shortfall"] = [one.shortfall for one in members]
-    kinds = {name: pa.int64() for name in columns}
-    for name in ("member_id", "tier_before", "tier_after"):
-        kinds[name] = pa.string()
-    schema = pa.schema(list(kinds.items()))
-    pq.write_table(
-        pa.table(columns, schema=schema), folder(path) / MEMBERS_FILE.format(shard=shard)
+    texts = ("member_id", "tier_before", "tier_after")
+    schema = pa.schema(
+        [pa.field(name, pa.string() if name in texts else pa.int64()) for name in columns]
     )
+    where = folder(path) / MEMBERS_FILE.format(shard=shard, number=number)
+    pq.write_table(pa.table(columns, schema=schema), where)
 
 
 def write_groups(path: str | Path, result: Result) -> Path:
@@ -80,11 +79,12 @@ def write_groups(path: str | Path, result: Result) -> Path:
         for key, row in sorted(found.items())
     ]
     numbers = [
-        (f"{name}_{side}", pa.int64())
+        pa.field(f"{name}_{side}", pa.int64())
         for name in ("points", "awards", "cost")
         for side in ("before", "after")
     ]
-    schema = pa.schema([("group", pa.string()), ("key", pa.string()), *numbers])
+    texts = [pa.field("group", pa.string()), pa.field("key", pa.string())]
+    schema = pa.schema([*texts, *numbers])
     where = folder(path) / "groups.parquet"
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), where)
     return where

@@ -16,7 +16,8 @@ from rich.progress import (
 from rich.table import Table
 
 from analytics import backtest, backtest_report
-from analytics.backtest import Options, Result
+from analytics.backtest import Result
+from analytics.backtest_shard import TOP, Options
 from analytics.backtest_tally import CHANGED_MAX, Member, Row
 from audit.redecide import JOBS, JOBS_MAX
 from cli.context import parse_moment, print_json, settings_of_services
@@ -40,7 +41,7 @@ def run(
     seed: Annotated[int, typer.Option(help="Which sample.")] = 0,
     top: Annotated[
         int, typer.Option(min=1, max=CHANGED_MAX, help="Members told as changed the most.")
-    ] = backtest.TOP,
+    ] = TOP,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     parquet: Annotated[
         Path | None, typer.Option(help="Write groups and members to Parquet files here.")

@@ -11,8 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 from analytics import backtest
-from analytics.backtest import Options, Result
+from analytics.backtest import Result
 from analytics.backtest_report import as_json, estimate, lines
+from analytics.backtest_shard import Options
 from analytics.backtest_tally import AFTER, BEFORE
 from cli.app import app
 from ledger.core.calendar import to_instant

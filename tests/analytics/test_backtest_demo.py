@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from analytics import backtest
-from analytics.backtest import Options
+from analytics.backtest_shard import Options
 from analytics.backtest_tally import AFTER, BEFORE
 from audit import redecide
 from cli.program import read_program
