@@ -15,22 +15,39 @@ from psycopg import Connection, sql
 from audit.findings import Finding, rebuild
 from audit.plan import Plan
 from ledger.accounts import account_id_of
-from ledger.sharding import shard_of
+from ledger.sharding import ANONYMOUS_MEMBER, shard_of
 from projections.folding import NO_MEMBER
-from projections.log import SYSTEM_SHARD, accounts_after, batch, decode, decode_system, histories
+from projections.log import (
+    SYSTEM_SHARD,
+    Entry,
+    accounts_after,
+    batch,
+    decode,
+    decode_system,
+    histories,
+)
 from projections.member import Member
-from projections.model import ReadModel
+from projections.model import CountsAnonymous, ReadModel
 from projections.positions import Place
 from projections.runner import read_models
 from projections.segments import wanted_of
 from projections.system import SYSTEM_BATCH, System
 from projections.tables import Row, Table, Writes
 
-PAGE_ACCOUNTS = 200
-"""Accounts of one page: their rows, expected and found, take some tens of megabytes at most."""
+PAGE_ACCOUNTS = 100
+"""Accounts of one page: their rows, expected and found, take some tens of megabytes."""
+
+STRETCH_EVENTS = 5_000
+"""Purchases without a member that are looked at together: some megabytes."""
 
 STRANGERS_MAX = 1_000
-"""Members without a balance who are looked up in the log, per table: of more, one is enough."""
+"""Rows that nothing in the log asks for which are looked at, per table: of more, one is enough."""
+
+_STRETCH = """
+SELECT shard, position, account_id, member_id, version, payload FROM ledger.events
+WHERE shard = %s AND account_id = %s AND version > %s AND version <= %s AND position <= %s
+ORDER BY version
+"""
 
 _ACCOUNTS = """
 SELECT count(*) FROM ledger.events
@@ -85,10 +102,13 @@ class Shown(NamedTuple):
 
 class ModelsCheck:
     """Compares one shard's rows of read models that stand at one position. `events`: folded so
-    far; `differing`: rows per table."""
+    far."""
 
-    def __init__(self, connection: Connection, shard: int, shown: Sequence[Shown]) -> None:
+    def __init__(
+        self, connection: Connection, program_id: str, shard: int, shown: Sequence[Shown]
+    ) -> None:
         self._connection = connection
+        self._nobody = account_id_of(program_id, ANONYMOUS_MEMBER)
         self._shard = shard
         self._shown = shown
         self._position = shown[0].position
@@ -102,12 +122,17 @@ class ModelsCheck:
         accounts = accounts_after(
             self._connection, self._shard, after, self._position, PAGE_ACCOUNTS
         )
+        found: list[Finding] = []
+        if self._nobody in accounts:  # all purchases of nobody: too many for one page
+            for entries in self._of_nobody():
+                found.extend(self._anonymous(entries))
         collected = Collected()
         members: dict[UUID, Member] = {}
-        for entry in histories(self._connection, self._shard, accounts, self._position):
+        positions: list[int] = []
+        mine = [account for account in accounts if account != self._nobody]
+        for entry in histories(self._connection, self._shard, mine, self._position):
             self.events += 1
-            if entry.member_id.startswith(NO_MEMBER):
-                continue
+            positions.append(entry.position)
             member = members.get(entry.account_id)
             if member is None:
                 member = members[entry.account_id] = Member(entry, self._keep, new=True)
@@ -119,21 +144,60 @@ class ModelsCheck:
             for one in self._shown:
                 one.model.show(member, one.system, collected)
         names = [member.member_id for member in members.values()]
-        found: list[Finding] = []
+        found.extend(self._compare(collected, positions, names))
+        return (accounts[-1] if len(accounts) == PAGE_ACCOUNTS else None), found
+
+    def _of_nobody(self) -> Iterator[list[Entry]]:
+        """The events of the account of purchases without a member, a stretch at a time."""
+        version = 0
+        while True:
+            rows = self._connection.execute(
+                _STRETCH,
+                (self._shard, self._nobody, version, version + STRETCH_EVENTS, self._position),
+                binary=True,
+            ).fetchall()
+            if not rows:
+                return
+            yield [Entry._make(row) for row in rows]
+            version += STRETCH_EVENTS
+
+    def _anonymous(self, entries: Sequence[Entry]) -> Iterator[Finding]:
+        collected = Collected()
+        self.events += len(entries)
+        for entry in entries:
+            event = decode(entry)
+            for one in self._shown:
+                if isinstance(one.model, CountsAnonymous):
+                    one.model.note_anonymous(entry, event, collected)
+        yield from self._compare(collected, [entry.position for entry in entries], [])
+
+    def _compare(
+        self, collected: Collected, positions: list[int], members: list[str]
+    ) -> Iterator[Finding]:
+        """What was collected for these events and members, against what is stored of them."""
         for one in self._shown:
             for table in one.model.tables:
-                if "member_id" in table.columns:
-                    expected = collected.rows.get(table, [])
-                    stored = _of_members(self._connection, table, names)
-                    found.extend(self._compare(one.model.name, table, expected, stored))
-        last = accounts[-1] if len(accounts) == PAGE_ACCOUNTS else None
-        return last, found
+                expected = collected.rows.get(table, [])
+                if is_of_events(table):
+                    query = sql.SQL("{} WHERE shard = %s AND position = ANY(%s)")
+                    values: tuple[object, ...] = (self._shard, positions)
+                elif "member_id" in table.columns:
+                    query, values = sql.SQL("{} WHERE member_id = ANY(%s)"), (members,)
+                else:
+                    continue
+                stored = self._connection.execute(
+                    query.format(_select(table)), values, binary=True
+                ).fetchall()
+                yield from compare(self._shard, one.model.name, table, expected, stored)
 
     def strays(self) -> list[Finding]:
         """Rows of members of whom this shard's log has no event, by the balances' own count."""
         found: list[Finding] = []
         for one in self._shown:
             for table in one.model.tables:
+                if is_of_events(table):
+                    found.extend(self._outside(one.model.name, table))
+                    continue
                 if table.columns[:2] != ("member_id", "shard"):
                     continue
                 stored = self._connection.execute(
@@ -168,10 +232,16 @@ class ModelsCheck:
             count=count,
         )
 
-    def _compare(
-        self, projection: str, table: Table, expected: Iterable[Row], stored: Iterable[Row]
-    ) -> Iterator[Finding]:
-        return compare(self._shard, projection, table, expected, stored)
+    def _outside(self, projection: str, table: Table) -> Iterator[Finding]:
+        """Rows of positions that were not folded."""
+        stored = self._connection.execute(
+            sql.SQL("{} WHERE shard = %s AND NOT position BETWEEN 1 AND %s LIMIT %s").format(
+                _select(table)
+            ),
+            (self._shard, self._position, STRANGERS_MAX),
+            binary=True,
+        ).fetchall()
+        yield from compare(self._shard, projection, table, [], stored)
 
 
 def compare(
@@ -251,7 +321,7 @@ def strangers(connection: Connection, plan: Plan) -> list[Finding]:
     found: list[Finding] = []
     for model in read_models():
         for table in model.tables:
-            if "member_id" in table.columns and "shard" not in table.columns[:2]:
+            if "member_id" in table.columns and "shard" not in table.columns:
                 asked = connection.execute(
                     sql.SQL(
                         "SELECT DISTINCT member_id FROM {} AS t WHERE NOT EXISTS"
@@ -284,9 +354,9 @@ def _known(connection: Connection, plan: Plan, member_id: str) -> bool:
     return row is not None
 
 
-def _of_members(connection: Connection, table: Table, members: list[str]) -> list[Row]:
-    query = sql.SQL("{} WHERE member_id = ANY(%s)").format(_select(table))
-    return connection.execute(query, (members,), binary=True).fetchall()
+def is_of_events(table: Table) -> bool:
+    """Whether a table's rows are of events, and not of members."""
+    return "shard" in table.columns and "position" in table.columns
 
 
 def _select(table: Table) -> sql.Composed:

@@ -269,7 +269,7 @@ def _check_models(connection: Connection, plan: Plan, state: ShardState) -> Iter
                 system = system_at(connection, place.system_position)
                 systems[place.system_position] = system
             shown.append(Shown(models[place.projection], position, system))
-        check = ModelsCheck(connection, state.shard, shown)
+        check = ModelsCheck(connection, plan.program_id, state.shard, shown)
         try:
             yield from _pages(check, state)
             _merge(state, check.strays())

@@ -27,6 +27,7 @@ from schemas.inputs import InputEvent
 from tests.audit.verify.conftest import copied
 from tests.crash.plays import everything_in
 from tests.ledger.events import PARTITIONS, SHARDS, direct, purchase
+from tests.projections.history import TABLES
 from tests.streams.workers import Finished, Stage
 
 Owner = psycopg.Connection[Any]
@@ -224,11 +225,7 @@ def test_a_tail_cut_off_with_all_that_told_of_it_is_found(
             "UPDATE ledger.heads h SET position = e.position, hash = e.hash FROM ledger.events e"
             " WHERE h.shard = {0} AND e.shard = {0} AND e.position = h.position - 1"
         ),
-        (
-            "TRUNCATE read.positions, read.balances, read.balance_changes, read.open_lots,"
-            " read.tiers, read.tier_intervals, read.member_purchases, read.segment_intervals,"
-            " read.rfm_bounds"
-        ),
+        ("TRUNCATE " + ", ".join(f"read.{table}" for table in TABLES)),
     ):
         owner.execute(change.format(shard).encode())
     Runner(url).run(until_caught_up=True)

@@ -405,6 +405,38 @@ CASES = [
         member="m1",
     ),
     Damage(
+        "a sale of nobody",
+        ("UPDATE read.sale_notes SET amount = amount + 1 WHERE member_id IS NULL",),
+        "read_row_changed",
+        table="read.sale_notes",
+    ),
+    Damage(
+        "a movement of points put in",
+        (
+            (
+                "INSERT INTO read.point_notes SELECT shard, 9999, n, member_id, effective_at, flow,"
+                " detail, order_id, award, points FROM read.point_notes LIMIT 1"
+            ),
+        ),
+        "read_row_added",
+        position=9999,
+        table="read.point_notes",
+    ),
+    Damage(
+        "a step of a referral",
+        ("DELETE FROM read.referral_steps WHERE referee_id = 'm2' AND step = 'registered'",),
+        "read_row_missing",
+        table="read.referral_steps",
+    ),
+    Damage(
+        "a point's value",
+        ("UPDATE read.point_values SET point_value = 2 WHERE position = 2",),
+        "read_row_changed",
+        -1,
+        2,
+        "read.point_values",
+    ),
+    Damage(
         "bounds of segments",
         ("UPDATE read.rfm_bounds SET members = 1",),
         "read_row_changed",
