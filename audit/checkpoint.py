@@ -87,15 +87,18 @@ def make(
     heads: dict[int, HeadRow],
     at: Instant,
     previous: Content | None,
+    *,
+    restored: bool = False,
 ) -> Checkpoint:
     """A checkpoint of the moment that the connection's transaction sees, after `previous`.
 
     `identity`: ledger id and program id. What the log gained since is verified on the way. Raises
-    AuditRefused: log_damaged, not_held (the log does not hold the previous checkpoint's heads).
+    AuditRefused: log_damaged; not_held, where the log does not hold the previous checkpoint's heads
+    and it is not declared that a backup was `restored` after that.
     """
     before = {} if previous is None else {each.shard: each for each in previous.shards}
     shards = [
-        _shard(connection, identity[0], shard, head, before.get(shard))
+        _shard(connection, identity[0], shard, head, before.get(shard), restored)
         for shard, head in sorted(heads.items())
     ]
     content = Content(
@@ -112,12 +115,26 @@ def make(
 
 
 def _shard(
-    connection: Connection, ledger_id: str, shard: int, head: HeadRow, before: ShardHead | None
+    connection: Connection,
+    ledger_id: str,
+    shard: int,
+    head: HeadRow,
+    before: ShardHead | None,
+    restored: bool,
 ) -> ShardHead:
+    if before is not None and before.position and not _is_held(connection, before):
+        if not restored:
+            raise AuditRefused(
+                f"The log of shard {shard} does not hold position {before.position} of the"
+                " checkpoint before: it was cut off, changed, or restored from an older backup. See"
+                " `points audit verify --checkpoint`; a restore is declared by `points audit"
+                " declare-restore`.",
+                "not_held",
+            )
+        before = None  # another log since: its tree begins anew
     if before is None or not before.position:
         link, tree = Link(shard, Head(0, genesis(UUID(ledger_id), shard))), Tree()
     else:
-        _check_held(connection, before)
         link = Link(shard, Head(before.position, bytes.fromhex(before.hash)))
         tree = Tree(before.position, [bytes.fromhex(root) for root in before.tree])
     failed: ChainBroken | None = None
@@ -144,19 +161,12 @@ def _shard(
     )
 
 
-def _check_held(connection: Connection, before: ShardHead) -> None:
+def _is_held(connection: Connection, before: ShardHead) -> bool:
     found = connection.execute(
         "SELECT hash FROM ledger.events WHERE shard = %s AND position = %s",
         (before.shard, before.position),
     ).fetchone()
-    if found is None or bytes(found[0]).hex() != before.hash:
-        raise AuditRefused(
-            f"The log of shard {before.shard} does not hold position {before.position} of the"
-            " checkpoint before: it was cut off, changed, or restored from an older backup. See"
-            " `points audit verify --checkpoint`; after a restore begin a new folder of"
-            " checkpoints, and publish that you did.",
-            "not_held",
-        )
+    return found is not None and bytes(found[0]).hex() == before.hash
 
 
 # --- files ----------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 it, and a backup that was restored: both are whole in themselves.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from psycopg import Connection
@@ -11,20 +11,17 @@ from audit.checkpoint import Checkpoint
 from audit.errors import AuditRefused
 from audit.findings import Finding
 from audit.plan import Plan
+from audit.restores import NotHeld, declared, declared_for, not_held
 from audit.shard_check import ShardState
+from schemas.decisions import RestoreDeclared
 
 RESTORED = (
-    "Compare with the backups and the restores that you know of. Positions after those that the"
-    " log still has were decided and then lost: what others were told of them (balances, effects,"
-    " outcomes) is no longer in the ledger. If nobody restored anything, the log was changed"
-    " together with all that follows from it: keep this database as evidence."
+    "Compare with the backups and the restores that you know of. What lay after the positions that"
+    " the log still has was decided and then lost: what others were told of it (balances, effects,"
+    " outcomes) is no longer in the ledger. A restore is declared by `points audit"
+    " declare-restore`. If nobody restored anything, the log was changed together with all that"
+    " follows from it: keep this database as evidence."
 )
-
-_THERE = """
-SELECT asked.n, e.hash FROM unnest(%s::integer[], %s::bigint[]) WITH ORDINALITY
-    AS asked (shard, position, n)
-LEFT JOIN ledger.events e ON e.shard = asked.shard AND e.position = asked.position
-"""
 
 
 def check_held(
@@ -33,9 +30,12 @@ def check_held(
     states: dict[int, ShardState],
     checkpoints: Sequence[tuple[Path, Checkpoint]],
 ) -> list[str]:
-    """Compare the heads of every checkpoint with the log; the first that it does not hold becomes
-    a finding of its shard. What was compared, in a sentence. Raises AuditRefused (other_ledger)."""
+    """Compare the heads of every checkpoint with the log; of each shard the first that it does not
+    hold becomes a finding, unless a restore was declared. What was compared, in sentences. Raises
+    AuditRefused (other_ledger)."""
+    restores = declared(connection)
     found: dict[int, Finding] = {}
+    explained: dict[str, RestoreDeclared] = {}
     compared = 0
     for path, checkpoint in checkpoints:
         content = checkpoint.content
@@ -45,42 +45,37 @@ def check_held(
                 f" {plan.ledger_id}: name the right database, or the right checkpoint.",
                 "other_ledger",
             )
-        heads = [
-            head
-            for head in content.shards
-            if head.position and head.shard in states and head.shard not in found
-        ]
+        heads = [head for head in content.shards if head.shard in states]
         compared += len(heads)
-        rows = connection.execute(
-            _THERE, ([head.shard for head in heads], [head.position for head in heads])
-        ).fetchall()
-        for number, stored in rows:
-            head = heads[number - 1]
-            told = f"checkpoint {content.number} of {content.at} had"
-            if stored is None:
-                wrong = "checkpoint_ahead"
-                what = f"{told} this position, the log ends at {_end(plan, head.shard)}"
-                what += ": its end was cut off, or an older backup restored"
-            elif bytes(stored).hex() != head.hash:
-                wrong = "checkpoint_differs"
-                what = f"{told} {head.hash} here, the log has {bytes(stored).hex()}"
-                what += ": it is another log from some position on"
-            else:
-                continue
-            found[head.shard] = Finding(wrong, head.shard, what, RESTORED, head.position)
+        restored = declared_for(restores, checkpoints, content)
+        for each in not_held(connection, heads):
+            if restored is not None:
+                explained[restored.checkpoint] = restored
+            elif each.head.shard not in found:
+                told = f"checkpoint {content.number} of {content.at}"
+                found[each.head.shard] = _finding(each, told)
     for finding in found.values():
         states[finding.shard].findings.append(finding)
-    return [_told(checkpoints, compared)]
+    first, last = checkpoints[0][1].content.number, checkpoints[-1][1].content.number
+    told = f"{compared} heads of {len(checkpoints)} checkpoints ({first} to {last})"
+    return [f"{told} compared with the log.", *map(_told, explained.values())]
 
 
-def _end(plan: Plan, shard: int) -> int:
-    head = plan.heads.get(shard)
-    return 0 if head is None else head.position
+def _finding(each: NotHeld, checkpoint: str) -> Finding:
+    code = "checkpoint_ahead"
+    what = f"{checkpoint} had this position, the log ends at {each.end}"
+    what += ": its end was cut off, or an older backup restored"
+    if each.stored is not None:
+        code = "checkpoint_differs"
+        what = f"{checkpoint} had {each.head.hash} here, the log has {each.stored.hex()}"
+        what += ": it is another log from some position on"
+    return Finding(code, each.head.shard, what, RESTORED, each.head.position)
 
 
-def _told(checkpoints: Iterable[tuple[Path, Checkpoint]], compared: int) -> str:
-    numbers = [checkpoint.content.number for _, checkpoint in checkpoints]
+def _told(restored: RestoreDeclared) -> str:
+    events = sum(max(0, had - has) for _, has, had in restored.lost)
     return (
-        f"{compared} heads of {len(numbers)} checkpoints ({numbers[0]} to {numbers[-1]}) compared"
-        " with the log."
+        f"{restored.actor} declared that a backup from before checkpoint {restored.number} was"
+        f" restored ({restored.reason}); {len(restored.lost)} shards were then {events} events"
+        " shorter. Heads up to that checkpoint need not be held."
     )

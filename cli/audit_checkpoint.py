@@ -1,4 +1,4 @@
-"""`points audit keygen`, `checkpoint`, `prove`: thin; the work is `audit.checkpoint`, `prove`."""
+"""`points audit keygen`, `checkpoint`, `prove`, `declare-restore`: thin; the work is `audit`'s."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,8 +16,9 @@ from audit.keys import generate, read_private, read_public
 from audit.plan import plan_of
 from audit.prove import prove as prove_event
 from audit.publish import publish
-from audit.session import connect, export_snapshot, one_moment
-from cli.context import print_json, run, settings_of_services
+from audit.restores import declared, to_declare
+from audit.session import connect, one_moment
+from cli.context import open_ledger, print_json, run, settings_of_services
 from cli.projections import translated
 from ledger.core.calendar import to_instant
 from ledger.identity import check_session
@@ -67,7 +68,10 @@ def checkpoint(
     before = checkpoints.read_all(out) if any(out.glob("checkpoint-*.json")) else []
     checkpoints.check_signatures(before[-1:], private.public_key())
     with translated(), _reading() as connection:
-        plan = plan_of(connection, "", export_snapshot(connection), with_read_models=False)
+        plan = plan_of(connection, "", "", with_read_models=False)
+        restored = bool(before) and checkpoints.hash_of(before[-1][1].content) in declared(
+            connection
+        )
         made = checkpoints.make(
             connection,
             private,
@@ -75,6 +79,7 @@ def checkpoint(
             plan.heads,
             to_instant(datetime.now(UTC)),
             before[-1][1].content if before else None,
+            restored=restored,
         )
     path = checkpoints.write(out, made)
     published = 0
@@ -114,19 +119,47 @@ def prove(
     shard, position = _place(place)
     content = checkpoints.read(checkpoint_file).content
     with translated(), _reading() as connection:
-        plan = plan_of(connection, "", "", with_read_models=False)
-        if plan.ledger_id != content.ledger_id:
-            raise AuditRefused(
-                f"{checkpoint_file} is of the ledger {content.ledger_id}, the database holds"
-                f" {plan.ledger_id}: name the right database, or the right checkpoint.",
-                "other_ledger",
-            )
+        _check_ledger(connection, content.ledger_id, checkpoint_file)
         proof = prove_event(connection, content, shard, position)
     if out is None:
         print_json(proof)
         return
     out.write_bytes(orjson.dumps(proof, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     typer.echo(f"{out}: {len(proof['path'])} hashes beside the event's row")
+
+
+def declare_restore(
+    checkpoint_place: Annotated[
+        Path, typer.Option("--checkpoint", help="The newest checkpoint, or the folder of all.")
+    ],
+    actor: Annotated[str, typer.Option(help="Who declares it; no personal data.")],
+    reason: Annotated[str, typer.Option(help="Why the backup was restored; no personal data.")],
+    as_json: AsJson = False,
+) -> None:
+    """Declare, in the log, that a backup from before the newest checkpoint was restored. The next
+    checkpoint continues the same folder, and `verify --checkpoint` names the declaration.
+
+    Example: `points audit declare-restore --checkpoint checkpoints --actor dba-2 --reason INC-481`
+    """
+    newest = checkpoints.read_all(checkpoint_place)[-1][1].content
+    at = to_instant(datetime.now(UTC))
+    with translated(), _reading() as connection:
+        _check_ledger(connection, newest.ledger_id, checkpoint_place)
+        event = to_declare(connection, newest, actor, reason, at)
+
+    async def append() -> int:
+        async with open_ledger() as ledger:
+            position: int = await ledger.declare_restore(event)
+            return position
+
+    position = run(append())
+    told = {"position": position, "number": event.number, "lost": event.lost}
+    if as_json:
+        print_json(told)
+        return
+    typer.echo(f"declared at position {position} of the system shard:")
+    for shard, has, had in event.lost:
+        typer.echo(f"shard {shard} ended at {had}, its log ends at {has}")
 
 
 def loaded(place: Path, public: Path | None) -> list[tuple[Path, checkpoints.Checkpoint]]:
@@ -146,6 +179,16 @@ def _reading() -> Iterator[Connection[Any]]:
             yield connection
 
 
+def _check_ledger(connection: Connection[Any], ledger_id: str, place: Path) -> None:
+    plan = plan_of(connection, "", "", with_read_models=False)
+    if plan.ledger_id != ledger_id:
+        raise AuditRefused(
+            f"{place} is of the ledger {ledger_id}, the database holds {plan.ledger_id}: name the"
+            " right database, or the right checkpoint.",
+            "other_ledger",
+        )
+
+
 def _place(text: str) -> tuple[int, int]:
     shard, _, position = text.partition(":")
     try:
@@ -159,5 +202,5 @@ def _place(text: str) -> tuple[int, int]:
 
 def register(group: typer.Typer) -> None:
     """Add the commands to the group `points audit`."""
-    for each in (keygen, checkpoint, prove):
+    for each in (keygen, checkpoint, prove, declare_restore):
         group.command()(each)

@@ -49,7 +49,7 @@ from ledger.settings import Settings
 from ledger.sharding import SYSTEM_SHARD
 from ledger.stats import Stats
 from ledger.work import check_internal_errors, outcome_of, unknown_redemptions
-from schemas.decisions import RfmBoundsSet
+from schemas.decisions import RestoreDeclared, RfmBoundsSet
 
 FOLLOWS_MAX = 10
 """How often a call begins again because an account it needs was merged, between its reading and its
@@ -366,8 +366,15 @@ class Ledger(Questions):
 
     async def record_bounds(self, bounds: RfmBoundsSet) -> int:
         """Record RFM bounds in the system shard; their position."""
+        return await self._record(bounds)
+
+    async def declare_restore(self, restored: RestoreDeclared) -> int:
+        """Record in the system shard that a backup was restored; the position."""
+        return await self._record(restored)
+
+    async def _record(self, event: RfmBoundsSet | RestoreDeclared) -> int:
         async with self._connection() as connection:
-            position = await system.record(connection, self.identity, bounds)
+            position = await system.record(connection, self.identity, event)
         self._notifier.add({SYSTEM_SHARD})
         return position
 

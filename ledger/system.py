@@ -18,7 +18,7 @@ from ledger.lookups import Connection, HeadRow, lock_heads
 from ledger.programs import Programs, check_publishable, published
 from ledger.recorder import COPY_EVENTS, ShardLog, copy_stream, pack_event, pack_owner
 from ledger.sharding import SYSTEM_MEMBER, SYSTEM_SHARD
-from schemas.decisions import RfmBoundsSet, SystemEvent
+from schemas.decisions import RestoreDeclared, RfmBoundsSet, SystemEvent
 from schemas.log_events import encode_event
 
 _MOVE_HEAD = "UPDATE ledger.heads SET position = %s, hash = %s, recorded_at = %s WHERE shard = %s"
@@ -51,8 +51,10 @@ async def publish(
     return compiled.version, True
 
 
-async def record(connection: Connection, identity: Identity, event: RfmBoundsSet) -> int:
-    """Record bounds in the system shard; their position."""
+async def record(
+    connection: Connection, identity: Identity, event: RfmBoundsSet | RestoreDeclared
+) -> int:
+    """Record bounds, or that a backup was restored, in the system shard; their position."""
     async with connection.transaction():
         heads = await lock_heads(connection, [SYSTEM_SHARD])
         return await _append(connection, identity, heads[SYSTEM_SHARD], [event])

@@ -609,6 +609,18 @@ class RfmBoundsSet(Decision, frozen=True, kw_only=True, tag="RfmBoundsSet"):
     monetary: tuple[int, ...]
 
 
+class RestoreDeclared(Decision, frozen=True, kw_only=True, tag="RestoreDeclared"):
+    """The database was restored to before checkpoint `number`, which others have: `checkpoint` is
+    the hash of its content. `lost`: per shard that no longer holds the checkpoint's head, where its
+    log ended when this was declared, and where it had ended: (shard, position, position)."""
+
+    actor: str
+    reason: str
+    number: int
+    checkpoint: str
+    lost: tuple[tuple[int, int, int], ...]
+
+
 AccountEvent = (
     AccountSettled
     | PurchaseRewarded
@@ -640,5 +652,5 @@ AccountEvent = (
     | InputForwarded
     | AnonymousPurchaseRecorded
 )
-SystemEvent = LedgerCreated | ProgramPublished | RfmBoundsSet
+SystemEvent = LedgerCreated | ProgramPublished | RfmBoundsSet | RestoreDeclared
 LogEvent = AccountEvent | SystemEvent

@@ -250,6 +250,41 @@ def test_an_older_backup_that_was_restored_is_found(
         assert findings(backup, folder, keys[1]) == {("checkpoint_differs", shard)}
 
 
+def test_a_declared_restore_goes_on(
+    server: str, admin: Owner, written: str, url: str, make: Callable[[], Path],
+    keys: tuple[Path, Path],
+) -> None:  # fmt: skip
+    declare = ("declare-restore", "--actor", "dba-2", "--reason", "INC-481", "--json")
+    early = make()
+    append(url, purchase("m1", "lost-1", at=123), purchase("m3", "lost-2", at=123))
+    folder = make().parent
+    assert "[nothing_lost]" in points(url, *declare, "--checkpoint", folder).stderr
+    making = ("checkpoint", "--out", folder, "--key", keys[0], "--no-kafka", "--json")
+    with copied(server, admin, written) as backup:
+        done = told(points(backup, *declare, "--checkpoint", folder))
+        lost = {shard: had - has for shard, has, had in done["lost"]}
+        assert sum(lost.values()) >= 2
+        assert lost.keys() == {shard_of(member, SHARDS) for member in ("m1", "m3")}
+        assert "[declared_already]" in points(backup, *declare, "--checkpoint", folder).stderr
+        assert findings(backup, folder, keys[1]) == set()
+        # Who has the earlier checkpoint alone knows of no restore after it, and it is held.
+        assert findings(backup, early, keys[1]) == set()
+        append(backup, purchase("m1", "after", at=124))
+        assert told(points(backup, *making))["number"] == 3
+        assert findings(backup, folder, keys[1]) == set()
+        done = points(backup, "verify", "--jobs", "1", "--checkpoint", folder)
+        assert "dba-2 declared that a backup from before checkpoint 2 was restored" in done.stdout
+        out = folder / "checkpoint-00000003.json"
+        proof = told(points(backup, "prove", f"{shard_of('m1', SHARDS)}:2", "--checkpoint", out))
+        check_proof.check(proof, json.loads(out.read_bytes()), keys[1].read_bytes())
+        # What is lost after the declaration is not declared.
+        with psycopg.connect(backup, autocommit=True) as session:
+            session.execute("DELETE FROM ledger.events WHERE type = 'RestoreDeclared'")
+        assert {code for code, _ in findings(backup, folder, keys[1])} >= {
+            "log_ends_early", "checkpoint_ahead",
+        }  # fmt: skip
+
+
 def test_a_damaged_log_gets_no_checkpoint(
     url: str, owner: Owner, make: Callable[[], Path], keys: tuple[Path, Path], tmp_path: Path
 ) -> None:
