@@ -85,6 +85,7 @@ def run(url: str, program: Program, options: Options, progress: Progress | None 
     recorded = system.programs
     result, other = _setting(recorded, compiled, options, last)
     task = _task(url, recorded, other, compiled, result, options)
+    task = msgspec.structs.replace(task, shards=shards, program_id=program_id)
     total = sum(place.position for place in places)
     done = 0
 
@@ -228,6 +229,8 @@ def _task(
         Effects(),
         frozenset(scarce),
         bool(before or compiled.budgets),
+        0,
+        "",
     )
 
 

@@ -9,7 +9,9 @@ they come at their own moment. Pure but for the log that is read.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Protocol
+from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Struct, field
@@ -103,7 +105,6 @@ class Setting(Struct, frozen=True):
     effects: Effects
     scarce: frozenset[str] = frozenset()
     counts_budgets: bool = False
-    months: dict[Instant, str] = {}
 
 
 Sink = Callable[[Gathered], None]
@@ -352,12 +353,7 @@ class Play:
         at = event.occurred_at
         program = programs.at(at)
         tier = getattr(event, "tier", None) or account.tier
-        hour = at // HOUR_US
-        month = setting.months.get(hour)
-        if month is None:
-            if len(setting.months) >= HOURS_KNOWN_MAX:
-                setting.months.clear()
-            month = setting.months[hour] = local(at, program.zone).strftime("%Y-%m")
+        month = _month(at // HOUR_US, program.zone)
         self._tally.count(self.member, side, event, tier, program.form.point_value, month)
         if setting.counts_budgets:
             for share in moves_of(event):
@@ -374,6 +370,12 @@ def _absorbed_returns(
     kept = msgspec.json.decode(absorbed.kept, type=Kept)
     both = [*waiting.items(), *kept.waiting.items()]
     return sum(len(returns) for order, returns in both if order not in recorded.waiting)
+
+
+@lru_cache(HOURS_KNOWN_MAX)
+def _month(hour: int, zone: ZoneInfo) -> str:
+    """`2017-03` of an hour since 1970, in the program's zone."""
+    return local(hour * HOUR_US, zone).strftime("%Y-%m")
 
 
 def _outstanding(found: Side, account: Account, programs: Timeline, last: Instant) -> None:

@@ -167,7 +167,8 @@ def lines(result: Result) -> list[str]:
     found = [
         (
             f"version {result.version[:12]} over {tally.inputs:,} recorded inputs of"
-            f" {tally.members:,} members, {format_instant(result.start)} to {format_instant(result.last)}"
+            f" {tally.members:,} members, {format_instant(result.start)} to"
+            f" {format_instant(result.last)}"
         ),
         _told("points granted", before.granted, after.granted),
         _told("points taken back or forfeited", before.taken, after.taken),

@@ -21,6 +21,8 @@ ADJUSTMENT = "adjustment"
 CHANGED_MAX = 1_000
 """Most members that are told as changed the most: more is what the Parquet files are for."""
 
+NO_SEGMENTS = (NONE,)
+
 BEFORE, AFTER = 0, 1
 
 
@@ -86,13 +88,22 @@ class Member(Struct):
 
 Groups = dict[str, dict[str, Row]]
 
+Cell = list[int]
+"""Points, awards and cost before, then after."""
+
+CellKey = tuple[str, tuple[str, ...], str, str]
+"""Tier, segments, store and month of what was granted at once."""
+
+GROUPS = ("rule", "tier", "segment", "store", "month")
+
 
 class Tally(Struct):
     """Of a shard, or of all. `groups`: rule | tier | segment | store | month → key → row; `tiers`:
     (tier before, tier after) at the end → members; `changes`: sums over members for estimates
     (count, sum and sum of squares of the change, of the liability's change); `undecided`: inputs
     that the other program could not decide, by reason; `left_out`: members left out, with why;
-    `budgets`: points or times used; `lost`: effects that found no account to go to."""
+    `budgets`: points or times used; `cells`, `rules`: what is
+    counted and not yet in `groups` (see `close`)."""
 
     groups: Groups = field(
         default_factory=lambda: {name: {} for name in ("rule", "tier", "segment", "store", "month")}
@@ -115,6 +126,8 @@ class Tally(Struct):
     squares: dict[str, list[int]] = field(default_factory=dict)
     changed: list[Member] = field(default_factory=list)
     short: list[Member] = field(default_factory=list)
+    cells: dict[CellKey, Cell] = field(default_factory=dict)
+    rules: dict[str, Cell] = field(default_factory=dict)
 
     def count(
         self, member: Member, side: int, event: AccountEvent, tier: str, value: int, month: str
@@ -145,17 +158,17 @@ class Tally(Struct):
         month: str,
     ) -> None:
         total = paid = 0
-        rules = self.groups["rule"]
+        rules = self.rules
         for award in awards:
             points = award.points
             if points and award.kind != ADJUSTMENT:
                 rule = award.rule if award.kind != "welcome" else f"welcome {award.rule}"
-                row = rules.get(rule)
-                if row is None:
-                    row = rules[rule] = Row()
-                row.points[side] += points
-                row.awards[side] += 1
-                row.cost[side] += points * value
+                cell = rules.get(rule)
+                if cell is None:
+                    cell = rules[rule] = [0] * 6
+                cell[side] += points
+                cell[2 + side] += 1
+                cell[4 + side] += points * value
                 total += points
                 paid += 1
         if not total:
@@ -165,22 +178,30 @@ class Tally(Struct):
         of_member.cost += cost
         bought: Any = getattr(event, "purchase", None) or getattr(event, "activity", None)
         facts = getattr(event, "facts", None)
-        segments = (facts.segments if facts is not None else None) or (NONE,)
+        segments = (facts.segments if facts is not None else None) or NO_SEGMENTS
         store = (bought.store_id if bought is not None else None) or NONE
-        for group, keys in (
-            ("tier", (tier,)),
-            ("segment", segments),
-            ("store", (store,)),
-            ("month", (month,)),
-        ):
-            rows = self.groups[group]
-            for key in keys:
-                row = rows.get(key)
-                if row is None:
-                    row = rows[key] = Row()
-                row.points[side] += total
-                row.awards[side] += paid
-                row.cost[side] += cost
+        key = (tier, segments, store, month)
+        cell = self.cells.get(key)
+        if cell is None:
+            cell = self.cells[key] = [0] * 6
+        cell[side] += total
+        cell[2 + side] += paid
+        cell[4 + side] += cost
+
+    def close(self) -> None:
+        """Put what was counted into its groups: counting goes by one key, telling by many."""
+        for rule, cell in self.rules.items():
+            self._into("rule", rule, cell)
+        for (tier, segments, store, month), cell in self.cells.items():
+            self._into("tier", tier, cell)
+            for segment in segments:
+                self._into("segment", segment, cell)
+            self._into("store", store, cell)
+            self._into("month", month, cell)
+        self.rules, self.cells = {}, {}
+
+    def _into(self, group: str, key: str, cell: Cell) -> None:
+        self.groups[group].setdefault(key, Row()).add(Row(cell[0:2], cell[2:4], cell[4:6]))
 
     def end(self, member: Member, top: int) -> None:
         """Count a member whose history has ended."""

@@ -61,12 +61,26 @@ class Place(NamedTuple):
 
 class Log:
     """The accounts of others that a shard meets (`audit.deciding_again.Others`). In a session of
-    its own: that of the shard is in the middle of a stream."""
+    its own, opened when it is first asked: that of the shard is in the middle of a stream."""
 
-    def __init__(self, connection: Connection, shards: int, program_id: str) -> None:
-        self._connection = connection
+    def __init__(self, url: str, shards: int, program_id: str) -> None:
+        self._url = url
+        self._session: Connection | None = None
         self.shards = shards
         self.program_id = program_id
+
+    def __enter__(self) -> "Log":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._session is not None:
+            self._session.close()
+
+    @property
+    def _connection(self) -> Connection:
+        if self._session is None:
+            self._session = connect(self._url)
+        return self._session
 
     def events_of(self, member_id: str) -> Iterator[AccountEvent]:
         """All events of the member's account, in order."""
@@ -138,13 +152,13 @@ class _Own:
 def redecide_shard(url: str, place: Place) -> Tally:
     """Decide every input of one shard again."""
     tally = Tally()
-    with connect(url) as connection, connect(url) as other:
+    with connect(url) as connection:
         programs = _programs(connection)
         row = connection.execute("SELECT shards, program_id FROM ledger.ledger").fetchone()
         assert row is not None, "the session was checked"
-        log = Log(other, *row)
-        for member_id, entries in accounts(connection, place):
-            decide_again(member_id, entries, programs, log, tally)
+        with Log(url, *row) as log:
+            for member_id, entries in accounts(connection, place):
+                decide_again(member_id, entries, programs, log, tally)
     return tally
 
 
