@@ -18,6 +18,7 @@ from cli import (
     init,
     kafka,
     kpi,
+    liability,
     members,
     program,
     program_backtest,
@@ -78,6 +79,7 @@ for group in (
     audit_redecide,
     audit_replay,
     kpi,
+    liability,
     demo,
 ):
     group.register(app)

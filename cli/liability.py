@@ -1,0 +1,331 @@
+"""`points liability …`: what is owed, how it moved, what will expire, what revenue is deferred.
+
+Thin: the figures are `analytics.liability*` and `analytics.deferred`, one fold of the log for each
+command, in one snapshot with the read models that it is compared with.
+"""
+
+import csv
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from psycopg import Connection, IsolationLevel
+
+from analytics.deferred import Deferred, DeferredRevenue, Terms
+from analytics.liability import Bucket, outstanding
+from analytics.liability_export import items, write_beancount, write_csv
+from analytics.liability_log import (
+    KINDS,
+    Book,
+    Owed,
+    Story,
+    agree,
+    open_book,
+    owed_at,
+    stories,
+)
+from analytics.liability_movement import Month, Movement
+from cli.context import parse_moment, print_json
+from cli.members import AsJson, At
+from cli.projections import progress_shown, reading
+from ledger.core.calendar import format_instant, from_instant, local, period_bounds, to_instant
+from ledger.errors import LedgerError
+from schemas.fields import Instant
+
+
+class By(StrEnum):
+    """Into which buckets."""
+
+    age = "age"
+    expiry = "expiry"
+    rule = "rule"
+
+
+class Allocated(StrEnum):
+    """How the price is shared between goods and points."""
+
+    relative = "relative"
+    full = "full"
+
+
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
+From = Annotated[str | None, typer.Option("--from", help="First local month, 2017-01; the first.")]
+To = Annotated[str | None, typer.Option("--to", help="Last local month; the present one.")]
+Rate = Annotated[
+    str,
+    typer.Option(
+        "--breakage", help="Share of points never spent, a decimal: `points liability breakage`."
+    ),
+]
+AllocationOption = Annotated[
+    Allocated, typer.Option("--allocation", help="By relative selling prices, or points in full.")
+]
+
+
+def owed(
+    context: typer.Context,
+    at: At = None,
+    by: Annotated[By, typer.Option("--by", help="Months since granted, or local months.")] = By.age,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """What is left in lots at a moment, worth at the point value in force; debt apart.
+
+    Example: `points liability --at 2018-01-01T00:00:00Z --by expiry`
+    """
+    if context.invoked_subcommand is not None:
+        return
+    _one_form(as_json, as_csv)
+    moment = parse_moment(at)
+    with _snapshot() as (connection, book, told):
+        found = outstanding(told(moment), book, moment, by.value)
+        agree(format_instant(moment), found.owed, owed_at(connection, from_instant(moment)))
+    if as_json:
+        print_json(
+            {
+                "at": format_instant(moment),
+                "by": by.value,
+                "currency": found.currency,
+                "point_value": found.point_value,
+                "buckets": [bucket._asdict() for bucket in found.buckets],
+                "total": found.total._asdict(),
+                "debt": found.debt,
+                "debt_value": found.debt_value,
+            }
+        )
+        return
+    rows = [*found.buckets, *([] if as_csv else [found.total])]
+    _print((by.value, *Bucket._fields[1:]), rows, as_csv)
+    if not as_csv:
+        typer.echo(
+            f"{found.point_value} minor units of {found.currency} for a point; members owe "
+            f"{found.debt} points ({found.debt_value}), which are not taken off"
+        )
+
+
+def movement(
+    since: From = None, until: To = None, as_json: AsJson = False, as_csv: AsCsv = False
+) -> None:
+    """The movement of each local month, in points and in minor units; each month is compared with
+    the read models.
+
+    Example: `points liability movement --from 2017-01 --to 2017-12 --csv`
+    """
+    _one_form(as_json, as_csv)
+    with _snapshot() as (connection, book, told):
+        first, last = _span(book, since, until)
+        moves = Movement(book)
+        for story in told(last):
+            moves.add(story)
+        months = [month for month in moves.months(last) if month.ends_at >= first]
+        _agree(connection, months)
+    if as_json:
+        print_json(
+            [{**month._asdict(), "ends_at": format_instant(month.ends_at)} for month in months]
+        )
+        return
+    columns = ("month", "unit", "opening", *KINDS, "revaluation", "closing", "activated", "debt")
+    _print(columns, _movement_rows(months), as_csv)
+
+
+def _movement_rows(months: Iterable[Month]) -> Iterator[tuple[Any, ...]]:
+    for one in months:
+        yield (one.month, "points", one.opening_points, *(one.points[kind] for kind in KINDS), 0,
+               one.closing_points, one.activated, one.debt)  # fmt: skip
+        yield (one.month, "minor", one.opening_money, *(one.money[kind] for kind in KINDS),
+               one.revaluation, one.closing_money, "", "")  # fmt: skip
+
+
+def breakage(at: At = None, as_json: AsJson = False, as_csv: AsCsv = False) -> None:
+    """What expired unspent, by month of grant, and what the open lots are expected to: an estimate.
+
+    Example: `points liability breakage --at 2018-01-01T00:00:00Z`
+    """
+    _one_form(as_json, as_csv)
+    from analytics.liability_breakage import Cohort, Lifetimes  # numpy takes a while
+
+    moment = parse_moment(at)
+    with _snapshot() as (_, book, told):
+        lifetimes = Lifetimes(book, moment)
+        for story in told(moment):
+            lifetimes.add(story)
+    found = lifetimes.result()
+    if as_json:
+        shown = {**found._asdict(), "at": format_instant(moment)}
+        shown["cohorts"] = [one._asdict() for one in found.cohorts]
+        print_json(shown)
+        return
+    rows = [(*one[:6], f"{one.observed:.4f}", f"{one.expected:.1f}") for one in found.cohorts]
+    _print(Cohort._fields, rows, as_csv)
+    if not as_csv:
+        typer.echo(
+            f"of {found.open} open points {found.expected:.0f} are expected to expire unspent, "
+            f"± {found.error:.0f} (members vary; ± {found.greenwood:.0f} if points did not go "
+            f"together): {found.rate:.2%} ± {found.rate_error:.2%}, worth {found.worth:.0f}"
+        )
+        typer.echo(f"of all points granted and not taken back: {found.ultimate:.2%}")
+
+
+def deferred(
+    since: From = None,
+    until: To = None,
+    rate: Rate = "0",
+    allocation: AllocationOption = Allocated.relative,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """Deferred revenue (IFRS 15) of each local month, minor units.
+
+    Example: `points liability deferred --breakage 0.15 --from 2017-01 --to 2017-12`
+    """
+    _one_form(as_json, as_csv)
+    _, months = _both(since, until, rate, allocation)
+    if as_json:
+        print_json([{**one._asdict(), "ends_at": format_instant(one.ends_at)} for one in months])
+        return
+    columns = [name for name in Deferred._fields if name != "ends_at"]
+    _print(columns, [(one.month, *one[2:]) for one in months], as_csv)
+    if months and months[-1].overrun:
+        typer.echo(
+            f"{months[-1].overrun} cohorts hold points though all of their amount is recognised: "
+            "the breakage rate is too high for them",
+            err=True,
+        )
+
+
+def export(
+    since: From = None,
+    until: To = None,
+    rate: Rate = "0",
+    allocation: AllocationOption = Allocated.relative,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", help="Write a row for each posting.", dir_okay=False)
+    ] = None,
+    beancount: Annotated[
+        Path | None, typer.Option("--beancount", help="For `bean-check`.", dir_okay=False)
+    ] = None,
+) -> None:
+    """Write the double entries: points, and deferred revenue (IFRS 15), by local month.
+
+    Example: `points liability export --breakage 0.15 --csv owed.csv --beancount owed.beancount`
+    """
+    if csv_file is None and beancount is None:
+        raise typer.BadParameter("name a file with --csv, --beancount or both")
+    (moves, book), months = _both(since, until, rate, allocation)
+    found = list(items(moves, months, book.ledger.currency))
+    if csv_file is not None:
+        with csv_file.open("w", encoding="utf-8", newline="") as out:
+            write_csv(found, out)
+    if beancount is not None:
+        title = f"Points of {book.ledger.program_id}"
+        with beancount.open("w", encoding="utf-8") as out:
+            write_beancount(found, book.ledger.currency, title, out)
+    typer.echo(f"{len(months)} months, {len(found)} entries and assertions", err=True)
+
+
+def _both(
+    since: str | None, until: str | None, rate: str, allocation: Allocated
+) -> tuple[tuple[list[Month], Book], list[Deferred]]:
+    terms = Terms(_rate(rate), allocation.value)
+    with _snapshot() as (connection, book, told):
+        first, last = _span(book, since, until)
+        moves, revenue = Movement(book), DeferredRevenue(book)
+        for story in told(last):
+            moves.add(story)
+            revenue.add(story)
+        of_points = [month for month in moves.months(last) if month.ends_at >= first]
+        _agree(connection, of_points)
+    return (of_points, book), [one for one in revenue.months(last, terms) if one.ends_at >= first]
+
+
+def _agree(connection: Connection, months: Sequence[Month]) -> None:
+    for month in months:
+        theirs = owed_at(connection, from_instant(month.ends_at))
+        agree(f"At the end of {month.month}", Owed(*month.owed), theirs)
+
+
+@contextmanager
+def _snapshot() -> Iterator[tuple[Connection, Book, Callable[[Instant], Iterator[Story]]]]:
+    """A session whose questions all see the same log and read models."""
+    with reading() as connection, progress_shown("liability") as shown:
+        connection.isolation_level = IsolationLevel.REPEATABLE_READ
+        with connection.transaction():
+            book = open_book(connection)
+
+            def told(until: Instant) -> Iterator[Story]:
+                return stories(
+                    connection, book, until, lambda done, total: shown("log", done, total)
+                )
+
+            yield connection, book, told
+
+
+def _span(book: Book, since: str | None, until: str | None) -> tuple[Instant, Instant]:
+    """From the beginning of the first month to the last instant of the last one."""
+    last = to_instant(datetime.now(UTC)) if until is None else _month(book, until, "--to")
+    end = period_bounds(last, "month", book.zone)[1] - 1
+    first = book.values[0][0] if since is None else _month(book, since, "--from")
+    if first > end:
+        raise LedgerError(
+            f"--from ({since}) is later than --to ({local(last, book.zone):%Y-%m}): turn them"
+            " round.",
+            "no_period",
+        )
+    return first, end
+
+
+def _month(book: Book, text: str, option: str) -> Instant:
+    try:
+        day = date.fromisoformat(f"{text}-01")
+    except ValueError:
+        raise LedgerError(
+            f"{option} {text!r} is not a month: write for instance 2017-06.", "bad_month"
+        ) from None
+    middle = to_instant(datetime(day.year, day.month, 15, tzinfo=book.zone))
+    return period_bounds(middle, "month", book.zone)[0]
+
+
+def _rate(text: str) -> Fraction:
+    try:
+        rate = Fraction(Decimal(text))
+    except (InvalidOperation, ValueError, OverflowError):
+        rate = Fraction(-1)
+    if not 0 <= rate < 1:
+        raise LedgerError(
+            f"--breakage {text!r} is not a share: write a decimal from 0 up to below 1, as 0.15.",
+            "bad_share",
+        )
+    return rate
+
+
+def _one_form(as_json: bool, as_csv: bool) -> None:
+    if as_json and as_csv:
+        raise typer.BadParameter("choose one of --json and --csv, not both")
+
+
+def _print(columns: Sequence[str], rows: Iterable[Sequence[Any]], as_csv: bool) -> None:
+    if as_csv:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
+        return
+    shown = [[str(value) for value in row] for row in (columns, *rows)]
+    widths = [max(len(row[n]) for row in shown) for n in range(len(columns))]
+    for row in shown:
+        typer.echo("  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True)))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group; without a command it says what is owed."""
+    group = typer.Typer()
+    group.callback(invoke_without_command=True)(owed)
+    for command in (movement, breakage, deferred, export):
+        group.command()(command)
+    app.add_typer(group, name="liability")
