@@ -86,6 +86,11 @@ CRASH_POINTS: Mapping[str, str] = {
     # --- the log folded beside the read models to compare them (audit.replay) -------------------
     "replay.after_folded": "all members folded, nothing compared",
     "replay.after_compared": "compared, the scratch schema not dropped",
+    # --- the change feeds (analytics.feeds) ------------------------------------------------------
+    "feeds.before_produce": "changes read, none sent",
+    "feeds.after_send": "changes handed to the producer, not confirmed",
+    "feeds.after_produce": "confirmed by Kafka, the feeds' positions not moved",
+    "feeds.after_cursor": "the feeds' positions moved",
 }
 """Each point and what has been done when it is reached."""
 

@@ -34,6 +34,7 @@ from streams.effects import EffectsPublisher
 from streams.metrics import Metrics
 from streams.scheduler import Scheduler
 from streams.topics import COMMAND_OUTCOMES, EFFECTS
+from tests.analytics.feed_reader import agrees, feeds_of
 from tests.crash.story import BATCHES, CODES, COMMANDS, DIRECT, REWARDS, RIGHT
 from tests.ledger.budgeted import BONUS, spent_of, with_budgets
 from tests.ledger.conftest import PROGRAM
@@ -390,6 +391,19 @@ def replayed(stage: Stage) -> None:
     assert replay(stage.url, step=crash_point).equal
 
 
+def publish_feeds(stage: Stage) -> None:
+    """Tell Kafka what changed, on topics of this stage's own."""
+    asyncio.run(feeds_of(stage.url, stage.bootstrap).run(until_caught_up=True))
+
+
+def feeds_agree(stage: Stage) -> None:
+    """A reader that drops repeats by one comparison has exactly what the views say."""
+    with psycopg.connect(stage.url, autocommit=True) as reader:
+        asyncio.run(agrees(reader, stage.bootstrap))
+        # The rows differ by which versions were told: not by who died.
+        reader.execute("TRUNCATE read.feed_positions")
+
+
 def nothing_left(stage: Stage) -> None:
     """Nothing is left of the build, and what was exchanged is kept."""
     with psycopg.connect(stage.url) as owner:
@@ -416,5 +430,6 @@ PLAYS = {
     "fold": Play("fold", appended_and_published, fold, nothing),
     "rebuild": Play("rebuild", folded, build_anew, nothing_left),
     "replay": Play("replay", folded, replayed, nothing),
+    "feeds": Play("feeds", folded, publish_feeds, feeds_agree),
 }
 """By the first word of the crash points that they pass. (`worker`: a real one, see its tests.)"""

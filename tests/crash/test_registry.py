@@ -17,7 +17,7 @@ from ledger.settings import load_settings
 from tests.docs.pages import page, sections
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("audit", "cli", "ledger", "projections", "streams")
+PACKAGES = ("analytics", "audit", "cli", "ledger", "projections", "streams")
 
 
 def passed() -> Counter[str]:
