@@ -78,13 +78,13 @@ def write_groups(path: str | Path, result: Result) -> Path:
         for group, found in result.tally.groups.items()
         for key, row in sorted(found.items())
     ]
-    numbers = [
+    numbers: list[pa.Field[Any]] = [
         pa.field(f"{name}_{side}", pa.int64())
         for name in ("points", "awards", "cost")
         for side in ("before", "after")
     ]
-    texts = [pa.field("group", pa.string()), pa.field("key", pa.string())]
-    schema = pa.schema([*texts, *numbers])
+    texts: list[pa.Field[Any]] = [pa.field("group", pa.string()), pa.field("key", pa.string())]
+    schema = pa.schema(texts + numbers)
     where = folder(path) / "groups.parquet"
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), where)
     return where

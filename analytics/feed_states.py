@@ -92,7 +92,9 @@ def states(
     }[topic]
     rows = connection.execute(query.encode(), [list(members)], binary=True)
     return [
-        Message(topic, shard, row[0], _encode(made(row, version, _envelope(topic, row, version, told))))
+        Message(
+            topic, shard, row[0], _encode(made(row, version, _envelope(topic, row, version, told)))
+        )
         for row in rows
     ]
 
@@ -130,9 +132,7 @@ _TOUCHED = (
 )
 
 
-def touched(
-    connection: Connection, shard: int, after: int, up_to: int
-) -> tuple[int, list[str]]:
+def touched(connection: Connection, shard: int, after: int, up_to: int) -> tuple[int, list[str]]:
     """The members of the next events, and the position of the last of these."""
     rows = connection.execute(_TOUCHED, [shard, after, up_to, EVENTS_AT_ONCE]).fetchall()
     members = dict.fromkeys(row[1] for row in rows if not row[1].startswith("~"))

@@ -134,9 +134,7 @@ class Feeds:
                     await asyncio.wait_for(self._stopping.wait(), PAUSE_SECONDS)
         return total
 
-    async def _connected(
-        self, until_caught_up: bool, from_start: bool, told: Progress
-    ) -> None:
+    async def _connected(self, until_caught_up: bool, from_start: bool, told: Progress) -> None:
         with await asyncio.to_thread(connect, self._url) as connection:
             if not feed_positions.lock(connection):
                 raise AnalysisRefused(
@@ -210,9 +208,7 @@ class Feeds:
         crash_point("feeds.after_cursor")
         return len(messages)
 
-    async def _send(
-        self, producer: AIOKafkaProducer, message: Message
-    ) -> "asyncio.Future[object]":
+    async def _send(self, producer: AIOKafkaProducer, message: Message) -> "asyncio.Future[object]":
         sent: asyncio.Future[object] = await producer.send(
             message.topic,
             message.value,
@@ -223,9 +219,7 @@ class Feeds:
         )
         return sent
 
-    def _read(
-        self, connection: Connection, shard: int
-    ) -> tuple[list[Message], list[Position]]:
+    def _read(self, connection: Connection, shard: int) -> tuple[list[Message], list[Position]]:
         """What is to be told of a shard, in one snapshot, and the positions after it."""
         messages: list[Message] = []
         moved: list[Position] = []
@@ -307,7 +301,9 @@ class Feeds:
     async def _create(self, admin: AIOKafkaAdminClient, missing: Sequence[str]) -> None:
         answer = await admin.create_topics(
             [
-                NewTopic(topic, self._partitions, self._replication, topic_configs=self._config(topic))
+                NewTopic(
+                    topic, self._partitions, self._replication, topic_configs=self._config(topic)
+                )
                 for topic in missing
             ]
         )
