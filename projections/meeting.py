@@ -16,6 +16,7 @@ from projections.cache import MemberCache
 from projections.errors import ProjectionError
 from projections.folding import Folder
 from projections.log import SYSTEM_SHARD
+from projections.positions import Place
 
 MEMBERS_MAX = 2_000
 """Members in memory while catching up, per model: 90 MB when each has a year of weekly baskets. Of
@@ -84,6 +85,8 @@ class Following:
             live = builds.live_places(self._connection, name)
             built = builds.places(self._connection, self._build, name)
             for shard, place in built.items():
+                if _same(place, live[shard]):
+                    continue  # most are: asking each would hold up the others for seconds
                 position = max(place.position, live[shard].position)
                 self._fold(self._folders[name], shard, position)
                 if folding_live:
@@ -121,16 +124,20 @@ class Following:
     def _equal(self) -> bool:
         for name in self._build.models:
             live = builds.live_places(self._connection, name)
-            for shard, place in builds.places(self._connection, self._build, name).items():
-                other = live[shard]
-                if place.position != other.position or other.refresh_target is not None:
-                    return False
-                if place.refresh_target is not None:
-                    return False
-                shown = shard != SYSTEM_SHARD and place.position > 0
-                if shown and place.system_position != other.system_position:
-                    return False
+            built = builds.places(self._connection, self._build, name)
+            if not all(_same(place, live[shard]) for shard, place in built.items()):
+                return False
         return True
+
+
+def _same(built: Place, live: Place) -> bool:
+    """Whether both have folded the same events, and show the members by the same system events."""
+    if built.position != live.position:
+        return False
+    if built.refresh_target is not None or live.refresh_target is not None:
+        return False
+    shown = built.shard != SYSTEM_SHARD and built.position > 0
+    return not shown or built.system_position == live.system_position
 
 
 @contextmanager
