@@ -61,8 +61,11 @@ def rows_of(
         yield [column.name for column in cursor.description], rows()
 
 
-def first_sale(connection: Connection) -> datetime:
-    """When the first purchase was made; now, if there is none."""
-    row = connection.execute("SELECT min(occurred_at) FROM read.sales").fetchone()
+def beginning(connection: Connection) -> datetime:
+    """When the first account opened or the first purchase was made; now, if there is neither."""
+    row = connection.execute(
+        "SELECT least((SELECT min(occurred_at) FROM read.sales),"
+        " (SELECT min(opened_at) FROM read.accounts))"
+    ).fetchone()
     found = None if row is None else row[0]
     return datetime.now(UTC) if found is None else found

@@ -47,7 +47,7 @@ class By(StrEnum):
 
 
 From = Annotated[
-    str | None, typer.Option("--from", help="From this moment on, RFC 3339; the first purchase.")
+    str | None, typer.Option("--from", help="From this moment on, RFC 3339; the first of all.")
 ]
 To = Annotated[str | None, typer.Option("--to", help="Before this moment, RFC 3339; now.")]
 GrainOption = Annotated[Grain, typer.Option("--grain", help="Local days, ISO weeks, months.")]
@@ -313,7 +313,7 @@ def _asked(
 ) -> Asked:
     end = from_instant(parse_moment(until, until_option))
     if since is None:
-        begin = min(kpis.first_sale(connection), end)
+        begin = min(kpis.beginning(connection), end)
     else:
         begin = from_instant(parse_moment(since, "--from"))
     if begin > end:

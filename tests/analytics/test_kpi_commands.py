@@ -67,6 +67,9 @@ def test_without_a_period_all_is_told(points: Points) -> None:
     (total,) = json.loads(points("kpi", "sales", "--grain", "all", "--json").stdout)
     (year,) = json.loads(points("kpi", "sales", *YEAR, "--grain", "all", "--json").stdout)
     assert total["purchases"] == year["purchases"]
+    # Registered before anybody had bought.
+    (funnel,) = json.loads(points("kpi", "referrals", "--grain", "all", "--json").stdout)
+    assert funnel["registered"] == 25
 
 
 def test_customer_value(points: Points) -> None:
