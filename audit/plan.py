@@ -72,7 +72,7 @@ def plan_of(connection: Connection, url: str, snapshot: str, *, with_read_models
         program_id,
         shards,
         heads,
-        tuple(Place._make(place) for place in places),
+        tuple([Place(*place) for place in places]),
         with_read_models,
     )
 
