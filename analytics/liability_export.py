@@ -128,8 +128,10 @@ def write_beancount(found: Sequence[Item], currency: str, title: str, out: TextI
             out.write(f"\n{item.day.isoformat()} balance {item.account} {amount} {item.unit}\n")
             continue
         out.write(f'\n{item.day.isoformat()} * "{item.text}"\n')
-        for account, side in item.postings:
-            out.write(f"  {account}  {decimal(side, decimals)} {item.unit}\n")
+        out.writelines(
+            f"  {account}  {decimal(side, decimals)} {item.unit}\n"
+            for account, side in item.postings
+        )
 
 
 def decimal(amount: int, places: int) -> str:

@@ -24,9 +24,10 @@ from projections.runner import Runner
 from schemas.decode import decode_record
 from streams.effects import encode_effect
 from tests.analytics import raw
-from tests.audit.conftest import admin, owner, server, url, written
+from tests.audit.conftest import admin, owner, server, shop, template, url, written
 
-__all__ = ["admin", "owner", "server", "url", "written"]  # fixtures that these tests share
+__all__ = ["admin", "owner", "server", "shop", "template", "url", "written"]
+"""Fixtures that these tests share with others."""
 
 SHARDS = 4
 
