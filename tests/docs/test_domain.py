@@ -18,15 +18,12 @@ OF_POSTINGS: dict[str, tuple[str, ...]] = {}
 
 OF_OTHERS = (
     "to ask by recorded_at instead",
-    "at the program's value per point",
     "or HTTP status 409",
     "but found by a read model and alerted",
     "participation KPI",
     "longer cycles by a read model with an alert",
     "on a schedule of its own",
     "posted per event",
-    "revalued at its `effective_from`",
-    "breakage is an estimate beside it",
 )
 
 ALL = [
