@@ -17,16 +17,16 @@ from schemas.feeds import (
     SEGMENTS,
     TIERS,
     BalanceChanged,
-    BalanceData,
+    BalanceState,
     BalanceStep,
-    LedgerEventData,
     LedgerEventRecorded,
+    LoggedEvent,
     SegmentsChanged,
-    SegmentsData,
     SegmentSpan,
+    SegmentsState,
     TierChanged,
-    TierData,
     TierSpan,
+    TierState,
 )
 
 EVENTS_AT_ONCE = 500
@@ -111,18 +111,18 @@ def _envelope(topic: str, row: Sequence[Any], version: int, told: Told) -> dict[
 def _balance(row: Sequence[Any], version: int, envelope: dict[str, Any]) -> BalanceChanged:
     _, opened_at, as_of, status, merged_into, *totals = row[:11]
     ahead = tuple(BalanceStep(*step) for step in zip(*row[11:], strict=True))
-    data = BalanceData(version, opened_at, as_of, status, merged_into, *totals, ahead=ahead)
+    data = BalanceState(version, opened_at, as_of, status, merged_into, *totals, ahead=ahead)
     return BalanceChanged(**envelope, data=data)
 
 
 def _tier(row: Sequence[Any], version: int, envelope: dict[str, Any]) -> TierChanged:
     spans = tuple(TierSpan(*span) for span in zip(*row[10:], strict=True))
-    return TierChanged(**envelope, data=TierData(version, row[1], spans, *row[2:10]))
+    return TierChanged(**envelope, data=TierState(version, row[1], spans, *row[2:10]))
 
 
 def _segments(row: Sequence[Any], version: int, envelope: dict[str, Any]) -> SegmentsChanged:
     spans = zip(*row[1:], strict=True) if row[1] else ()
-    data = SegmentsData(version, tuple(SegmentSpan(*span) for span in spans))
+    data = SegmentsState(version, tuple(SegmentSpan(*span) for span in spans))
     return SegmentsChanged(**envelope, data=data)
 
 
@@ -152,7 +152,8 @@ def page(connection: Connection, shard: int, after: Any, up_to: int) -> list[tup
 
 _EVENTS = (
     "SELECT position, member_id, version, occurred_at, recorded_at, hash, payload FROM ("
-    " SELECT *, sum(octet_length(payload)) OVER (ORDER BY position) - octet_length(payload) AS bytes"
+    " SELECT *, sum(octet_length(payload)) OVER (ORDER BY position)"
+    "  - octet_length(payload) AS bytes"
     " FROM (SELECT * FROM ledger.events WHERE shard = %s AND position > %s"
     "  ORDER BY position LIMIT %s) AS next) AS summed WHERE bytes < %s ORDER BY position"
 )
@@ -172,7 +173,7 @@ def events(
             source=source,
             subject=key,
             time=occurred_at.astimezone(UTC),
-            data=LedgerEventData(
+            data=LoggedEvent(
                 version, shard, position, recorded_at, digest.hex(), msgspec.Raw(payload)
             ),
         )

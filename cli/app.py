@@ -14,6 +14,8 @@ from cli import (
     dead_letters,
     demo,
     explain,
+    export,
+    feeds,
     history,
     init,
     kafka,
@@ -80,6 +82,8 @@ for group in (
     audit_replay,
     kpi,
     liability,
+    feeds,
+    export,
     demo,
 ):
     group.register(app)

@@ -91,6 +91,10 @@ CRASH_POINTS: Mapping[str, str] = {
     "feeds.after_send": "changes handed to the producer, not confirmed",
     "feeds.after_produce": "confirmed by Kafka, the feeds' positions not moved",
     "feeds.after_cursor": "the feeds' positions moved",
+    # --- an export (analytics.export) ------------------------------------------------------------
+    "export.after_part": "a file written and synced, without its name",
+    "export.after_file": "a file has its name, the manifest does not know it",
+    "export.before_manifest": "files written, the manifest not",
 }
 """Each point and what has been done when it is reached."""
 

@@ -4,12 +4,39 @@ Generated from the same types as the JSON Schema files. Payload schemas are in t
 that AsyncAPI reads by default, so a description never stands beside a `$ref` there.
 """
 
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
+from schemas.feeds import (
+    BALANCES,
+    FEED_STRUCTS,
+    FEEDS,
+    LEDGER_EVENTS,
+    SEGMENTS,
+    TIERS,
+    BalanceChanged,
+    BalanceState,
+    BalanceStep,
+    FeedEvent,
+    LedgerEventRecorded,
+    LoggedEvent,
+    SegmentsChanged,
+    SegmentSpan,
+    SegmentsState,
+    TierChanged,
+    TierSpan,
+    TierState,
+    feed_type,
+)
 from schemas.inputs import TOPIC_OF_TYPE
-from schemas.json_schema import INPUT_STRUCTS, input_components, outcome_components
+from schemas.json_schema import (
+    INPUT_STRUCTS,
+    feed_components,
+    input_components,
+    outcome_components,
+)
 from schemas.outcomes import (
     OUTCOME_TYPE,
     BalanceAfter,
@@ -60,6 +87,10 @@ _CHANNEL_TEXTS = {
     "effects": "Rewards on other accounts. Written and read by the ledger; not for producers.",
     "commands": "What a till or an app asks of the ledger. Each record has its outcome.",
     OUTCOMES: "How each record of commands ended. Written by the ledger, read by who sent it.",
+    BALANCES: "Change feed: what each member has and will have. Compacted.",
+    TIERS: "Change feed: each member's tier and progress. Compacted.",
+    SEGMENTS: "Change feed: each member's segments. Compacted.",
+    LEDGER_EVENTS: "Change feed: every event of the log.",
 }
 
 
@@ -67,9 +98,9 @@ def document(examples: dict[str, object]) -> dict[str, Any]:
     """The whole document; `examples`: one valid event per type."""
     types = list(TOPIC_OF_TYPE)
     topics = list(dict.fromkeys(TOPIC_OF_TYPE.values()))
-    schemas = input_components(types, "#/components/schemas/{name}") | outcome_components(
-        "#/components/schemas/{name}"
-    )
+    template = "#/components/schemas/{name}"
+    schemas = input_components(types, template)
+    schemas |= outcome_components(template) | feed_components(template)
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -90,12 +121,14 @@ def document(examples: dict[str, object]) -> dict[str, Any]:
                 "variables": {"bootstrap": {"default": "localhost:9092"}},
             }
         },
-        "channels": {topic: _channel(topic) for topic in (*topics, OUTCOMES)},
+        "channels": {topic: _channel(topic) for topic in (*topics, OUTCOMES, *FEEDS)},
         "operations": _operations(topics)
-        | {f"write-{OUTCOMES}": _operation("send", OUTCOMES, [OUTCOME_TYPE])},
+        | {f"write-{OUTCOMES}": _operation("send", OUTCOMES, [OUTCOME_TYPE])}
+        | {f"write-{name}": _operation("send", name, [feed_type(name)]) for name in FEEDS},
         "components": {
             "messages": {name: _message(name, examples[name]) for name in types}
-            | {OUTCOME_TYPE: _outcome()},
+            | {OUTCOME_TYPE: _outcome()}
+            | {feed_type(name): _feed(name) for name in FEEDS},
             "schemas": {name: _draft_07(schema) for name, schema in schemas.items()},
         },
     }
@@ -104,6 +137,8 @@ def document(examples: dict[str, object]) -> dict[str, Any]:
 def _types_of(topic: str) -> list[str]:
     if topic == OUTCOMES:
         return [OUTCOME_TYPE]
+    if topic in FEED_STRUCTS:
+        return [feed_type(topic)]
     return [name for name, on in TOPIC_OF_TYPE.items() if on == topic]
 
 
@@ -191,6 +226,56 @@ def _outcome() -> dict[str, Any]:
         "payload": {"$ref": f"#/components/schemas/{CommandOutcome.__name__}"},
         "examples": [{"name": "valid", "payload": msgspec.to_builtins(example)}],
         "bindings": {"kafka": {"key": _KEY, "bindingVersion": KAFKA_BINDING}},
+    }
+
+
+_NOON = datetime(2026, 1, 25, 12, tzinfo=UTC)
+_SUMMER = datetime(2026, 7, 25, 12, tzinfo=UTC)
+_BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
+_FEED_DATA: dict[str, BalanceState | TierState | SegmentsState] = {
+    BALANCES: BalanceState(
+        204, _BEGUN, _NOON, "open", None, 30, 0, 0, 0, 30, 0,
+        (BalanceStep(_SUMMER, 0, 0, 0, 30, 30, 0),),
+    ),
+    TIERS: TierState(
+        204, _NOON, (TierSpan("silver", _BEGUN, None),), 1, "amount_spent", None, None, 120_000,
+        "gold", 250_000, 130_000,
+    ),
+    SEGMENTS: SegmentsState(204, (SegmentSpan("champions", _BEGUN, _SUMMER),)),
+}  # fmt: skip
+
+
+def _feed_example(topic: str) -> FeedEvent:
+    source, member = "points-ledger/6f0c5ff0-4e8e-4f3b-9d7e-0f5a7f3f2f11", "m-1001"
+    if topic == LEDGER_EVENTS:
+        event = msgspec.Raw(b'{"type":"AccountSettled","occurred_at":1769342400000000}')
+        data = LoggedEvent(17, 11, 204, _NOON, "5e" * 32, event)
+        return LedgerEventRecorded(
+            id="11:204", source=source, subject=member, time=_NOON, data=data
+        )
+    struct: Any = {BALANCES: BalanceChanged, TIERS: TierChanged, SEGMENTS: SegmentsChanged}[topic]
+    told: FeedEvent = struct(
+        id=f"{topic}:{member}:204",
+        source=source,
+        subject=member,
+        time=_NOON,
+        data=_FEED_DATA[topic],
+    )
+    return told
+
+
+def _feed(topic: str) -> dict[str, Any]:
+    """The message of a change feed."""
+    name = feed_type(topic)
+    example = msgspec.json.decode(msgspec.json.encode(_feed_example(topic)))
+    return {
+        "name": name,
+        "title": TITLES[name],
+        "summary": f"CloudEvents type {name}.",
+        "contentType": CONTENT_TYPE,
+        "payload": {"$ref": f"#/components/schemas/{FEED_STRUCTS[topic].__name__}"},
+        "examples": [{"name": "valid", "payload": example}],
+        "bindings": {"kafka": {"key": {"type": "string"}, "bindingVersion": KAFKA_BINDING}},
     }
 
 

@@ -30,7 +30,7 @@ class BalanceStep(Struct, frozen=True):
     debt: int
 
 
-class BalanceData(Struct, frozen=True):
+class BalanceState(Struct, frozen=True):
     """What a member has, and will have."""
 
     version: int
@@ -55,7 +55,7 @@ class TierSpan(Struct, frozen=True):
     until: datetime | None
 
 
-class TierData(Struct, frozen=True):
+class TierState(Struct, frozen=True):
     """Which tier a member has and will have, and the progress to the next."""
 
     version: int
@@ -79,14 +79,14 @@ class SegmentSpan(Struct, frozen=True):
     left_at: datetime | None
 
 
-class SegmentsData(Struct, frozen=True):
+class SegmentsState(Struct, frozen=True):
     """In which segments a member is, was and will be."""
 
     version: int
     spans: tuple[SegmentSpan, ...]
 
 
-class LedgerEventData(Struct, frozen=True):
+class LoggedEvent(Struct, frozen=True):
     """An event of the log and its place in it."""
 
     version: int
@@ -108,25 +108,25 @@ class _Told(Struct, frozen=True, kw_only=True, tag_field="type"):
 class BalanceChanged(_Told, frozen=True, kw_only=True, tag="feed.balance.v1"):
     """Topic `balances`: a member's balances have changed."""
 
-    data: BalanceData
+    data: BalanceState
 
 
 class TierChanged(_Told, frozen=True, kw_only=True, tag="feed.tier.v1"):
     """Topic `tiers`: a member's tier or progress has changed."""
 
-    data: TierData
+    data: TierState
 
 
 class SegmentsChanged(_Told, frozen=True, kw_only=True, tag="feed.segments.v1"):
     """Topic `segments`: a member's segments have changed."""
 
-    data: SegmentsData
+    data: SegmentsState
 
 
 class LedgerEventRecorded(_Told, frozen=True, kw_only=True, tag="feed.ledger_event.v1"):
     """Topic `ledger_events`: the log has grown."""
 
-    data: LedgerEventData
+    data: LoggedEvent
 
 
 FeedEvent = BalanceChanged | TierChanged | SegmentsChanged | LedgerEventRecorded

@@ -6,12 +6,14 @@ number, the range of `time`) is in the descriptions. Never edited by hand: `poin
 """
 
 import inspect
+from collections.abc import Sequence
 from typing import Any, get_args
 
 import msgspec
 from msgspec import Struct
 
 from schemas.decisions import LogEvent
+from schemas.feeds import FEED_STRUCTS
 from schemas.inputs import InputEvent
 from schemas.outcomes import CommandOutcome
 from schemas.texts import FIELDS, TITLES
@@ -68,8 +70,13 @@ def outcome_components(template: str) -> dict[str, JsonSchema]:
     return _components([CommandOutcome], template)[1]
 
 
+def feed_components(template: str) -> dict[str, JsonSchema]:
+    """The same of the change feeds."""
+    return _components([*FEED_STRUCTS.values()], template)[1]
+
+
 def _components(
-    structs: list[type[Struct]], template: str
+    structs: Sequence[type[Struct]], template: str
 ) -> tuple[list[JsonSchema], dict[str, JsonSchema]]:
     schemas, definitions = msgspec.json.schema_components(structs, ref_template=template)
     for name, definition in definitions.items():

@@ -29,6 +29,10 @@ TITLES: dict[str, str] = {
     "command.claim.v1": "Take a reward of the catalogue",
     "command.outcome.v1": "A command has ended",
     "command.tier.v1": "Set a member's tier by hand",
+    "feed.balance.v1": "A member's balances have changed",
+    "feed.tier.v1": "A member's tier or progress has changed",
+    "feed.segments.v1": "A member's segments have changed",
+    "feed.ledger_event.v1": "The log has grown",
 }
 """One title per CloudEvents `type`."""
 
@@ -166,14 +170,72 @@ FIELDS: dict[str, str] = {
     "CommandOutcomeData.position": "The position of the decision in its shard's log.",
     "CommandOutcomeData.balance": "The member's points right after it; for applied and refused.",
     "CommandOutcomeData.voucher_code": "The code that a claimed voucher hands out.",
+    # change feeds
+    **{
+        f"{struct}.{field}": text
+        for struct in ("BalanceChanged", "TierChanged", "SegmentsChanged", "LedgerEventRecorded")
+        for field, text in {
+            "type": "What the record tells: the CloudEvents type.",
+            "specversion": "Always 1.0.",
+            "id": "Topic, member and version; of an event of the log shard:position.",
+            "source": "points-ledger/ and the ledger's id.",
+            "subject": "The member_id, which is the record's key, too.",
+            "time": "When the state was read; of an event of the log its occurred_at.",
+            "data": "The state, or the event.",
+        }.items()
+    },
+    **{
+        f"{struct}.version": "Rises for one key: drop a record that is not above the last one."
+        for struct in ("BalanceState", "TierState", "SegmentsState", "LoggedEvent")
+    },
+    **{
+        f"{struct}.{field}": text
+        for struct in ("BalanceState", "BalanceStep")
+        for field, text in {
+            "available": "Spendable points net of debt; below 0 is debt.",
+            "pending": "Granted, not yet spendable.",
+            "reserved": "Held by reservations.",
+            "expired": "Points that expired unspent, in total.",
+            "granted": "Points granted by awards, in total.",
+            "debt": "Clawbacks that found no points.",
+        }.items()
+    },
+    "BalanceState.opened_at": "When the account opened.",
+    "BalanceState.as_of": "The moment of these figures: up to when the account was settled.",
+    "BalanceState.status": "open, frozen, closed, merged or erased.",
+    "BalanceState.merged_into": "The member whose account it went over into.",
+    "BalanceState.ahead": "What time alone will change, rising; each step is whole.",
+    "BalanceStep.at": "From when on the step's figures hold.",
+    "TierState.as_of": "The moment of the progress.",
+    "TierState.spans": "The tier at as_of and those that time alone will bring.",
+    "TierState.level": "0 for no tier, then 1, 2, 3 in rising order, at as_of.",
+    "TierState.measure": "What counts: amount_spent, points_earned or purchases.",
+    "TierState.period_from": "Start of the period that counts.",
+    "TierState.period_to": "Its end (exclusive).",
+    "TierState.reached": "Of the measure, within that period.",
+    "TierState.next_tier": "The next tier; null at the top.",
+    "TierState.next_at_least": "What it asks for.",
+    "TierState.missing": "What is still missing.",
+    "TierSpan.tier": "The level's id, or none.",
+    "TierSpan.since": "Since when, inclusive.",
+    "TierSpan.until": "Until when, exclusive; null is for good.",
+    "SegmentsState.spans": "All memberships: past, present and to come if nothing more happens.",
+    "SegmentSpan.segment": "The segment's id.",
+    "SegmentSpan.entered_at": "Since when, inclusive.",
+    "SegmentSpan.left_at": "Until when, exclusive; null is for good.",
+    "LoggedEvent.shard": "The shard; -1 is the system's.",
+    "LoggedEvent.position": "The event's position in the shard's log.",
+    "LoggedEvent.recorded_at": "When it was recorded.",
+    "LoggedEvent.hash": "Its hash in the chain, in hexadecimal digits.",
+    "LoggedEvent.event": "The event itself: schemas/json/log.json.",
     "CommandRecord.partition": "The partition, as Kafka told the producer.",
     "CommandRecord.offset": "The offset, as Kafka told the producer.",
     "BalanceAfter.available": "Spendable now; below 0 for a debt.",
     "BalanceAfter.pending": "Granted, not yet spendable.",
     "BalanceAfter.reserved": "Held by reservations.",
-    "TierData.tier": "The tier: a level of the program in force, or none.",
-    "TierData.until": "Until when it holds, exclusive: later than time, by ten years at most.",
-    "TierData.actor": "Who decided it: an opaque id.",
-    "TierData.reason": "Why; no personal data.",
+    "TierState.tier": "The tier: a level of the program in force, or none.",
+    "TierState.until": "Until when it holds, exclusive: later than time, by ten years at most.",
+    "TierState.actor": "Who decided it: an opaque id.",
+    "TierState.reason": "Why; no personal data.",
 }
 """A sentence per field, by `Struct.field`, or by `field` alone for the envelope."""

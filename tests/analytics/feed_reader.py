@@ -138,6 +138,9 @@ async def agrees(session: Connection, bootstrap: str) -> None:
         for event in events:  # each shard's events came in the order of the log
             assert event.position > positions.get(event.shard, 0)
             positions[event.shard] = event.position
-        assert sorted(
-            (e.shard, e.position, e.version, e.hash, bytes(e.event).decode()) for e in events
-        ) == log
+        assert (
+            sorted(
+                (e.shard, e.position, e.version, e.hash, bytes(e.event).decode()) for e in events
+            )
+            == log
+        )

@@ -5,6 +5,7 @@ supervisor or a caller without an answer does it: what happened already must not
 """
 
 import asyncio
+import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from tempfile import gettempdir
@@ -15,6 +16,7 @@ import psycopg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from msgspec.structs import replace
 
+from analytics.export import export
 from audit.replay import replay
 from cli.init import initialise
 from ledger.application import Ledger
@@ -34,6 +36,7 @@ from streams.effects import EffectsPublisher
 from streams.metrics import Metrics
 from streams.scheduler import Scheduler
 from streams.topics import COMMAND_OUTCOMES, EFFECTS
+from tests.analytics.exported import compare
 from tests.analytics.feed_reader import agrees, feeds_of
 from tests.crash.story import BATCHES, CODES, COMMANDS, DIRECT, REWARDS, RIGHT
 from tests.ledger.budgeted import BONUS, spent_of, with_budgets
@@ -404,6 +407,23 @@ def feeds_agree(stage: Stage) -> None:
         reader.execute("TRUNCATE read.feed_positions")
 
 
+def export_folder(stage: Stage) -> Path:
+    """Where the play exports to."""
+    return Path(gettempdir()) / f"export-{stage.url.rpartition('/')[2]}"
+
+
+def export_all(stage: Stage) -> None:
+    """`points export`, in small files."""
+    export(stage.url, export_folder(stage), rows_at_once=20)
+
+
+def export_agrees(stage: Stage) -> None:
+    """The files hold what the database holds, once."""
+    folder = export_folder(stage)
+    compare(stage.url, folder)
+    shutil.rmtree(folder)
+
+
 def nothing_left(stage: Stage) -> None:
     """Nothing is left of the build, and what was exchanged is kept."""
     with psycopg.connect(stage.url) as owner:
@@ -430,6 +450,7 @@ PLAYS = {
     "fold": Play("fold", appended_and_published, fold, nothing),
     "rebuild": Play("rebuild", folded, build_anew, nothing_left),
     "replay": Play("replay", folded, replayed, nothing),
+    "export": Play("export", folded, export_all, export_agrees),
     "feeds": Play("feeds", folded, publish_feeds, feeds_agree),
 }
 """By the first word of the crash points that they pass. (`worker`: a real one, see its tests.)"""

@@ -8,7 +8,7 @@ import jsonschema
 import msgspec
 
 from ledger.settings import Settings
-from schemas import asyncapi, files
+from schemas import asyncapi, feeds, files
 from schemas.decode import decode_record
 from schemas.inputs import TOPIC_OF_TYPE
 from schemas.json_schema import INPUT_STRUCTS
@@ -65,13 +65,16 @@ def test_every_field_of_the_inputs_is_described() -> None:
             for field, content in definition["properties"].items():
                 assert content.get("description"), f"{event_type}: {field} has no text"
                 used.add(content["description"])
-    for name in ("CommandOutcome", "CommandOutcomeData", "CommandRecord", "BalanceAfter"):
+    told = ["CommandOutcome", "CommandOutcomeData", "CommandRecord", "BalanceAfter"]
+    told += [one for one in vars(feeds) if f"{one}.data" in FIELDS or f"{one}.version" in FIELDS]
+    told += ["BalanceStep", "TierSpan", "SegmentSpan"]
+    for name in told:
         for field, content in DOCUMENT["components"]["schemas"][name]["properties"].items():
             assert content.get("description"), f"{name}: {field} has no text"
             used.add(content["description"])
     left_over = {name for name, text in FIELDS.items() if text not in used}
     assert not left_over, "texts without a field"
-    assert set(TITLES) == {*INPUT_STRUCTS, OUTCOME_TYPE}
+    assert set(TITLES) == {*INPUT_STRUCTS, OUTCOME_TYPE, *map(feeds.feed_type, feeds.FEEDS)}
 
 
 def test_a_log_event_satisfies_its_schema() -> None:
@@ -114,6 +117,7 @@ def test_asyncapi_references_resolve() -> None:
 
 def test_asyncapi_channels_are_the_topics() -> None:
     topic_of_type = {**TOPIC_OF_TYPE, OUTCOME_TYPE: COMMAND_OUTCOMES}
+    topic_of_type |= {feeds.feed_type(topic): topic for topic in feeds.FEEDS}
     assert set(DOCUMENT["channels"]) == set(topic_of_type.values())
     for topic, channel in DOCUMENT["channels"].items():
         assert channel["address"] == topic
@@ -125,6 +129,7 @@ def test_asyncapi_channels_are_the_topics() -> None:
         *(f"read-{topic}" for topic in TOPIC_OF_TYPE.values()),
         "write-effects",
         "write-command_outcomes",
+        *(f"write-{topic}" for topic in feeds.FEEDS),
     }
     assert DOCUMENT["operations"]["write-command_outcomes"]["action"] == "send"
 
