@@ -51,5 +51,13 @@ async def round_trip(connection: AsyncConnection[TupleRow]) -> AsyncIterator[Rou
     assert connection._pipeline is None, "a block in a block would be two round trips"
     trip = RoundTrip(connection)
     connection._pipeline = trip
-    async with connection.pipeline():
-        yield trip
+    try:
+        async with connection.pipeline():
+            yield trip
+    except BaseException:
+        # Behind a statement that fails the server skips all, also what was to be prepared, which
+        # psycopg takes for prepared since it was sent. A rollback makes it forget; but there is
+        # none where no transaction was begun, and the connection would refuse that statement, as
+        # if its rows were bad, for as long as it lives.
+        connection._prepared.clear()
+        raise
