@@ -107,6 +107,7 @@ class EffectsPublisher:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._nothing_since: float | None = None
+        self._commits = 0
 
     async def start(self) -> None:
         """Connect and begin."""
@@ -127,12 +128,14 @@ class EffectsPublisher:
         before the next poll: asking each after each append took a tenth of a processor at 1,000
         purchases a second."""
         self._changed.update(shards)
+        self._commits += 1
         self._nothing_since = None
         self._wake.set()
 
     def commanded(self) -> None:
         """This worker appended commands."""
         self._commanded = True
+        self._commits += 1
         self._nothing_since = None
         self._wake.set()
 
@@ -146,6 +149,7 @@ class EffectsPublisher:
         while self._task is not None:
             all_shards = time.monotonic() - polled_at >= POLL_SECONDS
             shards, self._changed = self._changed, set()
+            commits = self._commits
             try:
                 began = time.monotonic()
                 published = await self.publish(self._shards() if all_shards else shards)
@@ -153,7 +157,9 @@ class EffectsPublisher:
                 good_at = time.monotonic()
                 if all_shards:
                     polled_at = good_at
-                    if not published and not self._changed and not self._commanded:
+                    # A commit during the look may have put effects where it was over already: also
+                    # one that told of none, which tells only of the shards of its inputs.
+                    if not published and self._commits == commits:
                         self._nothing_since = began
             except Exception as error:
                 self._changed |= shards

@@ -162,3 +162,49 @@ def test_outcomes_of_more_than_one_page_are_told_without_waiting_for_more(
     outcomes = Outcomes(3)
     asyncio.run(telling(Log([]), outcomes, monkeypatch))
     assert outcomes.told == 3 * OUTCOMES_AT_ONCE
+
+
+class Growing:
+    """Two shards. While the second is looked at for the first time, the first gets an effect, by a
+    commit that does not tell so (its inputs were of another shard)."""
+
+    def __init__(self) -> None:
+        self.publisher: EffectsPublisher | None = None
+        self.waiting = False
+        self.published = asyncio.Event()
+        self.idle: bool | None = None
+
+    async def pending_effects(self, shard: int, limit: int) -> Sequence[Pending]:
+        assert self.publisher is not None
+        if shard == 1 and self.idle is None and not self.waiting:
+            self.waiting = True
+            self.publisher.committed(())
+        elif shard == 0 and self.waiting and self.idle is None:
+            self.idle = self.publisher.idle()
+        return pending(("reward", "a")) if shard == 0 and self.waiting else []
+
+    async def mark_effects_published(self, shard: int, position: int) -> None:
+        self.waiting = False
+        self.published.set()
+
+
+def test_nothing_is_left_when_a_publisher_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that is to stop when all is done would stop before that effect."""
+
+    async def test() -> None:
+        monkeypatch.setattr("streams.effects.AIOKafkaProducer", lambda **_: Producer())
+        log = Growing()
+        publisher = log.publisher = EffectsPublisher(
+            log=log,
+            bootstrap="",
+            shards=lambda: [0, 1],
+            metrics=Metrics(),
+            on_fail=lambda error: None,
+            pause_seconds=0.001,
+        )
+        await publisher.start()
+        await asyncio.wait_for(log.published.wait(), 10)
+        await publisher.stop(0.1)
+        assert log.idle is False
+
+    asyncio.run(test())
