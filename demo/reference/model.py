@@ -144,6 +144,7 @@ class Member:
     limited: dict[str, list[tuple[Purchase, Granted]]] = field(default_factory=dict)
     surveys: set[str] = field(default_factory=set)
     referral: Referral | None = None
+    other_referrals: list[Referral] = field(default_factory=list)  # rewarded, came by merges
     redemptions: dict[str, Hold] = field(default_factory=dict)
     waiting: dict[str, list[tuple[datetime, Data]]] = field(default_factory=dict)
     status: str = "open"  # open | frozen | closed | merged | erased
@@ -860,14 +861,13 @@ class ReferenceProgram:
                 self._release(other, returned_at, waited, bought_at)
 
     def _merge_referrals(self, member: Member, other: Member) -> None:
-        """Of two referrals the own one stays, unless only the other can still be taken back."""
+        """One that was rewarded goes before one that was not, else the own one stays. Of several
+        that were rewarded each can be taken back."""
         own, came = other.referral, member.referral
-        if own is None or (
-            came is not None
-            and came.status == "qualified"
-            and own.status in ("closed", "taken_back")
-        ):
-            own = came
+        both = [own, came, *other.other_referrals, *member.other_referrals]
+        rewarded = [one for one in both if one is not None and one.status == "qualified"]
+        own = rewarded[0] if rewarded else own or came
+        other.other_referrals = [one for one in rewarded if one is not own]
         if own is not None and own.status == "open":
             bought = [order.purchase.occurred_at for order in other.orders.values()]
             if own.referrer_id in (other.id, *other.merged_from) or any(t < own.at for t in bought):

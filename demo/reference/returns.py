@@ -107,22 +107,23 @@ def _take_back_referral(
     the order that qualified does so no more.
     """
     terms = model.versions.at(order.purchase.occurred_at).referral
-    referral, order_id = member.referral, order.purchase.order_id
-    if referral is None or referral.status != "qualified":
-        return
-    if order_id == referral.order_id and (
-        (terms is not None and order.amount_left < terms.at_least) or all(order.whole)
-    ):
-        referral.status = "taken_back"
-        for each in (order_id, *referral.shared):
-            for reward in member.orders[each].rewards:
-                _take_back(model, reward, reward.points - reward.taken, at, program)
-    elif order_id in referral.shared and order.share is not None:
-        due = order.share_due() - order.share_taken
-        order.share_taken += due
-        for reward in order.rewards:
-            if not reward.of_referee:
-                _take_back(model, reward, min(due, reward.points - reward.taken), at, program)
+    order_id = order.purchase.order_id
+    for referral in (member.referral, *member.other_referrals):
+        if referral is None or referral.status != "qualified":
+            continue
+        if order_id == referral.order_id and (
+            (terms is not None and order.amount_left < terms.at_least) or all(order.whole)
+        ):
+            referral.status = "taken_back"
+            for each in (order_id, *referral.shared):
+                for reward in member.orders[each].rewards:
+                    _take_back(model, reward, reward.points - reward.taken, at, program)
+        elif order_id in referral.shared and order.share is not None:
+            due = order.share_due() - order.share_taken
+            order.share_taken += due
+            for reward in order.rewards:
+                if not reward.of_referee:
+                    _take_back(model, reward, min(due, reward.points - reward.taken), at, program)
 
 
 def _take_back(

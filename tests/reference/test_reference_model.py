@@ -594,3 +594,22 @@ def test_asking_changes_nothing() -> None:
     before = till.model.state("m", datetime(2017, 1, 1, tzinfo=UTC))
     till.model.state("m", datetime(2030, 1, 1, tzinfo=UTC))
     assert till.model.state("m", datetime(2017, 1, 1, tzinfo=UTC)) == before
+
+
+@pytest.mark.parametrize("rewarded", ["a", "b"])
+def test_of_two_referrals_that_a_merge_brings_together_the_rewarded_one_stays(
+    rewarded: str,
+) -> None:
+    till = Till(program(earn=[], referral=REFERRAL))
+    refer(till, "a", "x", "2017-01-01T00:00:00Z")
+    refer(till, "b", "y", "2017-01-01T00:00:00Z")
+    till.buy(rewarded, "2017-01-02T00:00:00Z", "o1", 2000)
+    merge = {"into": "b", "actor": "office", "reason": "two cards"}
+    assert till.send("command.merge.v1", "a", "2017-01-03T00:00:00Z", **merge) == "applied"
+    till.buy("b", "2017-01-04T00:00:00Z", "o2", 2000)
+    by, not_by = ("x", "y") if rewarded == "a" else ("y", "x")
+    assert till.of(by, "2017-01-10T00:00:00Z", "granted") == (100,)
+    assert not_by not in till.model.members
+    assert refer(till, by, "b", "2017-01-05T00:00:00Z") == "refused(cycle)"
+    assert refer(till, not_by, "b", "2017-01-05T00:00:00Z") == "applied"
+    assert till.of("b", "2017-01-10T00:00:00Z", "available") == (50,)
