@@ -24,8 +24,12 @@ LOAD_ACCOUNTS = 200
 
 
 AHEAD_ACCOUNTS = 100
-"""Accounts whose histories are asked for together for a small batch, however long they are; of more
-each shard's are asked for by themselves."""
+"""Accounts whose histories are asked for together for a small batch; of more each shard's are asked
+for by themselves."""
+
+AHEAD_HISTORY_EVENTS = 20_000
+"""Events of these histories, which are in memory all at once: some tens of megabytes. Longer ones
+(one account may have as many) are asked for shard by shard, and stream."""
 
 
 class MemberCache:
@@ -54,6 +58,7 @@ class MemberCache:
         """Load what `prepare` will need for several shards (each with its position and its next
         entries) in one round trip; nothing if that is much. Raises LogDamaged."""
         asked: list[tuple[int, Sequence[UUID], int]] = []
+        events = 0
         for shard, after, entries in batches:
             missing: dict[UUID, None] = {}
             met: set[UUID] = set()
@@ -62,9 +67,12 @@ class MemberCache:
                     met.add(entry.account_id)
                     if entry.version > 1 and not self._follows(entry):
                         missing[entry.account_id] = None
+                        events += entry.version - 1
             if missing:
                 asked.append((shard, list(missing), after))
-        if asked and sum(len(accounts) for _, accounts, _ in asked) <= AHEAD_ACCOUNTS:
+        if not asked or events > AHEAD_HISTORY_EVENTS:
+            return
+        if sum(len(accounts) for _, accounts, _ in asked) <= AHEAD_ACCOUNTS:
             self._members.update(self._folded(few_histories(connection, asked)))
 
     def _follows(self, entry: Entry) -> bool:

@@ -50,9 +50,7 @@ def test_a_statement_behind_one_that_failed_can_be_asked_again(settings: Setting
             for _ in range(TO_BE_PREPARED * 2):
                 assert await ask(connection) == 2
             async with round_trip(connection):
-                cursors = [
-                    await connection.execute("SELECT %s::int + 1", (n,)) for n in range(10)
-                ]
+                cursors = [await connection.execute("SELECT %s::int + 1", (n,)) for n in range(10)]
             assert [await cursor.fetchone() for cursor in cursors] == [(n + 1,) for n in range(10)]
 
     run(test())

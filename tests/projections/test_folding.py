@@ -1,16 +1,19 @@
 """Folding gives the same bytes whatever the batch, the order of shards or who folded when."""
 
 import threading
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from psycopg import Connection
 
 from ledger.core.calendar import to_instant
 from ledger.sharding import shard_of
-from projections import folding, positions
+from projections import cache, folding, positions
 from projections.cache import MemberCache
 from projections.errors import LogDamaged
 from projections.folding import Folder
+from projections.log import Entry
 from projections.rfm import compute_bounds
 from projections.runner import Runner, read_models
 from schemas.decisions import RfmBoundsSet
@@ -51,6 +54,34 @@ def test_batches_caches_and_shard_orders_do_not_show(shop: Shop, seed: int) -> N
         while folder.cycle(shop.session, [shard]):
             pass
     assert dump(shop.session) == first
+
+
+@pytest.mark.parametrize(("events", "ahead"), [(500, 0), (500, 20_000), (0, 20_000)])
+def test_news_of_many_shards_is_folded_alike(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, events: int, ahead: int
+) -> None:
+    """Read for all shards together, with the histories or without, or shard by shard. Histories
+    that are long are never in memory together."""
+    monkeypatch.setattr(folding, "AHEAD_EVENTS", events)
+    monkeypatch.setattr(cache, "AHEAD_HISTORY_EVENTS", ahead)
+    together = 0
+    few_histories = cache.few_histories
+
+    def counted(*arguments: Any) -> Iterator[Entry]:
+        nonlocal together
+        found = list(few_histories(*arguments))
+        assert len(found) <= ahead
+        together += len(found)
+        return iter(found)
+
+    monkeypatch.setattr(cache, "few_histories", counted)
+    write_history(shop.log, 3, inputs=60)
+    catch_up(shop.session)
+    for first in range(60, 120, 12):
+        write_history(shop.log, first, inputs=12, first=first)
+        catch_up(shop.session, Folder(read_models()))
+    assert dump(shop.session) == folded_anew(shop)
+    assert (together > 0) == (bool(events) and ahead == 20_000)
 
 
 def test_folding_as_the_log_grows_is_folding_it_afterwards(shop: Shop) -> None:
