@@ -2,7 +2,7 @@
 
 What only grows (the log, its postings, balance changes, purchases) is exported by position, each
 row once, into the UTC day of its `recorded_at`. States are exported whole, into the day of the
-export, when their read model has moved. Memory holds one stretch of rows, whatever the log's length.
+export, when their read model has moved. Memory holds one stretch of rows, however long the log.
 """
 
 from collections.abc import Callable, Sequence
@@ -131,7 +131,7 @@ class _Run:
         found = {shard: each[0].position for shard, each in sorted(places.items()) if shard >= 0}
         return found, next((each[0].generation for each in places.values()), 0)
 
-    def _stretch(self, of: DataSet, shard: int, after: int, last: int) -> list[Row]:
+    def _stretch(self, of: DataSet, shard: int, after: int, last: int) -> Sequence[Row]:
         arguments = [shard, after, last]
         if of is LOG:
             arguments.append(STRETCH)

@@ -56,8 +56,8 @@ BALANCE_CHANGES = DataSet(
         available=_WHOLE, pending=_WHOLE, reserved=_WHOLE, expired=_WHOLE, granted=_WHOLE,
         debt=_WHOLE,
     ),
-    "SELECT e.shard, e.position, c.member_id, c.effective_at, e.recorded_at, c.available, c.pending,"
-    " c.reserved, c.expired, c.granted, c.debt"
+    "SELECT e.shard, e.position, c.member_id, c.effective_at, e.recorded_at, c.available,"
+    " c.pending, c.reserved, c.expired, c.granted, c.debt"
     " FROM read.balance_changes c JOIN ledger.events e USING (shard, position)"
     " WHERE c.shard = %s AND c.position > %s AND c.position <= %s"
     " ORDER BY e.position, c.effective_at",

@@ -26,6 +26,7 @@ from cli import (
     program_backtest,
     projections,
     publish,
+    report,
     rewards,
     schemas,
     services,
@@ -84,6 +85,7 @@ for group in (
     liability,
     feeds,
     export,
+    report,
     demo,
 ):
     group.register(app)

@@ -29,13 +29,14 @@ def register(app: typer.Typer) -> None:
 
         Example: `points export --out /data/points --what log,balances`
         """
-        from analytics import export as exporting  # imported late: pyarrow takes half a second
+        # imported late: pyarrow takes half a second
+        from analytics import export as exporting
+        from analytics.export_tables import NAMES
 
-        names = exporting.NAMES if what is None else tuple(what.split(","))
-        if unknown := [name for name in names if name not in exporting.NAMES]:
+        names = NAMES if what is None else tuple(what.split(","))
+        if unknown := [name for name in names if name not in NAMES]:
             raise LedgerError(
-                f"--what {','.join(unknown)}: no such data set; choose of"
-                f" {', '.join(exporting.NAMES)}.",
+                f"--what {','.join(unknown)}: no such data set; choose of {', '.join(NAMES)}.",
                 "unknown_data_set",
             )
         url = settings_of_services().require_database_url()

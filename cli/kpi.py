@@ -270,7 +270,7 @@ def uplift(
             "name the hold-out group by one of --holdout-file, --holdout-tag, --holdout-percent"
         )
     with reading() as connection:
-        asked = _asked(connection, since, until)
+        asked = asked_for(connection, since, until)
         if file is not None:
             held = frozenset(file.read_text(encoding="utf-8").split())
         elif tag is not None:
@@ -302,7 +302,7 @@ def uplift(
         typer.echo("the hold-out group got points of the rule: the uplift is understated", err=True)
 
 
-def _asked(
+def asked_for(
     connection: Any,
     since: str | None,
     until: str | None,
@@ -331,7 +331,7 @@ def _show(
     _one_form(as_json, as_csv)
     with (
         reading() as connection,
-        kpis.rows_of(connection, figure, _asked(connection, since, until, **more)) as found,
+        kpis.rows_of(connection, figure, asked_for(connection, since, until, **more)) as found,
     ):
         columns, rows = found
         if as_json:

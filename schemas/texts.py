@@ -233,9 +233,9 @@ FIELDS: dict[str, str] = {
     "BalanceAfter.available": "Spendable now; below 0 for a debt.",
     "BalanceAfter.pending": "Granted, not yet spendable.",
     "BalanceAfter.reserved": "Held by reservations.",
-    "TierState.tier": "The tier: a level of the program in force, or none.",
-    "TierState.until": "Until when it holds, exclusive: later than time, by ten years at most.",
-    "TierState.actor": "Who decided it: an opaque id.",
-    "TierState.reason": "Why; no personal data.",
+    "TierData.tier": "The tier: a level of the program in force, or none.",
+    "TierData.until": "Until when it holds, exclusive: later than time, by ten years at most.",
+    "TierData.actor": "Who decided it: an opaque id.",
+    "TierData.reason": "Why; no personal data.",
 }
 """A sentence per field, by `Struct.field`, or by `field` alone for the envelope."""

@@ -49,8 +49,8 @@ def test_a_reader_follows_events_and_program_versions(shop: Shop, services: Serv
         again = feeds_of(shop.url, services.kafka_bootstrap)
         asyncio.run(again.run(until_caught_up=True, from_start=True))
         asyncio.run(agrees(session, services.kafka_bootstrap))
-        found = asyncio.run(records(services.kafka_bootstrap, prefix_of(shop.url)))
-        assert len(kept(found)[1]) < len(found), "repeats were told, and dropped"
+        told = asyncio.run(records(services.kafka_bootstrap, prefix_of(shop.url)))
+        assert len(kept(told)[1]) < len(told), "repeats were told, and dropped"
 
 
 def test_only_one_publisher(shop: Shop, services: Services) -> None:

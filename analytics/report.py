@@ -1,0 +1,153 @@
+"""The chart pack: the figures of docs/kpi.md as pictures, and one page that holds them all.
+
+The page asks nothing of any network: the pictures are in it, with words for those who do not see
+them. Nothing is computed here that a function of the database computes.
+"""
+
+import base64
+import html
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+from psycopg import Connection
+
+from analytics import charts, kpis
+from analytics.charts import Chart
+from analytics.kpis import Asked
+
+Rows = list[dict[str, Any]]
+
+PAGE = "index.html"
+
+COHORTS_MAX = 24
+"""Cohorts of the heat map: the latest two years, else its cells cannot be read."""
+
+
+def make(connection: Connection, out: Path, since: datetime, until: datetime) -> list[str]:
+    """Write the page and the pictures; their names. Raises OSError."""
+    out.mkdir(parents=True, exist_ok=True)
+    found = list(_charts(connection, since, until))
+    for chart in found:
+        (out / f"{chart.name}.png").write_bytes(chart.png)
+    (out / PAGE).write_text(_page(found, since, until), encoding="utf-8")
+    return [PAGE, *(f"{chart.name}.png" for chart in found)]
+
+
+def figure(connection: Connection, name: str, asked: Asked) -> Rows:
+    """All rows of a figure: a few for each month."""
+    with kpis.rows_of(connection, name, asked) as (columns, rows):
+        return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def _charts(connection: Connection, since: datetime, until: datetime) -> Iterator[Chart]:
+    asked = Asked(since, until)
+    points = figure(connection, "points", asked)
+    months = [row["period"] for row in points]
+    yield charts.lines(
+        "points",
+        "Points granted, redeemed and expired by month",
+        months,
+        {
+            "granted": _of(points, "granted"),
+            "redeemed": [row["redeemed"] - row["restored"] for row in points],
+            "expired": _of(points, "expired"),
+        },
+    )
+    sales = figure(connection, "sales", asked)
+    months = [row["period"] for row in sales]
+    yield charts.lines(
+        "participation",
+        "Participation: members' share by month",
+        months,
+        {
+            "of purchases": _of(sales, "participation_purchases"),
+            "of turnover": _of(sales, "participation_amount"),
+        },
+        percent=True,
+    )
+    yield charts.lines(
+        "active_members",
+        "Members with a purchase by month",
+        months,
+        {"active members": _of(sales, "active_members")},
+    )
+    tiers = connection.execute(
+        "SELECT tier, count(*) FROM read.balance_at(%s) GROUP BY 1 ORDER BY 1", [until]
+    ).fetchall()
+    yield charts.bars(
+        "tiers",
+        f"Members by tier on {until:%Y-%m-%d}",
+        [row[0] for row in tiers],
+        {"members": [row[1] for row in tiers]},
+    )
+    ages = connection.execute(_AGES, {"at": until}).fetchall()
+    yield charts.bars(
+        "lots_by_age",
+        "Points in open lots by the month in which they were granted",
+        [f"{row[0]:%Y-%m}" for row in ages],
+        {"points": [row[1] for row in ages]},
+    )
+    cohorts = _retention(figure(connection, "retention", asked), until)
+    yield charts.heat(
+        "retention", "Retention: who bought again", list(cohorts), list(cohorts.values())
+    )
+
+
+_AGES = """
+SELECT date_trunc('month', l.granted_at AT TIME ZONE p.time_zone)::date,
+       sum(l.available + l.pending + l.reserved)::bigint
+FROM read.lots l CROSS JOIN read.program p
+WHERE l.granted_at <= %(at)s AND (l.expires_at IS NULL OR l.expires_at > %(at)s)
+GROUP BY 1 HAVING sum(l.available + l.pending + l.reserved) > 0 ORDER BY 1
+"""
+
+
+def _of(rows: Rows, column: str) -> list[float | None]:
+    return [None if row[column] is None else float(row[column]) for row in rows]
+
+
+def _retention(rows: Rows, until: datetime) -> dict[date, list[float | None]]:
+    """Shares by cohort; a month that is not over yet is left out, one without buyers is 0."""
+    found: dict[date, list[float | None]] = {}
+    for row in rows:
+        cohort = row["cohort"]
+        months = (until.year - cohort.year) * 12 + until.month - cohort.month
+        shares = found.setdefault(cohort, [0.0] * max(1, months))
+        if row["n"] < len(shares):
+            shares[row["n"]] = float(row["retention"])
+    return dict(sorted(found.items())[-COHORTS_MAX:])
+
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1f2933; --ground: #fff; --quiet: #52606d; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e4e7eb; --ground: #16191d; --quiet: #9aa5b1; }
+}
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 72rem; padding: 1rem; color: var(--ink);
+  background: var(--ground); font: 1rem/1.5 system-ui, sans-serif; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.05rem; margin: 0 0 .5rem; }
+main { display: grid; gap: 1.5rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); }
+section { min-width: 0; }
+img { display: block; width: 100%; height: auto; border-radius: .4rem; background: #fff; }
+p { color: var(--quiet); overflow-wrap: anywhere; }
+"""
+
+
+def _page(found: Sequence[Chart], since: datetime, until: datetime) -> str:
+    span = f"{since.astimezone(UTC):%Y-%m-%d} to {until.astimezone(UTC):%Y-%m-%d}"
+    sections = "\n".join(
+        f'<section>\n<h2>{html.escape(chart.title)}</h2>\n<img alt="{html.escape(chart.text)}"'
+        f' src="data:image/png;base64,{base64.b64encode(chart.png).decode()}">\n'
+        f"<p>{html.escape(chart.text)}</p>\n</section>"
+        for chart in found
+    )
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>Points, {span}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f"<h1>Points, {span}</h1>\n<main>\n{sections}\n</main>\n</body>\n</html>\n"
+    )
