@@ -10,12 +10,16 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from psycopg import Connection
 
 from analytics import charts, kpis
 from analytics.charts import Chart
 from analytics.kpis import Asked
+from analytics.liability import outstanding
+from analytics.liability_log import open_book, stories
+from ledger.core.calendar import to_instant
 
 Rows = list[dict[str, Any]]
 
@@ -43,7 +47,10 @@ def figure(connection: Connection, name: str, asked: Asked) -> Rows:
 
 def _charts(connection: Connection, since: datetime, until: datetime) -> Iterator[Chart]:
     asked = Asked(since, until)
-    points = figure(connection, "points", asked)
+    zone = connection.execute("SELECT time_zone FROM read.program").fetchone()
+    assert zone is not None, "a ledger has its program"
+    last = until.astimezone(ZoneInfo(zone[0])).date()
+    points = _over(figure(connection, "points", asked), last)
     months = [row["period"] for row in points]
     yield charts.lines(
         "points",
@@ -55,7 +62,7 @@ def _charts(connection: Connection, since: datetime, until: datetime) -> Iterato
             "expired": _of(points, "expired"),
         },
     )
-    sales = figure(connection, "sales", asked)
+    sales = _over(figure(connection, "sales", asked), last)
     months = [row["period"] for row in sales]
     yield charts.lines(
         "participation",
@@ -82,33 +89,43 @@ def _charts(connection: Connection, since: datetime, until: datetime) -> Iterato
         [row[0] for row in tiers],
         {"members": [row[1] for row in tiers]},
     )
-    ages = connection.execute(_AGES, {"at": until}).fetchall()
-    yield charts.bars(
-        "lots_by_age",
-        "Points in open lots by the month in which they were granted",
-        [f"{row[0]:%Y-%m}" for row in ages],
-        {"points": [row[1] for row in ages]},
-    )
-    cohorts = _retention(figure(connection, "retention", asked), until)
+    yield from _liability(connection, until)
+    cohorts = _retention(figure(connection, "retention", asked), last)
     yield charts.heat(
         "retention", "Retention: who bought again", list(cohorts), list(cohorts.values())
     )
 
 
-_AGES = """
-SELECT date_trunc('month', l.granted_at AT TIME ZONE p.time_zone)::date,
-       sum(l.available + l.pending + l.reserved)::bigint
-FROM read.lots l CROSS JOIN read.program p
-WHERE l.granted_at <= %(at)s AND (l.expires_at IS NULL OR l.expires_at > %(at)s)
-GROUP BY 1 HAVING sum(l.available + l.pending + l.reserved) > 0 ORDER BY 1
-"""
+def _liability(connection: Connection, until: datetime) -> Iterator[Chart]:
+    """The points owed at the end by their age, as `points liability` tells them."""
+    at = to_instant(until)
+    with connection.transaction():
+        book = open_book(connection)
+        owed = outstanding(stories(connection, book, at), book, at, "age")
+    if not owed.buckets:
+        return
+    yield charts.bars(
+        "liability_by_age",
+        f"Points owed on {until:%Y-%m-%d} by months since they were granted",
+        [bucket.bucket for bucket in owed.buckets],
+        {
+            "spendable": [bucket.available for bucket in owed.buckets],
+            "pending": [bucket.pending for bucket in owed.buckets],
+            "reserved": [bucket.reserved for bucket in owed.buckets],
+        },
+    )
+
+
+def _over(rows: Rows, until: date) -> Rows:
+    """Without the month that is not over: its figures would look like a fall."""
+    return [row for row in rows if row["period"] < until.replace(day=1)] or rows
 
 
 def _of(rows: Rows, column: str) -> list[float | None]:
     return [None if row[column] is None else float(row[column]) for row in rows]
 
 
-def _retention(rows: Rows, until: datetime) -> dict[date, list[float | None]]:
+def _retention(rows: Rows, until: date) -> dict[date, list[float | None]]:
     """Shares by cohort; a month that is not over yet is left out, one without buyers is 0."""
     found: dict[date, list[float | None]] = {}
     for row in rows:

@@ -1,4 +1,4 @@
-"""The chart pack: pictures that say what the figures say, in a page that asks nothing of a network."""
+"""The chart pack: pictures that say what the figures say, in a page that needs no network."""
 
 import re
 from html.parser import HTMLParser
@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from cli.app import app
 from tests.analytics.conftest import Figures
 
-NAMES = ("points", "participation", "active_members", "tiers", "lots_by_age", "retention")
+NAMES = ("points", "participation", "active_members", "tiers", "liability_by_age", "retention")
 
 
 class Images(HTMLParser):
