@@ -43,10 +43,14 @@ def test_a_statement_behind_one_that_failed_can_be_asked_again(settings: Setting
         async with pooled(settings) as connection:
             for _ in range(TO_BE_PREPARED):
                 await ask(connection)
-            with pytest.raises(DivisionByZero):
+
+            async def fails() -> None:
                 async with round_trip(connection):
                     await connection.execute("SELECT 1 / 0")
                     await connection.execute("SELECT %s::int + 1", (1,))
+
+            with pytest.raises(DivisionByZero):
+                await fails()
             for _ in range(TO_BE_PREPARED * 2):
                 assert await ask(connection) == 2
             async with round_trip(connection):
@@ -71,9 +75,12 @@ def test_a_cancelled_round_trip_leaves_a_connection_that_works(settings: Setting
             async with await psycopg.AsyncConnection.connect(
                 settings.require_database_url(), autocommit=True
             ) as other:
-                asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+                asleep = (
+                    "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+                    " AND pid <> pg_backend_pid() AND datname = current_database()"
+                )
                 while await (await other.execute(asleep)).fetchone() != (1,):
-                    await asyncio.sleep(0.01)
+                    await other.execute("SELECT pg_sleep_for('10 ms')")
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
