@@ -22,6 +22,9 @@ DOTS_PER_INCH = 150
 MONTHS_LABELLED = 9
 """Labels of the axis of months at most, so that they stand beside each other."""
 
+LETTERS_MAX = 60
+"""Letters of labels that fit beside each other below an axis; more are turned."""
+
 
 class Chart(NamedTuple):
     """A picture with the words for those who do not see it."""
@@ -66,7 +69,9 @@ def bars(
             heights = [float(value or 0) for value in values]
             axes.bar(range(len(labels)), heights, bottom=bottom, color=colour, label=label)
             bottom = [low + height for low, height in zip(bottom, heights, strict=True)]
-        axes.set_xticks(range(len(labels)), labels, rotation=45 if len(labels) > 6 else 0)
+        axes.set_xticks(
+            range(len(labels)), labels, rotation=45 if sum(map(len, labels)) > LETTERS_MAX else 0
+        )
         axes.yaxis.set_major_formatter(_thousands)
         if len(series) > 1:
             _legend(axes)

@@ -109,10 +109,9 @@ def _envelope(topic: str, row: Sequence[Any], version: int, told: Told) -> dict[
 
 
 def _balance(row: Sequence[Any], version: int, envelope: dict[str, Any]) -> BalanceChanged:
-    _, opened_at, as_of, status, merged_into, *totals = row[:11]
     ahead = tuple(BalanceStep(*step) for step in zip(*row[11:], strict=True))
-    data = BalanceState(version, opened_at, as_of, status, merged_into, *totals, ahead)
-    return BalanceChanged(**envelope, data=data)
+    fields: Sequence[Any] = (version, *row[1:11], ahead)
+    return BalanceChanged(**envelope, data=BalanceState(*fields))
 
 
 def _tier(row: Sequence[Any], version: int, envelope: dict[str, Any]) -> TierChanged:

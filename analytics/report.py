@@ -81,7 +81,10 @@ def _charts(connection: Connection, since: datetime, until: datetime) -> Iterato
         {"active members": _of(sales, "active_members")},
     )
     tiers = connection.execute(
-        "SELECT tier, count(*) FROM read.balance_at(%s) GROUP BY 1 ORDER BY 1", [until]
+        "SELECT b.tier, count(*) FROM read.balance_at(%s) b LEFT JOIN"
+        " (SELECT tier, min(level) AS level FROM read.tier_progress GROUP BY 1) r USING (tier)"
+        " GROUP BY 1, r.level ORDER BY r.level NULLS FIRST, 1",
+        [until],
     ).fetchall()
     yield charts.bars(
         "tiers",

@@ -10,7 +10,8 @@ COMPARED: dict[str, tuple[str, str]] = {
     "log": (
         (
             "SELECT shard, position, account_id, member_id, version, type, occurred_at,"
-            " recorded_at, hash, payload, program, cause_source, cause_id, late_by FROM {} ORDER BY 1, 2"
+            " recorded_at, hash, payload, program, cause_source, cause_id, late_by FROM {}"
+            " ORDER BY 1, 2"
         ),
         (
             "SELECT shard, position, account_id::text, member_id, version, type, occurred_at,"
@@ -27,7 +28,8 @@ COMPARED: dict[str, tuple[str, str]] = {
         ),
         (
             "SELECT shard, position, o - 1, member_id, p ->> 0, (p ->> 1)::bigint,"
-            " (p ->> 2)::bigint, (p ->> 3)::bigint, recorded_at FROM ledger.events, jsonb_array_elements("
+            " (p ->> 2)::bigint, (p ->> 3)::bigint, recorded_at FROM ledger.events,"
+            " jsonb_array_elements("
             " convert_from(payload, 'UTF8')::jsonb -> 'postings') WITH ORDINALITY AS x (p, o)"
             " ORDER BY 1, 2, 3"
         ),
