@@ -13,7 +13,7 @@ from projections import cache, folding, positions
 from projections.cache import MemberCache
 from projections.errors import LogDamaged
 from projections.folding import Folder
-from projections.log import Entry
+from projections.log import Entry, few_histories
 from projections.rfm import compute_bounds
 from projections.runner import Runner, read_models
 from schemas.decisions import RfmBoundsSet
@@ -65,7 +65,6 @@ def test_news_of_many_shards_is_folded_alike(
     monkeypatch.setattr(folding, "AHEAD_EVENTS", events)
     monkeypatch.setattr(cache, "AHEAD_HISTORY_EVENTS", ahead)
     together = 0
-    few_histories = cache.few_histories
 
     def counted(*arguments: Any) -> Iterator[Entry]:
         nonlocal together
