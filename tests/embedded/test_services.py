@@ -230,6 +230,7 @@ def test_a_server_that_is_not_seen_for_a_moment_has_not_ended(tmp_path: Path) ->
     assert not processes.is_live(pid, is_it)
     assert not processes.has_ended(pid, is_it)
     os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: is_gone(pid))
     assert processes.has_ended(pid, is_it)
 
 
