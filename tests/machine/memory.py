@@ -205,14 +205,14 @@ class MemoryLedger:
     def _profile(self, work: Work, batch: Batch) -> None:
         """The table of profiles, of which rules ask for the birthday, and the members' keys."""
         event, member_id = work.item.event, work.member_id
-        if member_id in batch.member_keys:
-            self.member_keys[member_id] = batch.member_keys[member_id]
         if work.kind != "applied":
             return
         if isinstance(event, MemberErased):
             self.birthdays.pop(member_id, None)
             self.member_keys.pop(member_id, None)
         elif isinstance(event, MemberEnrolled | MemberUpdated):
+            if member_id in batch.member_keys:
+                self.member_keys[member_id] = batch.member_keys[member_id]
             told = event.data.profile.birthday
             if isinstance(told, date):
                 self.birthdays[member_id] = told
