@@ -10,7 +10,6 @@ import psycopg
 import pytest
 from msgspec.structs import replace
 
-from deploy.embedded import Services
 from ledger.application import Ledger
 from ledger.core.program.form import Award, EarnRule, OnActivity, Program
 from ledger.core.program.load import load_program
@@ -79,11 +78,19 @@ LATER: list[list[inputs.InputEvent]] = [
         transfer("m6", "m6-2", "t2", at=64, points=999_999),  # refused
         returned("m7", "o70", "r70", at=64),  # waits; the member is merged before it is decided
         reserve("m6", "h6", at=64.3),
+        reserve("m7", "h71", at=64.999),
+        reserve("m7", "h72", at=64.999),
         inputs.PointsDonate(**head("m6", "donate-1", 64.2), data=inputs.DonateData("shelter", 5)),
     ],
     [
         inputs.ReservationCancel(**head("m6", "cancel-h6", 64.31), data=inputs.CancelData("h6")),
         merge("m7", "m8", at=65),
+        inputs.ReservationCancel(  # passed on
+            **head("m7", "cancel-h71", 65.001), data=inputs.CancelData("h71")
+        ),
+        inputs.ReservationCancel(  # one that came with the other account
+            **head("m8", "cancel-h72", 65.001), data=inputs.CancelData("h72")
+        ),
         purchase("m7", "o70", at=63.5),  # passed on; releases the return
         purchase("m7", "o71", at=66),  # passed on
         updated("m7", "moves-m7", at=66, region="north"),  # passed on
@@ -109,19 +116,6 @@ LATER: list[list[inputs.InputEvent]] = [
     ],
 ]
 """What the story of the crash tests leaves out: every other kind of input."""
-
-
-@pytest.fixture(scope="session")
-def server(services: Services) -> str:
-    """The URL of the server, up to the database's name."""
-    return services.database_url.rpartition("/")[0] + "/"
-
-
-@pytest.fixture(scope="session")
-def admin(services: Services) -> Iterator[psycopg.Connection[Any]]:
-    """A session of the server's owner, to make databases."""
-    with psycopg.connect(services.database_url, autocommit=True) as connection:
-        yield connection
 
 
 @pytest.fixture(scope="session")
