@@ -45,6 +45,10 @@ CANCELLED = 0.15
 TERMINATED = 0.1
 """Of the calls, how many have a database session of somebody terminated meanwhile."""
 
+ENDED_MS = 10_000
+"""Longest a terminated session may take to end, in milliseconds: a loaded machine's second, times
+ten. One that ended later would break a question of the checks at the end."""
+
 Place = tuple[int, int]
 
 
@@ -135,6 +139,8 @@ async def all_at_once(url: str, calls: list[list[Received]], rng: random.Random)
 
         await asyncio.gather(*(work(one if n % 2 else two) for n in range(TASKS)))
         again = one.stats.decided_again + two.stats.decided_again
+        for ledger in (one, two):  # what is asked next is asked once: no session may be broken
+            await ledger._pool.check()
     assert kinds["duplicate"] > 0
     assert kinds["dead_lettered"] > 0
     return again
@@ -158,12 +164,13 @@ async def until_answered(
 
 
 async def terminate_one(url: str) -> None:
-    """End some session of the ledgers."""
+    """End some session of the ledgers, and wait until it has ended."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as admin:
         await admin.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            "SELECT pg_terminate_backend(pid, %s) FROM (SELECT pid FROM pg_stat_activity"
             " WHERE application_name = 'points' AND datname = current_database()"
-            " ORDER BY random() LIMIT 1"
+            " ORDER BY random() LIMIT 1) AS one",
+            [ENDED_MS],
         )
 
 
