@@ -36,6 +36,7 @@ from ledger.locking import ShardLocks, lock_checked
 from ledger.lookups import Connection
 from ledger.notify import Notifier, Pool
 from ledger.numbering import Rows, number
+from ledger.preview import Previewed, preview
 from ledger.programs import Programs
 from ledger.questions import Questions
 from ledger.reading import Ahead, MoreShards, Reader
@@ -327,6 +328,15 @@ class Ledger(Questions):
             if log is not None:
                 self._ends.moved(shard, log.position, log.hash)
         self._notifier.add(set(rows.logs))
+
+    async def preview(self, inputs: Sequence[Received]) -> list[Previewed]:
+        """What the inputs would lead to if they were handled now; nothing is stored. Raises
+        BatchRefused, DatabaseUnavailable."""
+        async with self._connection() as connection:
+            shards = self.identity.shards
+            return await preview(
+                connection, inputs, self._reader, self.cache, self._programs, shards, self._skew
+            )
 
     async def publish_program(self, program: Program) -> tuple[str, bool]:
         """Put a checked program into force; its version, and whether it is new to this ledger.

@@ -154,7 +154,7 @@ def _decide_one(batch: Batch, work: Work, programs: Timeline) -> None:
     for part in work.parts:
         batch.forks[part.shard, part.member_id].events += part.events
     _follow(batch, work, moved)
-    if work.source == COMMANDS:
+    if work.source == COMMANDS or work.item.asked:
         work.balance = balance_of(batch, work)
     if work.key:
         batch.taken[work.shard, work.key] = work

@@ -100,7 +100,7 @@ def number(batch: Batch, heads: Mapping[int, HeadRow], programs: Timeline, *, re
             if kind == "waiting":
                 rows.waiting[work.shard, work.key] = work.source
         # A tick that fails is in the log of the process; it comes again, so no row for each time.
-        elif kind == "dead_lettered" and not retry and work.type_name not in OWN:
+        elif kind == "dead_lettered" and not (retry or work.item.asked or work.type_name in OWN):
             rows.dead_letters.append(_dead_letter(work))
     if not retry:
         tally = Counter((work.source, work.type_name, work.kind) for work in batch.works)

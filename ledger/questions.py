@@ -33,9 +33,11 @@ from ledger.promo_codes import CodeRow, SeriesCount
 from ledger.received import StoredPosition
 from ledger.sharding import shard_of
 from ledger.stock import Loaded
+from ledger.taken import Taken, find_taken
 from ledger.verify import verify_shard
 from schemas.decisions import Effect
 from schemas.fields import Instant
+from schemas.inputs import InputEvent
 from schemas.log_events import decode_event
 
 DUE = (
@@ -156,6 +158,11 @@ class Questions:
         place = (shard_of(member_id, self.identity.shards) if shard is None else shard, member_id)
         async with self._connection() as connection:
             return (await load_accounts(connection, self.identity.program_id, [place]))[place]
+
+    async def taken(self, events: Sequence[InputEvent]) -> dict[bytes, Taken]:
+        """Which of these inputs were taken before, by `dedupe.key_of`."""
+        async with self._connection() as connection:
+            return await find_taken(connection, events, self.identity.shards)
 
     async def verify_chain(self, shard: int) -> chain.Head:
         """Recompute the hash chain of a shard; its end. Raises ChainBroken."""

@@ -11,6 +11,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from schemas.decisions import AccountEvent
 from schemas.decode import instant_of
 from schemas.fields import Instant
 from schemas.inputs import InputEvent
@@ -65,7 +66,8 @@ class ProfileTask(Struct, frozen=True, gc=False):
 class Received(Struct, frozen=True, gc=False):
     """One input: exactly one of `event`, `undecodable`, `tick` and `profile` is set.
 
-    `occurred_at` is the event's time. `content` may be left empty: the ledger computes it.
+    `occurred_at` is the event's time. `content` may be left empty: the ledger computes it. `asked`:
+    the sender waits for the answer and gets all of it, so that no dead letter is kept.
     """
 
     event: InputEvent | None = None
@@ -75,6 +77,7 @@ class Received(Struct, frozen=True, gc=False):
     undecodable: Problem | None = None
     tick: Tick | None = None
     profile: ProfileTask | None = None
+    asked: bool = False
 
 
 class TopicMove(Struct, frozen=True):
@@ -115,7 +118,9 @@ class Outcome(Struct, frozen=True, gc=False):
 
     `code` and `message` tell why an input was refused or dead-lettered; `internal_error` as code
     means that the ledger itself failed, which the worker counts. `effects`: how many effects its
-    events ask for, which are to be published.
+    events ask for, which are to be published. Only for who `asked`: `decision`, the event that
+    answers the input (None for what changed nothing), of `member_id`; `balance`, the points
+    available (less debts), pending and reserved after it.
     """
 
     kind: OutcomeKind
@@ -124,10 +129,19 @@ class Outcome(Struct, frozen=True, gc=False):
     code: str | None = None
     message: str | None = None
     effects: int = 0
+    path: str | None = None
+    decision: AccountEvent | None = None
+    member_id: str = ""
+    balance: tuple[int, int, int] | None = None
 
 
 INTERNAL_ERROR = "internal_error"
 """The code of a dead letter whose cause is a bug of ours."""
+
+
+def asked(event: InputEvent) -> Received:
+    """The input of a sender who waits for the answer."""
+    return Received(event, instant_of(event), asked=True)
 
 
 def received(event: InputEvent, record: RecordRef | None = None) -> Received:

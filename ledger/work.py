@@ -13,7 +13,7 @@ from ledger.dedupe import WITH_PROFILE
 from ledger.errors import InternalErrors
 from ledger.received import INTERNAL_ERROR, Outcome, OutcomeKind, Problem, Received
 from ledger.recorder import PackedEvent
-from schemas.decisions import AccountEvent, PurchaseRewarded, RewardClaimed
+from schemas.decisions import AccountEvent, InputForwarded, PurchaseRewarded, RewardClaimed
 from schemas.fields import Instant
 from schemas.inputs import Profile, PurchaseCompleted
 
@@ -140,6 +140,7 @@ def outcome_of(work: Work) -> Outcome:
     assert work.kind is not None
     position = work.twin.position if work.twin is not None else work.position
     problem = work.problem
+    decision, member_id = _answer(work) if work.item.asked else (None, "")
     return Outcome(
         work.kind,
         work.shard if work.shard >= 0 else None,
@@ -147,4 +148,19 @@ def outcome_of(work: Work) -> Outcome:
         problem.code if problem is not None else None,
         problem.message if problem is not None else None,
         sum([len(event.effects) for event in work.events]),
+        problem.path if problem is not None else None,
+        decision,
+        member_id,
+        work.balance,
     )
+
+
+def _answer(work: Work) -> tuple[AccountEvent | None, str]:
+    """The event that answers the input, and whose it is: where the account that was named passes
+    inputs on, the event of the account that decided."""
+    if not work.events:
+        return None, work.member_id
+    if isinstance(work.events[-1], InputForwarded):
+        part = work.parts[0]
+        return part.events[part.decisive], part.member_id
+    return work.events[work.decisive], work.member_id

@@ -33,3 +33,11 @@ def connect(database_url: str, *, owner: bool = False) -> Connection:
         raise
     wire.register(connection)
     return connection
+
+
+def prepare(connection: Connection) -> None:
+    """Make a session of a pool one of these: role, time zone, what is read of the types."""
+    connection.autocommit = True
+    connection.execute(f"SET ROLE {ROLE}")
+    connection.execute("SET TimeZone = 'UTC'")
+    wire.register(connection)

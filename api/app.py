@@ -1,0 +1,92 @@
+"""The FastAPI application: its parts put together, opened and closed in order."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from psycopg_pool import ConnectionPool
+from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
+
+from api import documents, problems
+from api.access.layer import open_access
+from api.door import Door, DoorFull
+from api.failures import on_bug, on_full, on_ledger_error
+from api.limits import Limits
+from api.problems import Problem
+from api.routes import GROUPS
+from api.state import State
+from ledger.application import Ledger
+from ledger.errors import LedgerError
+from ledger.settings import Settings
+from projections.connection import prepare
+
+GZIP_BYTES_MIN = 1_000
+"""Answers below fit into one packet anyway."""
+
+READS_MAX = 8
+"""Sessions for questions: more would only wait for two cores."""
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The API of one ledger. It is opened when the server starts it. Raises (then) StartRefused."""
+    app = FastAPI(
+        title="Points Ledger",
+        version=version("points-ledger"),
+        openapi_url="/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan(settings),
+    )
+    for group in GROUPS:
+        app.include_router(group)
+    app.add_middleware(GZipMiddleware, minimum_size=GZIP_BYTES_MIN)
+    app.add_middleware(Limits)
+    app.add_exception_handler(Problem, problems.on_problem)
+    app.add_exception_handler(HTTPException, problems.on_http)
+    app.add_exception_handler(RequestValidationError, problems.on_parameters)
+    app.add_exception_handler(LedgerError, on_ledger_error)
+    app.add_exception_handler(DoorFull, on_full)
+    app.add_exception_handler(Exception, on_bug)
+    documents.describe(app)
+    return app
+
+
+def _lifespan(settings: Settings) -> Lifespan:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with opened(settings) as state:
+            app.state.points = state
+            yield
+
+    return lifespan
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[State]:
+    """Everything that the operations share. Raises StartRefused."""
+    ledger = await Ledger.open(settings)
+    try:
+        reads: ConnectionPool[Any] = ConnectionPool(
+            settings.require_database_url(),
+            min_size=1,
+            max_size=READS_MAX,
+            kwargs={"application_name": "points api"},
+            configure=prepare,
+            open=False,
+        )
+        reads.open()
+        try:
+            door = Door(ledger)
+            async with open_access(settings) as access:
+                yield State(settings, ledger, door, reads, access)
+                await door.close()
+        finally:
+            reads.close()
+    finally:
+        await ledger.close()

@@ -1,0 +1,91 @@
+"""One change: the key by which it is known for ever, the ledger's answer, and its HTTP status."""
+
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import Header, Request
+from msgspec import UNSET, Struct, UnsetType
+from starlette.responses import Response
+
+from api.documents import json_of
+from api.door import Answer
+from api.problems import EventPlace, Problem
+from api.state import State
+from ledger.received import INTERNAL_ERROR
+from schemas.decisions import AccountEvent, InputForwarded, InputRefused
+from schemas.inputs import InputEvent
+
+KEY_CHARACTERS_MAX = 128
+"""Of an Idempotency-Key: the ledger's bound for the id of an event."""
+
+IdempotencyKey = Annotated[
+    str,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=KEY_CHARACTERS_MAX,
+        pattern=r"^[\x21-\x7e]{1,128}$",
+        description="Chosen by the caller, another for each change, the same when it is sent again:"
+        " kept for ever with the ledger's log.",
+    ),
+]
+
+
+class BalanceAfter(Struct, frozen=True):
+    """Points after a change; `available` is net of debts."""
+
+    available: int
+    pending: int
+    reserved: int
+
+
+class ChangeAnswer(Struct, frozen=True, omit_defaults=True):
+    """What a change did. `outcome`: applied, or waiting (a return before its purchase). `repeated`:
+    the same change was made before, and nothing was changed now. `decision`: the event as the log
+    has it. `balance`: of the member who decided it, after this change; left out when repeated."""
+
+    outcome: str
+    member_id: str
+    event: EventPlace
+    decision: dict[str, Any]
+    repeated: bool = False
+    balance: BalanceAfter | UnsetType = UNSET
+
+
+async def changed(request: Request, event: InputEvent, *, timed: bool) -> Response:
+    """Make the change and answer. Raises Problem with the ledger's code when it is refused (422),
+    in conflict with another under the same key (409) or impossible (422)."""
+    state: State = request.app.state.points
+    answer = await state.door.change(event, timed=timed)
+    return json_of(answer_of(answer, str(event.subject or "")))
+
+
+def answer_of(answer: Answer, member_id: str) -> ChangeAnswer:
+    """The body of a change's answer. Raises Problem."""
+    outcome, before = answer.outcome, answer.before
+    if outcome.kind == "dead_lettered":
+        assert outcome.code is not None
+        assert outcome.message is not None
+        status = {"conflict": 409, INTERNAL_ERROR: 500}.get(outcome.code, 422)
+        raise Problem(status, outcome.code, outcome.message, path=outcome.path)
+    decision: AccountEvent | None = outcome.decision
+    if before is not None:
+        decision = before.decision
+    assert decision is not None, "whatever is taken has an event that answers it"
+    assert outcome.shard is not None
+    assert outcome.position is not None
+    place = EventPlace(outcome.shard, outcome.position, type(decision).__name__)
+    if isinstance(decision, InputRefused):
+        raise Problem(422, decision.code, decision.message, event=place)
+    if isinstance(decision, InputForwarded):
+        member_id = decision.to
+    kind = "waiting" if place.type == "ReturnWaiting" else "applied"
+    balance = UNSET if outcome.balance is None else BalanceAfter(*outcome.balance)
+    return ChangeAnswer(
+        kind,
+        outcome.member_id or member_id,
+        place,
+        msgspec.to_builtins(decision),
+        before is not None,
+        UNSET if before is not None else balance,
+    )

@@ -1,0 +1,53 @@
+"""What the API answers to what goes wrong behind it."""
+
+import logging
+
+from fastapi import Request
+from starlette.responses import Response
+
+from api.correlation import correlation_of
+from api.problems import Problem, response_of
+from ledger.errors import DatabaseUnavailable, LedgerError
+
+log = logging.getLogger(__name__)
+
+_SAME_KEY = "send it again with the same Idempotency-Key."
+
+
+async def on_ledger_error(request: Request, error: Exception) -> Response:
+    """Answer with the ledger's own code. 503 for what passes by itself, else 422."""
+    assert isinstance(error, LedgerError)
+    if isinstance(error, DatabaseUnavailable):
+        problem = Problem(
+            503,
+            error.code,
+            f"The database does not answer; whether a change was made is not known: {_SAME_KEY}",
+            headers={"Retry-After": "2"},
+        )
+    else:
+        status = 404 if error.code.startswith(("unknown_", "no_")) else 422
+        problem = Problem(status, error.code, error.message)
+    return response_of(problem, correlation_of(request.scope))
+
+
+async def on_full(request: Request, _: Exception) -> Response:
+    """Answer when too many changes wait."""
+    problem = Problem(
+        503,
+        "busy",
+        f"More changes wait than can be made in a second: {_SAME_KEY}",
+        headers={"Retry-After": "1"},
+    )
+    return response_of(problem, correlation_of(request.scope))
+
+
+async def on_bug(request: Request, error: Exception) -> Response:
+    """Answer for an exception that nobody expected; the log has it, the answer does not."""
+    correlation_id = correlation_of(request.scope)
+    log.error("request failed", exc_info=error, extra={"correlation_id": correlation_id})
+    problem = Problem(
+        500,
+        "internal_error",
+        f"The ledger failed; its log tells more under the correlation id {correlation_id}.",
+    )
+    return response_of(problem, correlation_id)

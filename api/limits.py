@@ -1,0 +1,133 @@
+"""What one request may cost, and the ASGI layer that enforces it before anything else runs.
+
+A body is counted as it arrives and cut off at its limit; it has `BODY_SECONDS` to arrive, the
+answer has `ANSWER_SECONDS` to begin. More than `REQUESTS_MAX` at once are turned away with 503, so
+that a crowd is answered late by nobody rather than slowly to all.
+"""
+
+import asyncio
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.correlation import choose, current
+from api.problems import Problem, response_of
+
+BODY_BYTES_MAX = 1 << 20
+"""1 MiB: the largest record that the ledger takes, and a thousand small events of an ingest."""
+
+BODY_SECONDS = 10.0
+"""A till on a bad line sends 1 MiB in 10 seconds; who is slower holds a connection for nothing."""
+
+ANSWER_SECONDS = 30.0
+"""The database's own limit for a statement; a till has given up long before."""
+
+REQUESTS_MAX = 500
+"""Answered at once: half a second of work at 1,000 changes a second."""
+
+PAGE_MAX = 500
+"""Items of one page: some hundred kilobytes."""
+
+PAGE_DEFAULT = 50
+"""Items of a page when nothing is asked: a screen full."""
+
+
+class Limits:
+    """Correlation id, body size, time and number of the requests; see the module."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._running = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, or something else that is passed on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        correlation_id = scope["correlation_id"] = choose(scope)
+        token = current.set(correlation_id)
+        self._running += 1
+        try:
+            await self._limited(scope, receive, send, correlation_id)
+        finally:
+            self._running -= 1
+            current.reset(token)
+
+    async def _limited(
+        self, scope: Scope, receive: Receive, send: Send, correlation_id: str
+    ) -> None:
+        begun = False
+
+        async def answer(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                deadline.reschedule(None)
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    (b"x-correlation-id", correlation_id.encode()),
+                ]
+            await send(message)
+
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS) as deadline:
+                if self._running > REQUESTS_MAX:
+                    raise _BUSY
+                await self._app(scope, _counted(scope, receive), answer)
+        except (Problem, TimeoutError) as error:
+            if begun:
+                raise
+            problem = error if isinstance(error, Problem) else _LATE
+            await response_of(problem, correlation_id)(scope, receive, answer)
+
+
+def _counted(scope: Scope, receive: Receive) -> Receive:
+    """`receive` within the limits of size and time."""
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit() and int(value) > BODY_BYTES_MAX:
+            raise _TOO_LARGE
+    taken = 0
+    complete = False
+    until = asyncio.get_running_loop().time() + BODY_SECONDS
+
+    async def counted() -> Message:
+        nonlocal taken, complete
+        if complete:  # what comes after the body is only that the client has gone
+            return await receive()
+        try:
+            async with asyncio.timeout_at(until):
+                message = await receive()
+        except TimeoutError:
+            raise _SLOW from None
+        taken += len(message.get("body", b""))
+        if taken > BODY_BYTES_MAX:
+            raise _TOO_LARGE
+        complete = not message.get("more_body", False)
+        return message
+
+    return counted
+
+
+_CLOSE = {"Connection": "close"}
+_TOO_LARGE = Problem(
+    413,
+    "body_too_large",
+    f"The body is larger than {BODY_BYTES_MAX} bytes: send less at once.",
+    headers=_CLOSE,
+)
+_SLOW = Problem(
+    408, "body_too_slow", f"The body took longer than {BODY_SECONDS:.0f} s.", headers=_CLOSE
+)
+_LATE = Problem(
+    503,
+    "too_late",
+    f"The answer took longer than {ANSWER_SECONDS:.0f} s. Whether a change was made is not known:"
+    " send it again with the same Idempotency-Key.",
+    headers={"Retry-After": "5"},
+)
+_BUSY = Problem(
+    503,
+    "busy",
+    f"More than {REQUESTS_MAX} requests are being answered: send it again in a second, with the"
+    " same Idempotency-Key.",
+    headers={"Retry-After": "1"},
+)
