@@ -15,6 +15,7 @@ from api import documents, problems
 from api.access.layer import open_access
 from api.door import Door, DoorFull
 from api.failures import on_bug, on_full, on_ledger_error
+from api.ingest import Ingest
 from api.limits import Limits
 from api.problems import Problem
 from api.routes import GROUPS
@@ -82,10 +83,13 @@ async def opened(settings: Settings) -> AsyncIterator[State]:
         )
         reads.open()
         try:
-            door = Door(ledger)
-            async with open_access(settings) as access:
-                yield State(settings, ledger, door, reads, access)
+            door, ingest = Door(ledger), Ingest(settings)
+            try:
+                async with open_access(settings) as access:
+                    yield State(settings, ledger, door, reads, access, ingest)
+            finally:
                 await door.close()
+                await ingest.close()
         finally:
             reads.close()
     finally:

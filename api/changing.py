@@ -12,7 +12,7 @@ from api.door import Answer
 from api.problems import EventPlace, Problem
 from api.state import State
 from ledger.received import INTERNAL_ERROR
-from schemas.decisions import AccountEvent, InputForwarded, InputRefused
+from schemas.decisions import AccountEvent, InputRefused, ReturnWaiting
 from schemas.inputs import InputEvent
 
 KEY_CHARACTERS_MAX = 128
@@ -41,8 +41,10 @@ class BalanceAfter(Struct, frozen=True):
 
 class ChangeAnswer(Struct, frozen=True, omit_defaults=True):
     """What a change did. `outcome`: applied, or waiting (a return before its purchase). `repeated`:
-    the same change was made before, and nothing was changed now. `decision`: the event as the log
-    has it. `balance`: of the member who decided it, after this change; left out when repeated."""
+    the same change was made before, and nothing was changed now. `event`: where the log has it, by
+    the member who was named. `decision`: the event that answers it, of `member_id`: another
+    member's where the account was merged. `balance`: of that member after this change; left out
+    when repeated."""
 
     outcome: str
     member_id: str
@@ -69,21 +71,21 @@ def answer_of(answer: Answer, member_id: str) -> ChangeAnswer:
         status = {"conflict": 409, INTERNAL_ERROR: 500}.get(outcome.code, 422)
         raise Problem(status, outcome.code, outcome.message, path=outcome.path)
     decision: AccountEvent | None = outcome.decision
+    decided_by = outcome.member_id or member_id
+    passed_on = bool(member_id) and decided_by != member_id
     if before is not None:
-        decision = before.decision
+        decision, decided_by, passed_on = before.decision, before.member_id, before.passed_on
     assert decision is not None, "whatever is taken has an event that answers it"
     assert outcome.shard is not None
     assert outcome.position is not None
-    place = EventPlace(outcome.shard, outcome.position, type(decision).__name__)
+    kind = "InputForwarded" if passed_on else type(decision).__name__
+    place = EventPlace(outcome.shard, outcome.position, kind)
     if isinstance(decision, InputRefused):
         raise Problem(422, decision.code, decision.message, event=place)
-    if isinstance(decision, InputForwarded):
-        member_id = decision.to
-    kind = "waiting" if place.type == "ReturnWaiting" else "applied"
     balance = UNSET if outcome.balance is None else BalanceAfter(*outcome.balance)
     return ChangeAnswer(
-        kind,
-        outcome.member_id or member_id,
+        "waiting" if isinstance(decision, ReturnWaiting) else "applied",
+        decided_by,
         place,
         msgspec.to_builtins(decision),
         before is not None,

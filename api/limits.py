@@ -57,34 +57,49 @@ class Limits:
     ) -> None:
         begun = False
 
+        told = _with_id(send, correlation_id)
+        deadline = asyncio.timeout(ANSWER_SECONDS)
+
         async def answer(message: Message) -> None:
             nonlocal begun
-            if message["type"] == "http.response.start":
+            if not begun:
                 begun = True
-                deadline.reschedule(None)
-                message["headers"] = [
-                    *message.get("headers", ()),
-                    (b"x-correlation-id", correlation_id.encode()),
-                ]
-            await send(message)
+                deadline.reschedule(None)  # from here on it is the client's pace
+            await told(message)
 
         try:
-            async with asyncio.timeout(ANSWER_SECONDS) as deadline:
-                if self._running > REQUESTS_MAX:
-                    raise _BUSY
-                await self._app(scope, _counted(scope, receive), answer)
-        except (Problem, TimeoutError) as error:
-            if begun:
+            if self._running > REQUESTS_MAX:
+                raise _busy()
+            limited = _counted(scope, receive)
+            async with deadline:
+                await self._app(scope, limited, answer)
+            return
+        except Problem as error:
+            problem = error
+        except TimeoutError:
+            if not deadline.expired():
                 raise
-            problem = error if isinstance(error, Problem) else _LATE
-            await response_of(problem, correlation_id)(scope, receive, answer)
+            problem = _late()
+        if begun:
+            raise problem
+        await response_of(problem, correlation_id)(scope, receive, told)
+
+
+def _with_id(send: Send, correlation_id: str) -> Send:
+    async def answer(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            own = (b"x-correlation-id", correlation_id.encode())
+            message["headers"] = [*message.get("headers", ()), own]
+        await send(message)
+
+    return answer
 
 
 def _counted(scope: Scope, receive: Receive) -> Receive:
     """`receive` within the limits of size and time."""
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit() and int(value) > BODY_BYTES_MAX:
-            raise _TOO_LARGE
+            raise _too_large()
     taken = 0
     complete = False
     until = asyncio.get_running_loop().time() + BODY_SECONDS
@@ -97,10 +112,10 @@ def _counted(scope: Scope, receive: Receive) -> Receive:
             async with asyncio.timeout_at(until):
                 message = await receive()
         except TimeoutError:
-            raise _SLOW from None
+            raise _slow() from None
         taken += len(message.get("body", b""))
         if taken > BODY_BYTES_MAX:
-            raise _TOO_LARGE
+            raise _too_large()
         complete = not message.get("more_body", False)
         return message
 
@@ -108,26 +123,38 @@ def _counted(scope: Scope, receive: Receive) -> Receive:
 
 
 _CLOSE = {"Connection": "close"}
-_TOO_LARGE = Problem(
-    413,
-    "body_too_large",
-    f"The body is larger than {BODY_BYTES_MAX} bytes: send less at once.",
-    headers=_CLOSE,
-)
-_SLOW = Problem(
-    408, "body_too_slow", f"The body took longer than {BODY_SECONDS:.0f} s.", headers=_CLOSE
-)
-_LATE = Problem(
-    503,
-    "too_late",
-    f"The answer took longer than {ANSWER_SECONDS:.0f} s. Whether a change was made is not known:"
-    " send it again with the same Idempotency-Key.",
-    headers={"Retry-After": "5"},
-)
-_BUSY = Problem(
-    503,
-    "busy",
-    f"More than {REQUESTS_MAX} requests are being answered: send it again in a second, with the"
-    " same Idempotency-Key.",
-    headers={"Retry-After": "1"},
-)
+
+
+def _too_large() -> Problem:
+    return Problem(
+        413,
+        "body_too_large",
+        f"The body is larger than {BODY_BYTES_MAX} bytes: send less at once.",
+        headers=_CLOSE,
+    )
+
+
+def _slow() -> Problem:
+    return Problem(
+        408, "body_too_slow", f"The body took longer than {BODY_SECONDS:.0f} s.", headers=_CLOSE
+    )
+
+
+def _late() -> Problem:
+    return Problem(
+        503,
+        "too_late",
+        f"The answer took longer than {ANSWER_SECONDS:.0f} s. Whether a change was made is not"
+        " known: send it again with the same Idempotency-Key.",
+        headers={"Retry-After": "5"},
+    )
+
+
+def _busy() -> Problem:
+    return Problem(
+        503,
+        "busy",
+        f"More than {REQUESTS_MAX} requests are being answered: send it again in a second, with"
+        " the same Idempotency-Key.",
+        headers={"Retry-After": "1"},
+    )

@@ -8,6 +8,7 @@ from psycopg_pool import ConnectionPool
 
 from api.caller import Access
 from api.door import Door
+from api.ingest import Ingest
 from ledger.application import Ledger
 from ledger.settings import Settings
 
@@ -22,5 +23,6 @@ class State:
     door: Door
     reads: ConnectionPool[Connection[Any]]
     access: Access
+    ingest: Ingest
     parts: dict[str, Any] = field(default_factory=dict)
     """What groups of operations keep for themselves, by their name."""

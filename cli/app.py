@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from cli import (
+    api,
     audit,
     audit_redecide,
     audit_replay,
@@ -86,6 +87,7 @@ for group in (
     feeds,
     export,
     report,
+    api,
     demo,
 ):
     group.register(app)

@@ -162,7 +162,9 @@ class Questions:
     async def taken(self, events: Sequence[InputEvent]) -> dict[bytes, Taken]:
         """Which of these inputs were taken before, by `dedupe.key_of`."""
         async with self._connection() as connection:
-            return await find_taken(connection, events, self.identity.shards)
+            return await find_taken(
+                connection, events, self.identity.program_id, self.identity.shards
+            )
 
     async def verify_chain(self, shard: int) -> chain.Head:
         """Recompute the hash chain of a shard; its end. Raises ChainBroken."""

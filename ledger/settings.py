@@ -186,6 +186,25 @@ class Settings(BaseSettings):
         ),
     ] = 10
 
+    # --- api ----------------------------------------------------------------------------------
+
+    api_host: Annotated[
+        str,
+        Field(
+            min_length=1,
+            description="Address on which the HTTP API listens. Default 127.0.0.1: a proxy with TLS"
+            " stands in front of it.",
+        ),
+    ] = "127.0.0.1"
+    api_port: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=65_535,
+            description="Port of the HTTP API; 0: a free one, printed at the start. Default 8088.",
+        ),
+    ] = 8_088
+
     # --- audit --------------------------------------------------------------------------------
 
     checkpoint_key: Annotated[

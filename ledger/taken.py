@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from ledger.accounts import account_id_of
 from ledger.core.calendar import to_instant
 from ledger.dedupe import key_of
 from ledger.lookups import Connection
 from ledger.sharding import shard_of
-from schemas.decisions import AccountEvent
+from schemas.decisions import AccountEvent, InputForwarded
 from schemas.fields import Instant
 from schemas.inputs import InputEvent
 from schemas.log_events import decode_account_event
@@ -16,13 +17,15 @@ from schemas.routing import key_of as routing_key
 
 
 class Taken(Struct, frozen=True):
-    """The event that answered an input, and where it lies. `occurred_at`: the input's moment."""
+    """Where the log has an input, and the event of `member_id` that answered it: not the one that
+    lies there when it was passed on to another account. `occurred_at`: the input's moment."""
 
     shard: int
     position: int
     member_id: str
     occurred_at: Instant
     decision: AccountEvent
+    passed_on: bool = False
 
 
 _TAKEN = """
@@ -33,15 +36,39 @@ JOIN ledger.events e ON e.shard = i.shard AND e.position = i.position
 """
 
 
+_EVENTS = """
+SELECT payload FROM ledger.events WHERE shard = %s AND account_id = %s ORDER BY version DESC
+"""
+
+
 async def find_taken(
-    connection: Connection, events: Sequence[InputEvent], shards: int
+    connection: Connection, events: Sequence[InputEvent], program_id: str, shards: int
 ) -> dict[bytes, Taken]:
     """By their keys, those of the inputs that were taken."""
     places = [(shard_of(routing_key(event), shards), key_of(event)) for event in events]
     cursor = await connection.execute(
         _TAKEN, ([shard for shard, _ in places], [key for _, key in places])
     )
-    return {
-        row[0]: Taken(row[1], row[2], row[3], to_instant(row[4]), decode_account_event(row[5]))
-        for row in await cursor.fetchall()
-    }
+    found = {}
+    for key, shard, position, member_id, occurred_at, payload in await cursor.fetchall():
+        decision = decode_account_event(payload)
+        passed_on = isinstance(decision, InputForwarded)
+        if isinstance(decision, InputForwarded):
+            member_id = decision.to
+            decision = await _answer(connection, decision, program_id, shards)
+        found[key] = Taken(shard, position, member_id, to_instant(occurred_at), decision, passed_on)
+    return found
+
+
+async def _answer(
+    connection: Connection, passed_on: InputForwarded, program_id: str, shards: int
+) -> AccountEvent:
+    """The event that answered an input on the account that it was passed on to. Rare: so the
+    account's events are read, newest first."""
+    place = (shard_of(passed_on.to, shards), account_id_of(program_id, passed_on.to))
+    async with connection.cursor() as cursor:
+        async for (payload,) in cursor.stream(_EVENTS, place):
+            event = decode_account_event(payload)
+            if event.cause == passed_on.cause:
+                return event
+    return passed_on

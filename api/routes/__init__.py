@@ -2,6 +2,11 @@
 
 from fastapi import APIRouter
 
-from api.routes import changes, health
+from api.routes import changes, health, ingest, preview
 
-GROUPS: tuple[APIRouter, ...] = (health.group, changes.group)
+GROUPS: tuple[APIRouter, ...] = (
+    health.group,
+    preview.group,
+    changes.group,
+    ingest.group,
+)

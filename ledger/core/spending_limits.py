@@ -8,11 +8,14 @@ What is confirmed meets no minimum and no step: what was reserved did.
 
 from collections.abc import Sequence
 
+from ledger.core.account import Account
 from ledger.core.calendar import period_key
 from ledger.core.context import Context, Refused
 from ledger.core.keep import DAY_KNOWN_US, SPENT_IN
+from ledger.core.program.compiled import Compiled
 from ledger.core.program.conditions import texts
 from ledger.core.program.form import Redemption
+from schemas.fields import Instant
 from schemas.inputs import BasketLine
 
 PERCENT = 100
@@ -43,15 +46,20 @@ def check_basket(
         return
     if basket is None:
         raise Refused("basket_required", "the program limits what points pay: name the basket")
-    excluded = texts(redemption.excluded_categories) or ()
-    amount = sum([line.amount for line in basket if line.category not in excluded])
-    share = redemption.maximum_share
-    percent = PERCENT if share is None else share.percent
-    most = amount * percent // (PERCENT * context.program.form.point_value)
+    most = basket_share(redemption, context.program.form.point_value, basket)
     if order_id is not None:
         most = max(most - _paid_for(context, order_id), 0)
     if points > most:
         raise Refused("above_basket_share", f"points pay at most {most} of this basket")
+
+
+def basket_share(redemption: Redemption, point_value: int, basket: Sequence[BasketLine]) -> int:
+    """The points that may pay for a basket by its share and its categories."""
+    excluded = texts(redemption.excluded_categories) or ()
+    amount = sum([line.amount for line in basket if line.category not in excluded])
+    share = redemption.maximum_share
+    percent = PERCENT if share is None else share.percent
+    return amount * percent // (PERCENT * point_value)
 
 
 def _paid_for(context: Context, order_id: str) -> int:
@@ -82,8 +90,13 @@ def day_counter(context: Context, points: int) -> str | None:
         raise Refused(
             "day_limit_unknown", "it is so late that what was spent in its day is forgotten"
         )
-    key = SPENT_IN + period_key(context.at, "day", context.program.zone)
-    left = most - context.account.used.get(key, (0, 0))[0]
+    key, left = day_left(context.account, context.program, context.at, most)
     if points > left:
         raise Refused("above_day_limit", f"{max(left, 0)} points are left to spend in this day")
     return key
+
+
+def day_left(account: Account, program: Compiled, at: Instant, most: int) -> tuple[str, int]:
+    """The key of the day's counter, and what a cap of `most` points leaves of it."""
+    key = SPENT_IN + period_key(at, "day", program.zone)
+    return key, most - account.used.get(key, (0, 0))[0]

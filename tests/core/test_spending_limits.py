@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ledger.core.payable import payable
 from schemas.decisions import PointsRedeemed, PointsReserved
 from tests.core.account_tools import at
 from tests.core.test_account_redeeming import CAPPED, basket, member_of
@@ -20,6 +21,40 @@ def test_the_share_is_exact(lines: list[tuple[str | None, int]], percent: int, p
     amount = sum(amount for category, amount in lines if category != "B")
     allowed = points * 10 * 100 <= amount * percent
     assert isinstance(events[-1], PointsRedeemed) == allowed
+
+
+@given(
+    lines=st.lists(st.tuples(st.sampled_from(["A", "B", None]), st.integers(0, 5_000)),
+                   min_size=1, max_size=5),
+    percent=st.integers(1, 100),
+    per_day=st.integers(1, 1500),
+    step=st.sampled_from([1, 5, 7]),
+    minimum=st.sampled_from([0, 3, 50]),
+    spent=st.integers(0, 800),
+)  # fmt: skip
+def test_what_is_told_to_be_payable_is_taken_and_no_step_more(
+    lines: list[tuple[str | None, int]],
+    percent: int,
+    per_day: int,
+    step: int,
+    minimum: int,
+    spent: int,
+) -> None:
+    member = member_of(
+        f"{{maximum_share: {{percent: {percent}}}, excluded_categories: B, per_day: {per_day},"
+        f" step: {step}, minimum: {minimum}}}"
+    )
+    if spent:
+        member.redeem("2017-01-03", "before", spent, basket=basket(("A", 10**9)))
+    when = at("2017-01-03T01:00:00Z")
+    asked = basket(*lines)
+    told = payable(member.account, member.programs.at(when), when, asked)
+    more = member.redeem(when, "more", told.points + step, basket=asked)[-1]
+    paid = isinstance(more, PointsRedeemed)
+    # More is taken only where it would pay above what the basket costs, which no rule forbids.
+    assert not paid or told.limited_by == "basket_paid"
+    if told.points and not paid:
+        assert isinstance(member.redeem(when, "all", told.points, basket=asked)[-1], PointsRedeemed)
 
 
 @given(

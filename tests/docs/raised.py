@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from tests.docs.codes import ROOT
 
-FOLDERS = ("ledger", "streams", "projections", "audit", "analytics", "cli", "deploy", "demo")
+FOLDERS = ("ledger", "streams", "projections", "audit", "analytics", "api", "cli", "deploy", "demo")
 
 _CODE_FIRST = ("ProjectionError", "LogDamaged", "EmbeddedServicesError")
 

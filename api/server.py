@@ -1,0 +1,109 @@
+"""The API as a process: uvicorn on one address, stopped in order."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+
+from api.app import create_app
+from ledger.errors import StartRefused
+from ledger.identity import check_database
+from ledger.settings import Settings
+
+STOP_SECONDS = 10
+"""What open requests may take when the server is told to stop: the slowest report."""
+
+KEEP_ALIVE_SECONDS = 75
+"""A till that asks once a minute keeps its connection."""
+
+BACKLOG = 1_024
+"""Connections that the kernel holds until they are taken."""
+
+CONNECTIONS_MAX = 1_000
+"""Open connections; more are answered 503 by the server itself."""
+
+HEADER_BYTES_MAX = 32 << 10
+"""Of one request: a token of an OIDC issuer takes some kilobytes."""
+
+
+_STOP = (signal.SIGINT, signal.SIGTERM)
+
+
+class _Server(uvicorn.Server):
+    """Tells where it listens once it does."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._started = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._started()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """As the server's own, but a signal that was heeded is not raised again at the end: to be
+        told to stop is no failure."""
+        before = {number: signal.signal(number, self.handle_exit) for number in _STOP}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def serve(settings: Settings, started: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM. `started` hears the address once it listens. Raises
+    StartRefused."""
+    asyncio.run(check_database(settings))
+    listener = bound(settings.api_host, settings.api_port)
+    server = _Server(config_of(settings), lambda: started(address_of(listener)))
+    try:
+        server.run(sockets=[listener])
+    finally:
+        listener.close()
+    if not server.started:
+        raise StartRefused("The API did not start: its log says why.", "api_not_started")
+
+
+def config_of(settings: Settings) -> uvicorn.Config:
+    """How the server runs."""
+    options: dict[str, Any] = {
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "timeout_keep_alive": KEEP_ALIVE_SECONDS,
+        "timeout_graceful_shutdown": STOP_SECONDS,
+        "limit_concurrency": CONNECTIONS_MAX,
+        "h11_max_incomplete_event_size": HEADER_BYTES_MAX,
+        "backlog": BACKLOG,
+    }
+    return uvicorn.Config(create_app(settings), **options)
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A socket at the address. Raises StartRefused (port_in_use)."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise StartRefused(
+            f"Port {port} of {host} cannot be used ({error.strerror}): choose another"
+            " POINTS_API_PORT (0 for a free one) or POINTS_API_HOST.",
+            "port_in_use",
+        ) from error
+    return listener
+
+
+def address_of(listener: socket.socket) -> str:
+    """Where it listens, as a URL."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,297 @@
+"""Changes over HTTP: what they answer, and that each is made once."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import psycopg
+
+from tests.api.calls import basket, change, earned
+
+RESERVE = {"reservation_id": "r1", "points": 50, "basket": [{"amount": 10_000}]}
+
+
+def test_a_till_reserves_and_confirms(play: Any) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        await earned(client, "anna", 100)
+        held = await change(client, "/members/anna/reservations", RESERVE)
+        assert held.status_code == 200
+        body = held.json()
+        assert body["outcome"] == "applied"
+        assert body["event"]["type"] == "PointsReserved"
+        assert body["balance"] == {"available": 50, "pending": 0, "reserved": 50}
+        spent = await change(
+            client, "/members/anna/reservations/r1/confirm", {"points": 30, "order_id": "o1"}
+        )
+        assert spent.json()["balance"] == {"available": 70, "pending": 0, "reserved": 0}
+        again = await change(client, "/members/anna/reservations/r1/cancel")
+        assert again.status_code == 422
+        assert again.json()["code"] == "reservation_closed"
+        assert again.headers["content-type"] == "application/problem+json"
+
+    play(story)
+
+
+def test_the_same_key_again_gets_the_same_answer_and_changes_nothing(play: Any) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        await earned(client, "anna", 100)
+        first = await change(client, "/members/anna/reservations", RESERVE, key="once")
+        again = await change(client, "/members/anna/reservations", RESERVE, key="once")
+        assert again.status_code == 200
+        assert again.json()["repeated"] is True
+        assert again.json()["event"] == first.json()["event"]
+        assert again.json()["decision"] == first.json()["decision"]
+        after = await change(client, "/members/anna/reservations/r1/cancel")
+        assert after.json()["balance"]["available"] == 100
+
+    play(story)
+
+
+def test_a_refusal_is_kept_under_its_key(play: Any) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        first = await change(client, "/members/anna/reservations", RESERVE, key="once")
+        assert first.status_code == 422
+        assert first.json()["code"] == "not_enough_points"
+        await earned(client, "anna", 100)
+        again = await change(client, "/members/anna/reservations", RESERVE, key="once")
+        assert again.status_code == 422
+        assert again.json()["event"] == first.json()["event"]
+
+    play(story)
+
+
+def test_other_content_under_a_known_key_is_a_conflict_and_leaves_no_dead_letter(
+    play: Any, ledger_url: str
+) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        await earned(client, "anna", 100)
+        await change(client, "/members/anna/reservations", RESERVE, key="once")
+        other = await change(
+            client, "/members/anna/reservations", {**RESERVE, "points": 45}, key="once"
+        )
+        assert other.status_code == 409
+        assert other.json()["code"] == "conflict"
+        same_key_of_another = await change(
+            client,
+            "/members/anna/reservations",
+            {**RESERVE, "reservation_id": "r2"},
+            key="once",
+            who="other-till",
+        )
+        assert same_key_of_another.status_code == 200
+
+    play(story)
+    with psycopg.connect(ledger_url) as owner:
+        assert owner.execute("SELECT count(*) FROM ledger.dead_letters").fetchone() == (0,)
+
+
+def test_one_key_sent_many_times_at_once_is_one_change(play: Any, ledger_url: str) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        await earned(client, "anna", 100)
+        answers = await asyncio.gather(
+            *(change(client, "/members/anna/reservations", RESERVE, key="k") for _ in range(40))
+        )
+        assert {answer.status_code for answer in answers} == {200}
+        assert len({str(answer.json()["event"]) for answer in answers}) == 1
+        assert sum(not answer.json().get("repeated", False) for answer in answers) == 1
+
+    play(story)
+    assert _count(ledger_url, "PointsReserved") == 1
+
+
+def test_a_thousand_redemptions_at_once_spend_a_balance_exactly_once(
+    play: Any, ledger_url: str
+) -> None:
+    async def story(client: httpx.AsyncClient) -> list[httpx.Response]:
+        await earned(client, "anna", 100)
+        return await asyncio.gather(
+            *(
+                change(
+                    client,
+                    "/members/anna/redemptions",
+                    {"redemption_id": f"x{n}", "points": 5, "basket": [{"amount": 1_000}]},
+                )
+                for n in range(400)
+            )
+        )
+
+    answers = play(story)
+    codes = [answer.status_code for answer in answers]
+    assert codes.count(200) == 20
+    assert {a.json()["code"] for a in answers if a.status_code != 200} == {"not_enough_points"}
+    assert _count(ledger_url, "PointsRedeemed") == 20
+
+
+def test_many_changes_at_once_go_through_the_door_in_groups(settings: Any) -> None:
+    from tests.api.conftest import client_of, opened
+
+    async def story() -> None:
+        async with opened(settings) as app, client_of(app) as client:
+            await asyncio.gather(*(earned(client, f"m{n}", 10) for n in range(100)))
+            door = app.state.points.door
+            assert door.changes == 100
+            assert door.groups < 30
+
+    asyncio.run(story())
+
+
+def test_each_change_of_a_member(play: Any) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        profile = {"profile": {"region": "north"}}
+        in_a_month = (datetime.now(UTC) + timedelta(days=30)).isoformat()
+        await earned(client, "anna", 1)
+        for path, body, kind, method in (
+            ("/members/bob/enrolment", profile, "MemberProfiled", "POST"),
+            ("/members/bob/profile", {"profile": {"region": None}}, "MemberProfiled", "PATCH"),
+            ("/members/bob/surveys", {"survey_id": "household-profile", "completion_id": "c1"},
+             "SurveyRewarded", "POST"),
+            ("/members/bob/transfers", {"to": "anna", "points": 20}, "PointsSent", "POST"),
+            ("/members/bob/donations", {"charity_id": "trees", "points": 10}, "PointsDonated",
+             "POST"),
+            ("/members/bob/claims", {"reward_id": "mug"}, "RewardClaimed", "POST"),
+            ("/members/bob/adjustments", {"points": 7, "reason": "sorry"}, "PointsAdjusted",
+             "POST"),
+            ("/members/bob/tier", {"tier": "gold", "until": in_a_month,
+                                   "reason": "guest"}, "TierOverridden", "POST"),
+            ("/members/bob/freeze", {"reason": "doubt"}, "AccountFrozen", "POST"),
+            ("/members/bob/unfreeze", {"reason": "cleared"}, "AccountUnfrozen", "POST"),
+            ("/members/bob/purchases", basket(order_id="o1"), "PurchaseRewarded", "POST"),
+            ("/members/bob/returns", {"order_id": "o1", "return_id": "r1"}, "PurchaseReturned",
+             "POST"),
+            ("/purchases", basket(order_id="o2"), "AnonymousPurchaseRecorded", "POST"),
+            ("/members/bob/merge", {"into": "anna", "reason": "same"}, "AccountMerged", "POST"),
+            ("/members/anna/close", {"reason": "asked"}, "AccountClosed", "POST"),
+            ("/members/anna/erasure", {"reason": "asked"}, "MemberErased", "POST"),
+        ):  # fmt: skip
+            answer = await change(client, path, body, method=method)
+            assert answer.status_code == 200, (path, answer.text)
+            assert answer.json()["event"]["type"] == kind
+            if "actor" in answer.json()["decision"]:
+                assert answer.json()["decision"]["actor"] == "key:till"
+
+    play(story)
+
+
+def test_a_change_of_a_merged_member_is_made_on_the_one_that_stays(play: Any) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        await earned(client, "old", 100)
+        await earned(client, "new", 1)
+        merged = await change(client, "/members/old/merge", {"into": "new", "reason": "same"})
+        assert merged.status_code == 200, merged.text
+        body = {"redemption_id": "x", "points": 10, "basket": [{"amount": 9_000}]}
+        answer = await change(client, "/members/old/redemptions", body, key="x")
+        assert answer.json()["member_id"] == "new"
+        assert answer.json()["event"]["type"] == "InputForwarded"
+        assert answer.json()["decision"]["redemption_id"] == "old/x"
+        assert answer.json()["balance"]["available"] == 91
+        again = await change(client, "/members/old/redemptions", body, key="x")
+        assert again.json()["repeated"] is True
+        assert again.json()["event"] == answer.json()["event"]
+        assert again.json()["decision"] == answer.json()["decision"]
+        assert again.json()["member_id"] == "new"
+
+    play(story)
+
+
+def test_a_return_before_its_purchase_waits(play: Any) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        body = {"order_id": "later", "return_id": "r1"}
+        answer = await change(client, "/members/anna/returns", body)
+        assert answer.status_code == 200
+        assert answer.json()["outcome"] == "waiting"
+
+    play(story)
+
+
+def test_bodies_are_read_as_strictly_as_records(play: Any) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        for body, code, path in (
+            ({"points": 5}, "missing_field", "$.redemption_id"),
+            ({"redemption_id": "x", "points": 1.5}, "invalid_field", "$.points"),
+            ({"redemption_id": "x", "points": -5}, "invalid_field", "$.points"),
+            ({"redemption_id": "x y", "points": 5}, "invalid_field", "$.redemption_id"),
+            ({"redemption_id": "x", "points": 5, "extra": 1}, "unknown_field", "$.extra"),
+        ):
+            answer = await change(client, "/members/anna/redemptions", body)
+            assert answer.status_code == 422, answer.text
+            problem = answer.json()
+            assert (problem["code"], problem["path"]) == (code, path), problem
+            assert problem["type"].endswith(code)
+        named = {"points": 7, "reason": "sorry", "actor": "somebody-else"}
+        answer = await change(client, "/members/anna/adjustments", named)
+        assert answer.json()["path"] == "$.actor"
+        answer = await change(client, "/members/a b/redemptions", {})
+        assert answer.json()["code"] == "bad_parameter"
+        no_key = await client.post("/v1/members/anna/redemptions", json={})
+        assert no_key.json()["code"] == "bad_parameter"
+        text = await client.post(
+            "/v1/members/anna/redemptions",
+            content=b"{nothing",
+            headers={"Idempotency-Key": "k", "Content-Type": "application/json"},
+        )
+        assert text.status_code == 400
+        form = await client.post(
+            "/v1/members/anna/redemptions", data={"points": 5}, headers={"Idempotency-Key": "k"}
+        )
+        assert form.status_code == 415
+
+    play(story)
+
+
+def test_a_named_moment_is_kept_and_the_far_future_is_refused(play: Any) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        path = "/members/anna/purchases?occurred_at="
+        answer = await change(client, path + "2026-01-02T10:00:00Z", basket(order_id="o1"))
+        assert answer.json()["decision"]["occurred_at"] == 1_767_348_000_000_000
+        again = await change(client, path + "2026-01-02T10:00:01Z", basket(order_id="o1"))
+        assert again.status_code == 409
+        untimed = await change(client, "/members/anna/purchases", basket(order_id="o1"))
+        assert untimed.json()["repeated"] is True
+        future = await change(client, path + "2199-01-02T10:00:00Z", basket(order_id="o2"))
+        assert future.json()["code"] == "from_future"
+
+    play(story)
+
+
+def test_what_is_too_large_is_turned_away(play: Any) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        large = await client.post(
+            "/v1/members/anna/redemptions",
+            content=b" " * (1 << 20) + b"{}",
+            headers={"Idempotency-Key": "k", "Content-Type": "application/json"},
+        )
+        assert large.status_code == 413
+        assert large.json()["code"] == "body_too_large"
+
+        async def pieces() -> Any:
+            for _ in range(20):
+                yield b" " * 100_000
+
+        streamed = await client.post(
+            "/v1/members/anna/redemptions",
+            content=pieces(),
+            headers={"Idempotency-Key": "k", "Content-Type": "application/json"},
+        )
+        assert streamed.status_code == 413
+
+    play(story)
+
+
+def test_an_unknown_path_and_a_correlation_id(play: Any) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        answer = await client.get("/v1/nothing", headers={"X-Correlation-Id": "abc-1"})
+        assert answer.json()["code"] == "no_such_path"
+        assert answer.headers["x-correlation-id"] == "abc-1"
+        assert answer.json()["correlation_id"] == "abc-1"
+        own = await client.get("/v1/nothing", headers={"X-Correlation-Id": "a\tb"})
+        assert len(own.headers["x-correlation-id"]) == 16
+
+    play(story)
+
+
+def _count(url: str, kind: str) -> int:
+    with psycopg.connect(url) as owner:
+        row = owner.execute("SELECT count(*) FROM ledger.events WHERE type = %s", [kind]).fetchone()
+    assert row is not None
+    return int(row[0])

@@ -1,0 +1,97 @@
+"""Batches of CloudEvents: what is accepted is in Kafka, what is not is told one by one."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import orjson
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from ledger.settings import Settings
+from ledger.sharding import partition_of
+from tests.api.calls import basket
+from tests.services import PARTITIONS
+
+BATCH = {"Content-Type": "application/cloudevents-batch+json"}
+
+
+def event(number: int, **more: Any) -> dict[str, Any]:
+    return {
+        "specversion": "1.0",
+        "type": "purchase.completed.v1",
+        "id": f"e{number}",
+        "source": "/till",
+        "time": "2026-01-01T10:00:00Z",
+        "subject": f"m{number}",
+        "data": basket(order_id=f"o{number}"),
+        **more,
+    }
+
+
+def test_accepted_events_are_in_kafka(play: Any, settings: Settings, api_topics: str) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        batch = [event(n) for n in range(50)]
+        answer = await client.post("/v1/events", content=orjson.dumps(batch), headers=BATCH)
+        assert answer.status_code == 200, answer.text
+        assert answer.json() == {"accepted": 50, "refused": 0, "unknown": 0, "items": []}
+        assert await records(api_topics) == {
+            (f"m{n}", partition_of(f"m{n}", PARTITIONS)) for n in range(50)
+        }
+
+    play(story)
+
+
+def test_a_bad_event_does_not_hold_back_the_others(play: Any, api_topics: str) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        batch = [
+            event(1),
+            event(2, data=basket(order_id="o2", currency="usd")),
+            event(3, type="command.adjust.v1", data={"points": 5, "reason": "x", "actor": "y"}),
+            event(4, type="member.erased.v1", data={}),
+            event(5, data=basket(order_id="o5", points=7)),
+            "no event",
+        ]
+        answer = await client.post("/v1/events", content=orjson.dumps(batch), headers=BATCH)
+        body = answer.json()
+        assert (body["accepted"], body["refused"]) == (1, 5)
+        assert [(item["index"], item["code"]) for item in body["items"]] == [
+            (1, "invalid_field"),
+            (2, "operation_of_its_own"),
+            (3, "operation_of_its_own"),
+            (4, "unknown_field"),
+            (5, "invalid_field"),
+        ]
+        assert body["items"][0]["path"] == "$.data.currency"
+
+    play(story)
+
+
+def test_what_is_no_batch_is_refused(play: Any) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        for content, status in ((b"{}", 400), (b"[]", 422), (b"[1,", 400)):
+            answer = await client.post("/v1/events", content=content, headers=BATCH)
+            assert answer.status_code == status
+        answer = await client.post("/v1/events", data={"a": "b"})
+        assert answer.status_code == 415
+
+    play(story)
+
+
+async def records(bootstrap: str) -> set[tuple[str, int]]:
+    """Key and partition of every purchase."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        places = [TopicPartition("purchases", n) for n in range(PARTITIONS)]
+        consumer.assign(places)
+        ends = await consumer.end_offsets(places)
+        begins = await consumer.beginning_offsets(places)
+        wanted = sum(ends[p] - begins[p] for p in places)
+        found: set[tuple[str, int]] = set()
+        async with asyncio.timeout(20):
+            while len(found) < wanted:
+                for place, batch in (await consumer.getmany(timeout_ms=200)).items():
+                    found |= {(record.key.decode(), place.partition) for record in batch}
+        return found
+    finally:
+        await consumer.stop()

@@ -1,0 +1,94 @@
+"""`points api serve` as a process: it listens, answers, and ends in order."""
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from api import limits
+from deploy.embedded import Services
+
+START_SECONDS = 60
+
+
+@contextmanager
+def served(url: str, kafka: str, *options: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """A running server, and where it listens."""
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("POINTS_")}
+    environ |= {"POINTS_DATABASE_URL": url, "POINTS_KAFKA_BOOTSTRAP": kafka}
+    command = [sys.executable, "-m", "cli.main", "api", "serve", "--port", "0", *options]
+    with subprocess.Popen(
+        command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert line.startswith("api: http://"), line + str(
+                process.stderr and process.stderr.read()
+            )
+            yield process, line.split()[1].removesuffix("/v1").removeprefix("http://")
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_answers_and_ends_in_order(
+    ledger_url: str, services: Services, number: signal.Signals
+) -> None:
+    with served(ledger_url, services.kafka_bootstrap) as (process, address):
+        connection = http.client.HTTPConnection(address, timeout=10)
+        for path, status in (("/livez", 200), ("/readyz", 200), ("/v1/nothing", 404)):
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            assert answer.status == status
+            answer.read()
+        connection.request("POST", "/v1/members/anna/redemptions", b"{}", {"Idempotency-Key": "k"})
+        assert connection.getresponse().status == 401
+        connection.close()
+        process.send_signal(number)
+        assert process.wait(START_SECONDS) == 0, process.stderr and process.stderr.read()
+
+
+def test_a_taken_port_and_a_missing_ledger_are_told(ledger_url: str, services: Services) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = str(taken.getsockname()[1])
+        for url, wanted, code in (
+            (ledger_url, port, "port_in_use"),
+            (services.database_url, "0", "no_ledger"),
+        ):
+            environ = {k: v for k, v in os.environ.items() if not k.startswith("POINTS_")}
+            environ["POINTS_DATABASE_URL"] = url
+            environ["POINTS_KAFKA_BOOTSTRAP"] = services.kafka_bootstrap
+            ended = subprocess.run(
+                [sys.executable, "-m", "cli.main", "api", "serve", "--port", wanted],
+                env=environ,
+                capture_output=True,
+                text=True,
+                timeout=START_SECONDS,
+                check=False,
+            )
+            assert ended.returncode == 1
+            assert f"[{code}]" in ended.stderr, ended.stderr
+
+
+def test_a_body_that_never_ends_is_given_up(ledger_url: str, services: Services) -> None:
+    with served(ledger_url, services.kafka_bootstrap) as (_, address):
+        host, _, port = address.partition(":")
+        with socket.create_connection((host, int(port)), timeout=limits.BODY_SECONDS * 3) as line:
+            line.sendall(
+                b"POST /v1/members/anna/redemptions HTTP/1.1\r\nHost: x\r\nIdempotency-Key: k\r\n"
+                b"Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
+            )
+            begun = time.monotonic()
+            answer = line.recv(10_000)
+            assert time.monotonic() - begun < limits.BODY_SECONDS * 2
+            assert answer.startswith((b"HTTP/1.1 408", b"HTTP/1.1 401")), answer
