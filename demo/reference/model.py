@@ -232,9 +232,14 @@ class ReferenceProgram:
     def _rise(self, member: Member, wallet: Wallet, at: datetime) -> None:
         if at in [one.until for one in member.tiers.by_hand] or at in self.versions.starts():
             self._welcome(wallet, self.tier(member, at - STEP), self.tier(member, at), at)
+            for lot in wallet.lots:
+                if not lot.active and lot.activates_at <= at and not lot.waits:
+                    wallet.activate(lot)
+            wallet.pay_debt()
 
     def _welcome(self, wallet: Wallet, before: str, tier: str, at: datetime) -> None:
-        """What a level gives to who enters it from below, once."""
+        """What a level gives to who enters it from below, once. With what the same input grants it
+        becomes available, and pays debt, in one."""
         program = self.versions.at(at)
         if program.tiers is None or tier not in program.tiers.welcome:
             return
@@ -245,9 +250,6 @@ class ReferenceProgram:
             moments = Moments.of(at, program.activation, program.expiry, self.versions)
             lot = wallet.grant(points, at, moments)
             wallet.welcomed.append(Welcome(tier, at, lot, points))
-            if moments.activates_at <= at:
-                wallet.activate(lot)
-                wallet.pay_debt()
 
     def take_welcomes_back(
         self, member: Member, before: str, bought_at: datetime, at: datetime, program: Program
@@ -590,7 +592,6 @@ class ReferenceProgram:
         referral.status, referral.order_id = "qualified", order.purchase.order_id
         if terms.referee_points:
             lot = self._grant(member, terms.referee_points, at, terms.activation, terms.expiry)
-            self.settle(member, at)
             order.rewards.append(Reward(member, lot, at, terms.referee_points, True))
         self._reward(referral, order, at, terms.referrer_points)
 

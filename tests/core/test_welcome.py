@@ -1,5 +1,7 @@
 """Welcome awards: once per level, at the moment of entering it, taken back with what reached it."""
 
+import pytest
+
 from audit.entries import explain
 from ledger.core.settle import next_due
 from schemas.decisions import AccountSettled, PurchaseReturned, PurchaseRewarded
@@ -119,6 +121,40 @@ def test_a_welcome_in_settling_pays_the_debt() -> None:
     assert member.points == (-9 - 20, 0, 0), "the welcome of silver went with it"
     member.tick("2017-06-01")
     assert member.points == (-9, 0, 0), "and came again"
+
+
+@pytest.mark.parametrize(
+    ("expiry", "left"), [("P2D", [("/silver", 17)]), ("P3Y", [("B", 5), ("/silver", 12)])]
+)
+def test_the_purchase_and_its_welcome_pay_the_debt_together(
+    expiry: str, left: list[tuple[str, int]]
+) -> None:
+    """They become available at one moment: what expires first pays first, whichever it is."""
+    text = welcoming().replace("welcome: 20", "welcome: 30")
+    text = text.replace("{rate: {points: 1, per_amount: 100}}", "{fixed: 5}")
+    member = Member(
+        timeline(text.replace("{id: base,", f"{{id: base, expiry: {{after: {expiry}}},"))
+    )
+    member.buy("2017-03-01", "A", 500)
+    member.adjust("2017-03-02", -23, allow_debt=True)
+    assert member.account.holdings.debt == 18
+    member.buy("2017-03-20", "B", 500)
+    assert member.points == (17, 0, 0)
+    lots = member.account.holdings.lots.values()
+    assert [(lot.source, lot.available) for lot in lots if lot.available] == left
+    member.tick("2017-04-01")
+    assert member.points == (17, 0, 0), "nothing that was there to pay with has expired"
+
+
+def test_the_reward_of_a_referral_pays_the_debt_together_with_the_welcome() -> None:
+    text = welcoming() + "referral: {qualifies: {first_purchase: {at_least: 0}}, referee: REWARD}\n"
+    text = text.replace("REWARD", "{fixed: 7, expiry: {after: P3Y}}")
+    member = Member(timeline(text))
+    member.referred("2017-03-01", "m2")
+    member.adjust("2017-03-02", -25, allow_debt=True)
+    member.buy("2017-03-03", "A", 1000)
+    lots = member.account.holdings.lots.values()
+    assert [(lot.granted, lot.available) for lot in lots if lot.available] == [(7, 7), (20, 5)]
 
 
 def test_a_return_that_takes_the_level_away_takes_its_welcome_back() -> None:

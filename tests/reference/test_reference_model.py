@@ -332,6 +332,32 @@ def test_a_late_purchase_is_decided_as_of_its_time() -> None:
     assert till.of("m", "2017-02-08T00:00:00Z", "available", "tier") == (10, "silver")
 
 
+WELCOMING = {
+    "qualify_by": {"purchases": {"window": "lifetime"}},
+    "levels": [{"id": "silver", "at_least": 2, "welcome": 30}],
+}
+
+
+@pytest.mark.parametrize(
+    ("expiry", "left"), [({"after": "P2D"}, (0, 17)), ({"after": "P12M"}, (5, 12))]
+)
+def test_a_purchase_and_its_welcome_pay_the_debt_together(
+    expiry: Document, left: tuple[int, int]
+) -> None:
+    """What expires first pays first, whichever of the two that is."""
+    rule = {"id": "five", "award": {"fixed": 5}, "expiry": expiry}
+    till = Till(program(activation="immediately", earn=[rule], tiers=WELCOMING))
+    till.buy("m", "2017-01-10T00:00:00Z", "o1", 100)
+    data = {"points": -23, "allow_debt": True, "actor": "office", "reason": "asked for"}
+    till.send("command.adjust.v1", "m", "2017-01-11T00:00:00Z", **data)
+    assert till.of("m", "2017-01-11T00:00:00Z", "debt") == (18,)
+    till.buy("m", "2017-01-20T00:00:00Z", "o2", 100)
+    assert till.of("m", "2017-01-20T00:00:00Z") == (17, 0, 0, 0)
+    # Of the welcome's 30 (to July) 13 are used up with the 5 that end sooner, or else 18.
+    assert till.of("m", "2017-03-01T00:00:00Z", "available", "expired") == (17, 0)
+    assert till.of("m", "2017-09-01T00:00:00Z", "available", "expired") == left
+
+
 REFERRAL = {
     "qualifies": {"first_purchase": {"at_least": 2000, "within": "P60D"}},
     "referrer": {"fixed": 100},
@@ -424,6 +450,20 @@ def test_one_reward_per_survey() -> None:
     assert survey(till, "m", "2017-02-01T12:00:00Z", "c1") == "duplicate"
     assert survey(till, "m", "2017-02-02T12:00:00Z", "c2") == "refused(already_rewarded)"
     assert till.of("m", "2017-08-01T12:00:00Z", "available", "expired") == (0, 200)
+
+
+def test_the_reward_of_a_referral_pays_the_debt_together_with_the_welcome() -> None:
+    levels = [{"id": "silver", "at_least": 1, "welcome": 20}]
+    tiers = {"qualify_by": {"purchases": {"window": "lifetime"}}, "levels": levels}
+    referral = {"qualifies": {"first_purchase": {"at_least": 0}}, "referee": {"fixed": 7}}
+    referral["expiry"] = {"after": "P3Y"}
+    till = Till(program(activation="immediately", earn=[], tiers=tiers, referral=referral))
+    refer(till, "b", "a", "2017-01-10T00:00:00Z")
+    data = {"points": -15, "allow_debt": True, "actor": "office", "reason": "asked for"}
+    till.send("command.adjust.v1", "b", "2017-01-11T00:00:00Z", **data)
+    till.buy("b", "2017-01-12T00:00:00Z", "o1", 100)
+    assert till.of("b", "2017-01-12T00:00:00Z") == (12, 0, 0, 0)
+    assert till.of("b", "2018-01-01T00:00:00Z") == (7, 0, 5, 0), "the welcome's are used up first"
 
 
 def redeem(till: Till, step: str, time: str, redemption_id: str, **data: Any) -> str:
