@@ -13,8 +13,8 @@ import msgspec
 import uvloop
 
 import ledger.application
-import ledger.batch
 import ledger.deciding
+import ledger.preparing
 import ledger.reading
 import streams.chunks
 import streams.intake
@@ -89,7 +89,7 @@ def resize(records: int) -> None:
     """Other chunks and batches than the product's."""
     streams.chunks.CHUNK_RECORDS_MAX = records
     streams.partition.BATCH_RECORDS_MAX = records
-    vars(ledger.batch)["INPUTS_MAX"] = records
+    vars(ledger.preparing)["INPUTS_MAX"] = records
 
 
 def _main() -> None:

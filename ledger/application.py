@@ -19,7 +19,7 @@ from collections.abc import Sequence, Set
 from pathlib import Path
 
 from ledger import append, budgets, lookups, stock, stream_rows, system
-from ledger.batch import Batch, check_call
+from ledger.batch import Batch
 from ledger.budgets import CALL_BACKS_MAX, DRAW_ROUNDS_MAX, CallBack, LockBefore
 from ledger.cache import AccountCache, Cached
 from ledger.code_files import Made, generate
@@ -32,10 +32,12 @@ from ledger.deciding import decide_all, log_failures
 from ledger.errors import AppendFailed, LedgerError
 from ledger.heads import Ends
 from ledger.identity import Identity, check_database
+from ledger.linked import with_linked
 from ledger.locking import ShardLocks, lock_checked
 from ledger.lookups import Connection
 from ledger.notify import Notifier, Pool
 from ledger.numbering import Rows, number
+from ledger.preparing import check_call
 from ledger.preview import Previewed, preview
 from ledger.programs import Programs
 from ledger.questions import Questions
@@ -309,7 +311,7 @@ class Ledger(Questions):
     ) -> None:
         """Read and decide again what belongs to these shards, which are locked."""
         self.stats.decided_again += 1
-        shards = batch.with_linked(shards)
+        shards = with_linked(batch, shards)
         batch.forget(shards)
         await self._reader.read(connection, batch, sorted(shards), locked)
         decide_all(batch, shards, self.programs)

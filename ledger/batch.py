@@ -1,7 +1,7 @@
-"""The inputs of one append, prepared: who each addresses, by what it is known, what it needs.
+"""What is known of the inputs of one append while they are decided: what each needs, what was read.
 
-Preparing asks nothing of the database. Here also live the checks that no account is needed for: an
-event that could not be decoded, one on another topic than its type's, one from the future.
+Nothing here asks anything of the database. How an input is prepared is in `preparing`, how the
+batch finds its way among accounts that were merged in `linked`.
 """
 
 from collections import defaultdict
@@ -12,19 +12,17 @@ from typing import Any, NamedTuple, TypeVar
 from ledger.accounts import AccountKey
 from ledger.cache import Cached
 from ledger.core.account import Account
-from ledger.core.calendar import format_instant
 from ledger.core.pairs import PAIRS, other_of
-from ledger.dedupe import WITH_PROFILE, content_of, key_of, purchase_key
-from ledger.errors import BatchRefused
+from ledger.dedupe import WITH_PROFILE, purchase_key
 from ledger.leases import Leases
 from ledger.lookups import InputKey, MemberMoment
+from ledger.preparing import PROFILE, prepared
 from ledger.promo_codes import Codes, named_code
-from ledger.received import DIRECT, INPUTS_MAX, Problem, Received, SourcePosition, source_of
+from ledger.received import Received
 from ledger.sharding import shard_of
 from ledger.work import NO_SHARD, Fork, KnownProfile, Work
 from schemas.fields import Instant
 from schemas.inputs import (
-    TOPIC_OF_TYPE,
     AccountMerge,
     ActivityCompleted,
     InputEvent,
@@ -33,26 +31,11 @@ from schemas.inputs import (
     ReferralRegistered,
     SurveyCompleted,
 )
-from schemas.normal import subject_of
-from schemas.routing import TYPE_NAMES, type_of
-from schemas.routing import key_of as routing_key
+from schemas.routing import TYPE_NAMES
 
 T = TypeVar("T")
 
 _PAIR_NAMES = frozenset(TYPE_NAMES[kind] for kind in PAIRS)
-
-TICK = "tick"
-"""The type of a scheduler's input; ticks are not counted among the inputs."""
-
-PROFILE = "profile"
-"""The type of a task to look at a profile again; not counted either."""
-
-OWN = frozenset((TICK, PROFILE))
-"""The types of the ledger's own tasks."""
-
-UNKNOWN = "unknown"
-"""The type under which an input is counted that could not be decoded."""
-
 
 PAYING = (PurchaseCompleted, ActivityCompleted, SurveyCompleted)
 """Inputs whose decision may use a budget or a promo code."""
@@ -93,7 +76,7 @@ class Batch:
         by when its record arrived: what was the future then may be the past now. `may_call_back`:
         whether what other shards hold of a budget may be called back for it. `lock_budgets`:
         whether all budgets that it may use are locked before any is drawn on."""
-        self.works = [_work(item, shards, now, skew, retry) for item in inputs]
+        self.works = [prepared(item, shards, now, skew, retry) for item in inputs]
         self._types = {work.type_name for work in self.works}
         self._sources = {work.source for work in self.works}
         self.stored: dict[InputKey, tuple[bytes, int]] = {}
@@ -129,25 +112,6 @@ class Batch:
     def place_of(self, member_id: str) -> AccountKey:
         """Where a member's account is."""
         return shard_of(member_id, self._shards), member_id
-
-    def with_linked(self, moved: Set[int]) -> set[int]:
-        """The shards that have to be decided again together with `moved`: an input on two accounts
-        is decided on both or on none, and what one shard leaves of a promo code is for the next."""
-        found = set(moved)
-        pairs = [] if self.codes is None else self.codes.shared()
-        if self.linked:
-            pairs += [
-                work.shards
-                for work in self.works
-                if (work.also or work.parts) and work.shard != NO_SHARD
-            ]
-        while pairs:
-            touched = [shards for shards in pairs if not found.isdisjoint(shards)]
-            if not touched:
-                break
-            pairs = [shards for shards in pairs if found.isdisjoint(shards)]
-            found = found.union(*touched)
-        return found
 
     def may_be_of(self, topic: str) -> bool:
         """Whether an input may have come by this topic."""
@@ -251,75 +215,6 @@ class Batch:
         self.based_on[shard] = position
         return stale
 
-    def follow(self) -> list[AccountKey]:
-        """The accounts that inputs are forwarded to by those that were merged, one step of the way:
-        those not known yet, or not as of a head. Their shards are needed too from now on."""
-        found: dict[AccountKey, None] = {}
-        for work in self.works:
-            place = (work.shard, work.member_id)
-            base = self.bases.get(place)
-            while base is not None and base.account.merged_into is not None:
-                place = self.place_of(base.account.merged_into)
-                self.linked = True
-                if place[0] not in work.also:
-                    work.also = (*work.also, place[0])
-                base = self.bases.get(place) if place[0] in self.based_on else None
-                if base is None:
-                    found[place] = None
-        return list(found)
-
-    def may_decide(self, work: Work) -> list[str]:
-        """The members whose account may come to decide on the input: the one that it names and, if
-        that one was merged or is within this batch, those that it is passed on to."""
-        if not self.linked:
-            return [work.member_id]
-        starts = [work.member_id]
-        starts += [w.item.event.data.into for w in self.of_types(AccountMerge)
-                   if isinstance(w.item.event, AccountMerge)]  # fmt: skip
-        found: dict[str, None] = {}
-        for member_id in starts:
-            found[member_id] = None
-            base = self.bases.get(self.place_of(member_id))
-            while base is not None and base.account.merged_into is not None:
-                found[base.account.merged_into] = None
-                base = self.bases.get(self.place_of(base.account.merged_into))
-        return list(found)
-
-    def other_keys(self, shards: Set[int]) -> dict[int, list[bytes]]:
-        """The dedupe keys under which the purchases that returns name may have been taken, beside
-        those of the members whom they name; by shard. Whoever is merged within this batch may be a
-        buyer too: which account then decides is not known yet."""
-        keys: defaultdict[int, list[bytes]] = defaultdict(list)
-        merging: dict[str, None] = {}
-        for work in self.of_types(AccountMerge):
-            base = self.bases.get((work.shard, work.member_id))
-            merged = () if base is None else base.account.merged_from
-            merging |= dict.fromkeys((work.member_id, *merged))
-        for work in self.of_types(PurchaseReturned):
-            place = (work.shard, work.member_id)
-            if work.shard in shards and place in self.bases:
-                assert isinstance(work.item.event, PurchaseReturned)
-                order_id = work.item.event.data.order_id
-                for shard, key in self.order_places(work, order_id)[1:]:
-                    keys[shard].append(key)
-                for member_id in merging:
-                    keys[self.place_of(member_id)[0]].append(purchase_key(member_id, order_id))
-        return keys
-
-    def order_places(self, work: Work, order_id: str) -> list[InputKey]:
-        """Under which keys the purchase of an order may have been taken: each member whose account
-        is now the one that decides on `work` may have been its buyer."""
-        members, place = [work.member_id], (work.shard, work.member_id)
-        account = self.known(place)
-        while account.merged_into is not None:
-            place = self.place_of(account.merged_into)
-            members.append(place[1])
-            account = self.known(place)
-        for member_id in account.merged_from:
-            if member_id not in members:
-                members.append(member_id)
-        return [(self.place_of(m)[0], purchase_key(m, order_id)) for m in members]
-
     def profile_members(self, shards: Set[int]) -> list[str]:
         """Members whose profile inputs are compared under a key of their own."""
         works = self.of_types(*WITH_PROFILE)
@@ -349,91 +244,3 @@ class Batch:
 def _drop(mapping: dict[tuple[int, T], Any], shards: set[int]) -> None:
     for key in [key for key in mapping if key[0] in shards]:
         del mapping[key]
-
-
-def _work(item: Received, shards: int, now: Instant, skew: Instant, retry: bool) -> Work:
-    source = source_of(item)
-    event = item.event
-    if event is None:
-        return _without_event(item, source, shards)
-    type_name = type_of(event)
-    member_id = subject_of(event)
-    rejected = _wrong_topic(source, type_name) or _from_future(item, now, skew, retry)
-    if rejected is not None:
-        return Work(item, source, type_name, member_id=member_id, rejected=rejected)
-    content = item.content
-    if not content and type(event) not in WITH_PROFILE:
-        content = content_of(event, item.occurred_at)
-    shard = shard_of(routing_key(event), shards)
-    work = Work(item, source, type_name, shard, member_id, key_of(event), content)
-    if isinstance(event, PAIRS):
-        other = other_of(event)
-        assert other is not None, "each of these types names two"
-        work.also = (shard_of(other, shards),)
-    return work
-
-
-def _without_event(item: Received, source: str, shards: int) -> Work:
-    tick = item.tick
-    if tick is not None:
-        shard = tick.shard if tick.shard is not None else shard_of(tick.member_id, shards)
-        return Work(item, source, TICK, shard, tick.member_id)
-    if item.profile is not None:
-        member_id = item.profile.member_id
-        return Work(item, source, PROFILE, shard_of(member_id, shards), member_id)
-    reason = item.undecodable or Problem(
-        "empty", "$", "Neither an event nor a reason was handed over."
-    )
-    return Work(item, source, UNKNOWN, rejected=reason)
-
-
-def _wrong_topic(source: str, type_name: str) -> Problem | None:
-    """Who may write to one topic may not write what belongs to another."""
-    if source == DIRECT or TOPIC_OF_TYPE[type_name] == source:
-        return None
-    return Problem(
-        "wrong_topic",
-        "$.type",
-        f"{type_name} is not taken from the topic {source}: publish it to"
-        f" {TOPIC_OF_TYPE[type_name]}.",
-    )
-
-
-def _from_future(item: Received, now: Instant, skew: Instant, retry: bool) -> Problem | None:
-    latest = now
-    arrived = item.record.timestamp if item.record is not None and not retry else None
-    if arrived is not None and arrived >= 0:  # Kafka says -1 when it does not know
-        latest = min(now, arrived * 1_000)
-    if item.occurred_at <= latest + skew:
-        return None
-    return Problem(
-        "from_future",
-        "$.time",
-        f"time is {format_instant(item.occurred_at)}, but it arrived at"
-        f" {format_instant(latest)}: check the sender's clock, then retry.",
-    )
-
-
-def check_call(
-    inputs: Sequence[Received], source: SourcePosition | None, retry_of: int | None
-) -> None:
-    """Raises BatchRefused for a call of handle() that breaks its contract."""
-    if len(inputs) > INPUTS_MAX:
-        raise BatchRefused(f"A batch has {len(inputs)} inputs; the most is {INPUTS_MAX}: split it.")
-    if retry_of is not None and (len(inputs) != 1 or source is not None):
-        raise BatchRefused("A retry is one input, without a source position.")
-    if source is None:
-        return
-    topics: dict[str, Any] = {move.topic: move for move in source.moves}
-    if len(topics) != len(source.moves):
-        raise BatchRefused("A topic is named twice in the source position.")
-    for item in inputs:
-        record = item.record
-        move = topics.get(record.topic) if record is not None else None
-        if record is None or move is None or record.partition != source.partition:
-            raise BatchRefused("An input is not of the stretch that the source position names.")
-        if not move.from_offset <= record.offset < move.next_offset:
-            raise BatchRefused(
-                f"Offset {record.offset} of {record.topic} is outside of the stretch"
-                f" {move.from_offset} to {move.next_offset}."
-            )

@@ -12,7 +12,7 @@ from collections.abc import Sequence, Set
 from msgspec import Raw
 from msgspec.structs import replace
 
-from ledger.batch import OWN, Batch
+from ledger.batch import Batch
 from ledger.core.account import Account
 from ledger.core.decide import (
     decide,
@@ -27,6 +27,7 @@ from ledger.dedupe import MEMBER_KEY_BYTES, WITH_PROFILE, content_of
 from ledger.forking import facts_of, fold_anew, fork_of, pack
 from ledger.leases import Moved, moved_by
 from ledger.member_facts import note_birthday
+from ledger.preparing import OWN
 from ledger.received import COMMANDS, INTERNAL_ERROR, Problem
 from ledger.several import concerns_several, decide_several
 from ledger.work import Work, claimed_by

@@ -10,6 +10,7 @@ from ledger.core.context import NO_FACTS
 from ledger.core.fold import evolve
 from ledger.core.program.timeline import Timeline
 from ledger.dedupe import purchase_key
+from ledger.linked import order_places
 from ledger.member_facts import REWARDED, member_facts
 from ledger.recorder import PackedEvent, pack_event, pack_owner
 from ledger.work import Fork, Work
@@ -69,7 +70,7 @@ def facts_of(
     """What the decision on the account of `member_id` may know beside it."""
     if isinstance(event, PurchaseReturned):
         place = (work.shard, purchase_key(work.member_id, event.data.order_id))
-        places = batch.order_places(work, event.data.order_id) if batch.linked else [place]
+        places = order_places(batch, work, event.data.order_id) if batch.linked else [place]
         return Facts(order_known=any(p in batch.stored or p in batch.taken for p in places))
     if isinstance(event, ReferralRegistered):
         referrer = batch.referrer(event.data.referrer_id)

@@ -17,6 +17,7 @@ from ledger.core.account import ANONYMOUS
 from ledger.core.context import NO_FACTS
 from ledger.core.program.asked import Asked, birthday_holds, window_id
 from ledger.core.program.timeline import NoProgram, Timeline
+from ledger.linked import may_decide
 from ledger.lookups import Connection
 from ledger.work import Work
 from schemas.decisions import AccountEvent, Facts, MemberProfiled
@@ -45,7 +46,7 @@ async def read_member_facts(
         asked = _asked(work, programs)
         if asked is None:
             continue
-        for member_id in batch.may_decide(work):
+        for member_id in may_decide(batch, work):
             if asked.birthdays:
                 members.append(member_id)
             if asked.segments:

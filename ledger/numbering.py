@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct, field
 
 from ledger import command_outcomes
-from ledger.batch import OWN, Batch
+from ledger.batch import Batch
 from ledger.command_outcomes import Told
 from ledger.core import snapshot
 from ledger.core.program.timeline import Timeline
@@ -22,6 +22,7 @@ from ledger.dedupe import return_key
 from ledger.headers import write_headers
 from ledger.leases import LeaseKey
 from ledger.lookups import HeadRow, InputKey
+from ledger.preparing import OWN
 from ledger.received import RecordRef
 from ledger.recorder import PackedEvent, ShardLog, pack_dead_letter, pack_input
 from ledger.work import Fork, Work

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from ledger.batch import Batch, check_call
+from ledger.batch import Batch
 from ledger.cache import AccountCache, Cached
 from ledger.core.account import Account
 from ledger.core.program.timeline import Timeline
 from ledger.deciding import decide_all
 from ledger.lookups import Connection
+from ledger.preparing import check_call
 from ledger.programs import Programs
 from ledger.reading import Reader
 from ledger.received import Outcome, Received

@@ -24,6 +24,7 @@ from ledger.cache import AccountCache, Cached
 from ledger.core.account import Account
 from ledger.core.program.timeline import Timeline
 from ledger.leases import Leases
+from ledger.linked import followed, other_keys
 from ledger.lookups import Connection
 from ledger.member_facts import read_member_facts
 from ledger.profiles import known_profiles
@@ -157,7 +158,7 @@ class Reader:
     ) -> None:
         """Read the accounts that merged ones pass their inputs on to, each after its shard's head;
         and whether returned orders were bought under the id of a merged one. Raises MoreShards."""
-        while found := batch.follow():
+        while found := followed(batch):
             more = sorted({shard for shard, _ in found} - batch.based_on.keys())
             if more:
                 if locked is not None:
@@ -166,7 +167,7 @@ class Reader:
                     await self._catch_up(connection, shard, position)
                     found += batch.base_on(shard, position)
             await self._find_accounts(connection, batch, dict.fromkeys(found))
-        keys = batch.other_keys(shards)
+        keys = other_keys(batch, shards)
         if keys:
             batch.stored.update(await lookups.stored_inputs(connection, keys))
 

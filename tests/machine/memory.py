@@ -20,6 +20,7 @@ from ledger.core.program.timeline import Timeline
 from ledger.core.promo_codes import digest
 from ledger.deciding import decide_all
 from ledger.leases import Leases
+from ledger.linked import followed, may_decide, other_keys
 from ledger.lookups import HeadRow, InputKey
 from ledger.numbering import DueRow, number
 from ledger.promo_codes import CodeRow, Codes
@@ -128,14 +129,14 @@ class MemoryLedger:
         for shard, keys in batch.keys(shards).items():
             self._look_up(batch, shard, keys)
         self._find(batch, batch.accounts(shards))
-        while batch.linked and (found := batch.follow()):
+        while batch.linked and (found := followed(batch)):
             self._find(batch, found)
         if batch.linked:
-            for shard, keys in batch.other_keys(shards).items():
+            for shard, keys in other_keys(batch, shards).items():
                 self._look_up(batch, shard, keys)
         if self.programs.asks_outside:
             for asked in batch.works:
-                for member_id in batch.may_decide(asked):
+                for member_id in may_decide(batch, asked):
                     batch.birthdays[member_id] = self.birthdays.get(member_id)
                     moment = (member_id, asked.item.occurred_at)
                     batch.segments[moment] = self.segments.get(member_id, frozenset())
