@@ -19,15 +19,16 @@ from projections.errors import LogDamaged
 from projections.log import (
     SYSTEM_SHARD,
     Entry,
+    News,
     accounts_after,
     batch,
-    batches,
     decode,
     decode_system,
 )
 from projections.member import Member
 from projections.model import CountsAnonymous, ReadModel
-from projections.positions import Place
+from projections.positions import Most, Place, Taken
+from projections.round_trip import RoundTrip, rolled_back, round_trip
 from projections.segments import wanted_of
 from projections.system import System
 from projections.tables import LIVE, Writes
@@ -103,21 +104,17 @@ class Folder:
         nothing was changed and the caller calls `forget`.
         """
         done = 0
-        with connection.transaction():
-            due = self.behind(connection, only)
-            if not due:
-                return 0
-            found, heads = positions.take(
-                connection, list(self.models), due, self._schema, self._lock_class
-            )
+        with rolled_back(connection):
+            found, news = self._take(connection, only)
             if not found:
+                connection.execute("COMMIT")
                 return 0
             self._forget_exchanged(found)
             self._step("fold.after_lock")
             if any(self._is_newer(place) for each in found.values() for place in each):
                 # Another runner has reflected a system event that came after our first look.
                 self._catch_up_system(connection)
-            self._read_ahead(connection, found, heads)
+            self._read_ahead(connection, found, news)
             writes = Writes(self._schema)
             moved: list[Place] = []
             for shard in sorted(found):
@@ -128,10 +125,7 @@ class Folder:
                 done += self._shard(connection, found[shard], limit, writes, moved)
                 if done >= self._batch_events:
                     break
-            writes.flush(connection)
-            self._step("fold.after_rows")
-            positions.store(connection, moved, self._schema)
-            self._step("fold.before_commit")
+            self._store(connection, writes, moved)
         self._step("fold.after_commit")
         self._cache.trim()
         return done
@@ -139,13 +133,60 @@ class Folder:
     def behind(self, connection: Connection, only: list[int] | None = None) -> list[int]:
         """Some of the shards with something to fold or to refresh; empty when caught up."""
         self._catch_up_system(connection)
-        names = list(self.models)
-        relevant = [self.models[name].relevant(self._system) for name in names]
-        found = positions.behind(connection, names, relevant, AHEAD_SHARDS + 1, only, self._schema)
-        lags = [lag for _, lag in found]  # 0: its rows are to be made anew
-        most = AHEAD_SHARDS if all(lags) and sum(lags) <= AHEAD_EVENTS else BATCH_SHARDS
-        self.more = len(found) > most
-        return [shard for shard, _ in found[:most]]
+        found = positions.behind(
+            connection, list(self.models), self._relevant(), BATCH_SHARDS, only, self._schema
+        )
+        return [shard for shard, _ in found]
+
+    def _take(
+        self, connection: Connection, only: list[int] | None
+    ) -> tuple[dict[int, list[Place]], News]:
+        """Begin the transaction, lock shards that have something to fold or to refresh and nobody
+        else folds now, and ask for all that is new in them; in one round trip."""
+        names, begun = list(self.models), False
+        while True:
+            with round_trip(connection):
+                if not begun:
+                    connection.execute("BEGIN")
+                system = self._system.ask(connection)
+                most = Most(BATCH_SHARDS, AHEAD_SHARDS, AHEAD_EVENTS)
+                taken = Taken(
+                    connection,
+                    names,
+                    self._relevant(),
+                    most,
+                    only,
+                    self._schema,
+                    self._lock_class,
+                )
+                news = News(connection, names, AHEAD_EVENTS, only, self._schema)
+            begun = True
+            if not self._system.take(system):
+                break
+            # It was asked for what was due by an older program: ask again.
+            self._cache.keep(wanted_of(self._system))
+        found, self.more = taken.read()
+        return found, news
+
+    def _relevant(self) -> list[int]:
+        """Of each model, up to where in the system shard its rows must reflect that."""
+        return [model.relevant(self._system) for model in self.models.values()]
+
+    def _store(self, connection: Connection, writes: Writes, moved: Sequence[Place]) -> None:
+        """Write what was folded and the positions, and commit."""
+        writes.copy_many(connection)
+        with round_trip(connection) as trip:
+            writes.insert_few(connection)
+            self._reached(trip, "fold.after_rows")
+            positions.store(connection, moved, self._schema)
+            self._reached(trip, "fold.before_commit")
+            connection.execute("COMMIT")
+
+    def _reached(self, trip: RoundTrip, name: str) -> None:
+        """Whoever is to die at a step has sent the statements before it."""
+        if self._step is not no_step:
+            trip.send()
+            self._step(name)
 
     def _forget_exchanged(self, found: Mapping[int, Sequence[Place]]) -> None:
         """When other tables took the place of a model's, what was written last is not there."""
@@ -180,25 +221,22 @@ class Folder:
         return self._events(connection, group, min(limit, room), writes, moved)
 
     def _read_ahead(
-        self, connection: Connection, found: dict[int, list[Place]], heads: dict[int, int]
+        self, connection: Connection, found: Mapping[int, Sequence[Place]], news: News
     ) -> None:
-        """When all that is to be folded is few, read the events of all shards in one round trip,
-        and the histories of their accounts in another: one for each shard was most of what a batch
-        of a service at rest took."""
-        self._ahead = {}
-        asked = [
-            (shard, min(place.position for place in places))
+        """When all that is to be folded is few, its events are here; load the histories of their
+        accounts in one round trip: one for each shard was most of what a batch of a service at rest
+        took."""
+        after = {
+            shard: min(place.position for place in places)
             for shard, places in found.items()
             if shard != SYSTEM_SHARD and not any(map(self._is_stale, places))
-        ]
-        if len(asked) < 2 or sum(heads[shard] - after for shard, after in asked) > AHEAD_EVENTS:
-            return
-        self._ahead = batches(connection, asked, self._batch_events)
+        }
+        self._ahead = news.read(after)
         self._cache.load_ahead(
             connection,
             [
-                (shard, after, [e for e in self._ahead[shard] if not _of_nobody(e)])
-                for shard, after in asked
+                (shard, after[shard], [e for e in entries if not _of_nobody(e)])
+                for shard, entries in self._ahead.items()
             ],
         )
 

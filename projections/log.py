@@ -5,14 +5,17 @@ through memory. A position that is missing or a payload that cannot be decoded s
 read models that go on beside a damaged log would be wrong without anybody knowing.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
-from psycopg import Connection
+from psycopg import Connection, Cursor, sql
+from psycopg.rows import TupleRow
 
 from projections.errors import LogDamaged
+from projections.round_trip import round_trip
 from schemas.decisions import AccountEvent, SystemEvent
 from schemas.log_events import decode_account_event, decode_system_event
 
@@ -70,30 +73,63 @@ def batch(connection: Connection, shard: int, after: int, limit: int) -> list[En
 
     Raises LogDamaged (`log_gap`).
     """
-    with connection.cursor(binary=True) as cursor:
-        rows = cursor.execute(_BATCH, [shard, after, limit]).fetchall()
-    return _gapless(shard, after, rows)
+    return read_batch(ask_batch(connection, shard, after, limit), shard, after)
 
 
-def batches(
-    connection: Connection, asked: Sequence[tuple[int, int]], limit: int
-) -> dict[int, list[Entry]]:
-    """The same of several shards, each given with its position, in one round trip.
-
-    Raises LogDamaged (`log_gap`).
-    """
-    with connection.pipeline():
-        cursors = [
-            connection.execute(_BATCH, [shard, after, limit], binary=True) for shard, after in asked
-        ]
-    return {
-        shard: _gapless(shard, after, cursor.fetchall())
-        for (shard, after), cursor in zip(asked, cursors, strict=True)
-    }
+def ask_batch(connection: Connection, shard: int, after: int, limit: int) -> Cursor[TupleRow]:
+    """The first half of `batch`, for a round trip with other statements."""
+    return connection.execute(_BATCH, [shard, after, limit], binary=True)
 
 
-def _gapless(shard: int, after: int, rows: Sequence[tuple[Any, ...]]) -> list[Entry]:
-    entries = [Entry._make(row) for row in rows]
+def read_batch(asked: Cursor[TupleRow], shard: int, after: int) -> list[Entry]:
+    """The second half. Raises LogDamaged (`log_gap`)."""
+    return _gapless(shard, after, [Entry._make(row) for row in asked])
+
+
+_NEWS = (
+    "SELECT e.shard, e.position, e.account_id, e.member_id, e.version, e.payload FROM ("
+    " SELECT p.shard, min(p.position) AS after, sum(max(h.position - p.position)) OVER () AS news"
+    " FROM {positions} AS p JOIN ledger.heads AS h USING (shard)"
+    " WHERE p.projection = ANY(%s) AND p.shard >= 0 AND (%s::int[] IS NULL OR p.shard = ANY(%s))"
+    " GROUP BY p.shard HAVING max(h.position - p.position) > 0) AS s "
+    "CROSS JOIN LATERAL (SELECT * FROM ledger.events AS e"
+    " WHERE e.shard = s.shard AND e.position > s.after ORDER BY e.position LIMIT %s) AS e "
+    "WHERE s.news <= %s ORDER BY e.shard, e.position"
+)
+
+
+class News:
+    """What every shard has beyond the positions of some projections, if all of it together is at
+    most so many events, else nothing. To be read after the round trip in which it is asked for."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        projections: Sequence[str],
+        most: int,
+        only: list[int] | None,
+        schema: str,
+    ) -> None:
+        self._rows = connection.execute(
+            _news(schema), [list(projections), only, only, most, most], binary=True
+        )
+
+    def read(self, after: Mapping[int, int]) -> dict[int, list[Entry]]:
+        """Of these shards, which are locked since before this was asked for, the entries after the
+        projections' positions. Raises LogDamaged (`log_gap`)."""
+        found: dict[int, list[Entry]] = {}
+        for row in self._rows:
+            if row[0] in after:
+                found.setdefault(row[0], []).append(Entry._make(row))
+        return {shard: _gapless(shard, after[shard], found[shard]) for shard in found}
+
+
+@cache
+def _news(schema: str) -> bytes:
+    return sql.SQL(_NEWS).format(positions=sql.Identifier(schema, "positions")).as_bytes()
+
+
+def _gapless(shard: int, after: int, entries: list[Entry]) -> list[Entry]:
     if entries and entries[-1].position != after + len(entries):
         expected = after
         for entry in entries:
@@ -124,7 +160,7 @@ def few_histories(
 ) -> Iterator[Entry]:
     """The same of accounts of several shards, each shard with its position, in one round trip; all
     of it is in memory at once."""
-    with connection.pipeline():
+    with round_trip(connection):
         cursors = [
             connection.execute(_HISTORIES, [shard, list(accounts), up_to], binary=True)
             for shard, accounts, up_to in asked

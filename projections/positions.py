@@ -7,6 +7,7 @@ that dies lets go by itself. A rebuild has positions of its own in the schema th
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import NamedTuple
 from uuid import UUID
 
@@ -31,16 +32,31 @@ class Place(NamedTuple):
     generation: int = 0
 
 
-def _within(schema: str, statement: sql.SQL) -> sql.Composed:
-    return statement.format(positions=sql.Identifier(schema, "positions"))
+@cache
+def _within(schema: str, statement: str) -> bytes:
+    """A statement of this module for the positions of a schema."""
+    table = sql.Identifier(schema, "positions")
+    behind = sql.SQL(_BEHIND).format(positions=table)
+    return sql.SQL(statement).format(positions=table, behind=behind).as_bytes()
 
 
-_PLACES = sql.SQL(
+_PLACES = (
     "SELECT projection, shard, position, system_position, refresh_target, refresh_after, "
     "coalesce((SELECT generation FROM read.generations AS g "
     "          WHERE g.projection = p.projection), 0) "
     "FROM {positions} AS p WHERE projection = ANY(%s) "
     "AND (%s::int[] IS NULL OR shard = ANY(%s::int[])) ORDER BY shard, projection"
+)
+
+
+_BEHIND = (
+    "SELECT p.shard, max(h.position - p.position) AS lag "
+    "FROM {positions} AS p JOIN ledger.heads AS h USING (shard) "
+    "JOIN unnest(%s::text[], %s::bigint[]) AS w (projection, relevant) USING (projection) "
+    "WHERE (h.position > p.position OR (p.shard >= 0 AND p.position > 0 "
+    "       AND (p.system_position < w.relevant OR p.refresh_target IS NOT NULL))) "
+    "  AND (%s::int[] IS NULL OR p.shard = ANY(%s::int[])) "
+    "GROUP BY p.shard ORDER BY (p.shard >= 0), max(h.position - p.position) DESC, p.shard LIMIT %s"
 )
 
 
@@ -71,50 +87,70 @@ def behind(
     """At most `limit` shards with something to fold or refresh, each with how many events it is
     behind: the system shard, then the most behind. `relevant`: for each projection the system
     position its rows must reflect. `only`: look at these shards alone."""
-    statement = sql.SQL(
-        "SELECT p.shard, max(h.position - p.position) "
-        "FROM {positions} AS p JOIN ledger.heads AS h USING (shard) "
-        "JOIN unnest(%s::text[], %s::bigint[]) AS w (projection, relevant) USING (projection) "
-        "WHERE (h.position > p.position OR (p.shard >= 0 AND p.position > 0 "
-        "       AND (p.system_position < w.relevant OR p.refresh_target IS NOT NULL))) "
-        "  AND (%s::int[] IS NULL OR p.shard = ANY(%s::int[])) "
-        "GROUP BY p.shard "
-        "ORDER BY (p.shard >= 0), max(h.position - p.position) DESC, p.shard LIMIT %s"
-    )
     rows = connection.execute(
-        _within(schema, statement),
+        _within(schema, _BEHIND),
         [list(projections), list(relevant), only, only, limit],
     ).fetchall()
     return [(row[0], row[1]) for row in rows]
 
 
-def take(
-    connection: Connection,
-    projections: Sequence[str],
-    shards: Sequence[int],
-    schema: str = LIVE,
-    lock_class: int = LOCK_CLASS,
-) -> tuple[dict[int, list[Place]], dict[int, int]]:
-    """Lock those of the shards that nobody else folds now, until the transaction ends; where the
-    projections stand in them, by shard, and where their logs end. Both are read after locking, in
-    the same round trip."""
-    with connection.pipeline():
-        locks = connection.execute(
-            "SELECT s FROM unnest(%s::int[]) AS s WHERE pg_try_advisory_xact_lock(%s, s)",
-            [list(shards), lock_class],
+_TAKE = (
+    "WITH late AS ({behind}), counted AS ("
+    " SELECT shard, row_number() OVER (ORDER BY (shard >= 0), lag DESC, shard) AS n,"
+    "  count(*) OVER () AS found,"
+    "  CASE WHEN bool_and(lag > 0) OVER () AND sum(lag) OVER () <= %s THEN %s ELSE %s END AS most"
+    " FROM late) "
+    "SELECT shard, found > most, pg_try_advisory_xact_lock(%s, shard) "
+    # Behind a fence: a lock is asked for of those alone that are to be taken.
+    "FROM (SELECT * FROM counted WHERE n <= most OFFSET 0) AS c"
+)
+
+
+class Most(NamedTuple):
+    """How many shards are taken: `few` of them, or `many` while all that is to be folded is at
+    most so many `events`."""
+
+    few: int
+    many: int
+    events: int
+
+
+class Taken:
+    """Shards that are locked until the transaction ends, and where the projections stand in them,
+    read after locking. Made in a round trip, to be read after it."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        projections: Sequence[str],
+        relevant: Sequence[int],
+        most: Most,
+        only: list[int] | None = None,
+        schema: str = LIVE,
+        lock_class: int = LOCK_CLASS,
+    ) -> None:
+        """Ask. Of the shards that `behind` tells, those that nobody else folds now are locked."""
+        names = list(projections)
+        late = [names, list(relevant), only, only, most.many + 1]
+        self._locks = connection.execute(
+            _within(schema, _TAKE),
+            [*late, most.events, most.many, most.few, lock_class],
         )
-        places = connection.execute(
-            _within(schema, _PLACES), [list(projections), list(shards), list(shards)]
-        )
-        heads = connection.execute(
-            "SELECT shard, position FROM ledger.heads WHERE shard = ANY(%s)", [list(shards)]
-        )
-    locked = {row[0] for row in locks.fetchall()}
-    found: dict[int, list[Place]] = {}
-    for row in places.fetchall():
-        if row[1] in locked:
-            found.setdefault(row[1], []).append(Place._make(row))
-    return found, dict(heads.fetchall())
+        self._places = connection.execute(_within(schema, _PLACES), [names, only, only])
+
+    def read(self) -> tuple[dict[int, list[Place]], bool]:
+        """The places by shard, and whether more shards than were taken had grown."""
+        locked: set[int] = set()
+        more = False
+        for shard, some_left, is_locked in self._locks:
+            more = some_left
+            if is_locked:
+                locked.add(shard)
+        found: dict[int, list[Place]] = {}
+        for row in self._places if locked else ():
+            if row[1] in locked:
+                found.setdefault(row[1], []).append(Place._make(row))
+        return found, more
 
 
 def places(
@@ -154,19 +190,21 @@ def head_of(connection: Connection, shard: int) -> int:
     return 0 if row is None else int(row[0])
 
 
+_STORE = (
+    "UPDATE {positions} AS p SET position = n.position, "
+    "system_position = n.system_position, refresh_target = n.refresh_target, "
+    "refresh_after = n.refresh_after "
+    "FROM unnest(%s::text[], %s::int[], %s::bigint[], %s::bigint[], %s::bigint[], %s::uuid[]) "
+    "AS n (projection, shard, position, system_position, refresh_target, refresh_after) "
+    "WHERE p.projection = n.projection AND p.shard = n.shard"
+)
+
+
 def store(connection: Connection, moved: Sequence[Place], schema: str = LIVE) -> None:
     """Write the new places, in the transaction of what was folded."""
     if not moved:
         return
-    statement = sql.SQL(
-        "UPDATE {positions} AS p SET position = n.position, "
-        "system_position = n.system_position, refresh_target = n.refresh_target, "
-        "refresh_after = n.refresh_after "
-        "FROM unnest(%s::text[], %s::int[], %s::bigint[], %s::bigint[], %s::bigint[], %s::uuid[]) "
-        "AS n (projection, shard, position, system_position, refresh_target, refresh_after) "
-        "WHERE p.projection = n.projection AND p.shard = n.shard"
-    )
     connection.execute(
-        _within(schema, statement),
+        _within(schema, _STORE),
         [list(column) for column in zip(*(place[:6] for place in moved), strict=True)],
     )

@@ -6,12 +6,20 @@ a table that can change. `position` says what it reflects.
 
 from typing import NamedTuple
 
-from psycopg import Connection
+from psycopg import Connection, Cursor
+from psycopg.rows import TupleRow
 
 from ledger.core.program.canonical import from_canonical
 from ledger.core.program.compiled import Compiled, compile_program
 from ledger.core.program.timeline import Timeline
-from projections.log import SYSTEM_SHARD, Entry, batch, decode_system
+from projections.log import (
+    SYSTEM_SHARD,
+    Entry,
+    ask_batch,
+    batch,
+    decode_system,
+    read_batch,
+)
 from schemas.decisions import ProgramPublished, RfmBoundsSet
 from schemas.fields import Instant
 
@@ -51,6 +59,17 @@ class System:
                 if to is not None and entry.position > to:
                     return
                 self._fold(entry)
+
+    def ask(self, connection: Connection) -> Cursor[TupleRow]:
+        """Ask what the system shard has gained, in a round trip with other statements."""
+        return ask_batch(connection, SYSTEM_SHARD, self.position, SYSTEM_BATCH)
+
+    def take(self, asked: Cursor[TupleRow]) -> bool:
+        """Read the answer; whether it has gained something. Raises LogDamaged."""
+        entries = read_batch(asked, SYSTEM_SHARD, self.position)
+        for entry in entries:
+            self._fold(entry)
+        return bool(entries)
 
     def _fold(self, entry: Entry) -> None:
         event = decode_system(entry)

@@ -1,4 +1,4 @@
-"""The tables of the read models, and writing a batch of rows into them with COPY.
+"""The tables of the read models, and writing a batch of rows into them.
 
 A table is either appended to (one row per event, never changed) or replaced per member: the rows of
 the members touched are deleted and written anew, which keeps folding free of any merging in SQL.
@@ -10,10 +10,17 @@ from typing import NamedTuple
 
 from psycopg import Connection, sql
 
+from projections import packed
+from projections.round_trip import round_trip
+
 Row = tuple[object, ...]
 
 LIVE = "read"
 """The schema that readers read."""
+
+INSERTED_MAX = 500
+"""Rows of one table that a batch inserts by arrays, along with its other statements. More are
+copied, which takes less for each but two round trips of their own for each table."""
 
 
 class Table(NamedTuple):
@@ -79,27 +86,50 @@ class Writes:
 
     def flush(self, connection: Connection) -> None:
         """Write everything, in the caller's transaction."""
-        with connection.pipeline():
-            for target, members in self._members.items():
-                connection.execute(
-                    sql.SQL("DELETE FROM {} WHERE member_id = ANY(%s)").format(
-                        target.within(self._schema)
-                    ),
-                    [members],
-                )
-            for target, (members, numbers) in self._numbered.items():
-                connection.execute(
-                    sql.SQL(
-                        "DELETE FROM {} AS t USING unnest(%s::text[], %s::int[]) AS gone (m, n) "
-                        "WHERE t.member_id = gone.m AND t.{} = gone.n"
-                    ).format(target.within(self._schema), sql.Identifier(target.columns[1])),
-                    [members, numbers],
-                )
+        self.copy_many(connection)
+        with round_trip(connection):
+            self.insert_few(connection)
+
+    def copy_many(self, connection: Connection) -> None:
+        """Write the tables that get many rows, in round trips of their own."""
+        many = [into for into, rows in self._rows.items() if len(rows) > INSERTED_MAX]
+        if not many:
+            return
+        with round_trip(connection):
+            for target in many:
+                self._delete(connection, target)
+        for target in many:
+            _copy(connection, target, target.within(self._schema), self._rows.pop(target))
+
+    def insert_few(self, connection: Connection) -> None:
+        """Write the others, in the caller's round trip."""
+        for target in {**self._members, **self._numbered}:
+            self._delete(connection, target)
         for target, rows in self._rows.items():
-            _copy(connection, target, target.within(self._schema), rows)
+            connection.execute(
+                packed.insert(self._schema, target.name, target.columns, target.types),
+                packed.parameters(target.types, rows),
+            )
         self._rows.clear()
-        self._members.clear()
-        self._numbered.clear()
+
+    def _delete(self, connection: Connection, target: Table) -> None:
+        members = self._members.pop(target, None)
+        if members:
+            connection.execute(
+                sql.SQL("DELETE FROM {} WHERE member_id = ANY(%s)").format(
+                    target.within(self._schema)
+                ),
+                [members],
+            )
+        numbered = self._numbered.pop(target, None)
+        if numbered:
+            connection.execute(
+                sql.SQL(
+                    "DELETE FROM {} AS t USING unnest(%s::text[], %s::int[]) AS gone (m, n) "
+                    "WHERE t.member_id = gone.m AND t.{} = gone.n"
+                ).format(target.within(self._schema), sql.Identifier(target.columns[1])),
+                list(numbered),
+            )
 
 
 def _copy(connection: Connection, target: Table, name: sql.Identifier, rows: Iterable[Row]) -> None:

@@ -14,10 +14,8 @@ from psycopg.abc import Buffer
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
+from projections.packed import POSTGRES_EPOCH, Packed, PackedDumper
 from schemas.fields import Instant
-
-POSTGRES_EPOCH: Instant = 946_684_800_000_000
-"""2000-01-01T00:00:00Z, from which PostgreSQL counts its microseconds."""
 
 _TIMESTAMPTZ, _TIMESTAMPTZ_ARRAY, _INT8, _INT8_ARRAY = 1184, 1185, 20, 1016
 _TEXT, _TEXT_ARRAY = 25, 1009
@@ -112,3 +110,4 @@ def register(connection: Connection) -> None:
     connection.adapters.register_dumper(_Moments, _InstantsDumper)
     connection.adapters.register_dumper(_Integers, _IntegersDumper)
     connection.adapters.register_dumper(_Texts, _TextsDumper)
+    connection.adapters.register_dumper(Packed, PackedDumper)

@@ -177,7 +177,8 @@ def test_an_append_between_two_looks_is_no_missing_end(
     write_history(shop.log, 9, inputs=40)
     folder = catch_up(shop.session)
     shard = shard_of("m1", SHARDS)
-    monkeypatch.setattr(positions, "behind", lambda *_: [(shard, 1)])
+    places = positions.places(shop.session, list(folder.models))[shard]
+    monkeypatch.setattr(positions.Taken, "read", lambda _: ({shard: places}, False))
     head_of = positions.head_of
 
     def appended_before(connection: Connection, asked: int) -> int:

@@ -1,0 +1,132 @@
+"""Rows as parameters of one INSERT: each column an array in PostgreSQL's binary form.
+
+A COPY is two round trips and cannot be sent along with other statements, so few rows are inserted
+by arrays. Columns that are arrays themselves, which `unnest` would flatten, go as one array with
+all rows' elements behind each other, and two columns that tell each row's from and to.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from struct import pack
+
+from psycopg import sql
+from psycopg.adapt import Dumper
+from psycopg.pq import Format
+
+from schemas.fields import Instant
+
+POSTGRES_EPOCH: Instant = 946_684_800_000_000
+"""2000-01-01T00:00:00Z, from which PostgreSQL counts its microseconds."""
+
+NULL = b"\xff\xff\xff\xff"
+"""Instead of a length and a value."""
+
+
+class Packed(bytes):
+    """An array of a type that the statement names by a cast."""
+
+
+class PackedDumper(Dumper):
+    """As it is."""
+
+    format = Format.BINARY
+    oid = 0
+
+    def dump(self, obj: Packed) -> bytes:
+        """Its bytes."""
+        return obj
+
+
+def _int4(value: int) -> bytes:
+    return pack("!ii", 4, value)
+
+
+def _int8(value: int) -> bytes:
+    return pack("!iq", 8, value)
+
+
+def _moment(value: Instant) -> bytes:
+    return pack("!iq", 8, value - POSTGRES_EPOCH)
+
+
+def _text(value: str) -> bytes:
+    encoded = value.encode()
+    return pack("!i", len(encoded)) + encoded
+
+
+_TYPES: dict[str, tuple[int, Callable[..., bytes]]] = {
+    "int4": (23, _int4),
+    "int8": (20, _int8),
+    "text": (25, _text),
+    "timestamptz": (1184, _moment),
+}
+"""PostgreSQL's number of the type, the same in every database, and an element with its length."""
+
+
+def _array(type_name: str, values: Sequence[object], nulls: bool = True) -> Packed:
+    number, element = _TYPES[type_name]
+    count = len(values)
+    if not count:
+        return Packed(pack("!iii", 0, 0, number))
+    some_null = nulls and None in values
+    if some_null:
+        body = b"".join([NULL if value is None else element(value) for value in values])
+    else:
+        body = b"".join(map(element, values))
+    return Packed(pack("!5i", 1, int(some_null), number, count, 1) + body)
+
+
+def _spread(type_name: str, lists: Iterable[Sequence[object]]) -> tuple[Packed, Packed, Packed]:
+    """All lists' elements, and of each list its first and its last place among them."""
+    first = 1
+    firsts: list[int] = []
+    lasts: list[int] = []
+    elements: list[object] = []
+    for each in lists:
+        elements += each
+        firsts.append(first)
+        first += len(each)
+        lasts.append(first - 1)
+    return _array(type_name, elements, nulls=False), _array("int4", firsts), _array("int4", lasts)
+
+
+def parameters(types: Sequence[str], rows: Sequence[Sequence[object]]) -> list[Packed]:
+    """What `insert` takes for rows, at least one. Instants for moments, lists for arrays."""
+    plain: list[Packed] = []
+    elements: list[Packed] = []
+    for name, values in zip(types, zip(*rows, strict=True), strict=True):
+        if name.endswith("[]"):
+            all_of, firsts, lasts = _spread(name[:-2], values)
+            elements.append(all_of)
+            plain += (firsts, lasts)
+        else:
+            plain.append(_array(name, values))
+    return elements + plain
+
+
+@cache
+def insert(schema: str, name: str, columns: Sequence[str], types: Sequence[str]) -> bytes:
+    """The statement that inserts rows given by `parameters`."""
+    given: list[sql.Composable] = []
+    asked: list[sql.Identifier] = []
+    shown: list[sql.Composable] = []
+    for number, of in enumerate(types):
+        column, element = sql.Identifier(f"v{number}"), sql.Identifier(of.removesuffix("[]"))
+        if of.endswith("[]"):
+            first, last = sql.Identifier(f"first{number}"), sql.Identifier(f"last{number}")
+            part = sql.SQL("(%s::{}[])[{}:{}]").format(element, first, last)
+            shown.append(part)
+            given += [sql.SQL("%s::int4[]")] * 2
+            asked += [first, last]
+        else:
+            shown.append(column)
+            given.append(sql.SQL("%s::{}[]").format(element))
+            asked.append(column)
+    statement = sql.SQL("INSERT INTO {} ({}) SELECT {} FROM unnest({}) AS v ({})").format(
+        sql.Identifier(schema, name),
+        sql.SQL(", ").join(map(sql.Identifier, columns)),
+        sql.SQL(", ").join(shown),
+        sql.SQL(", ").join(given),
+        sql.SQL(", ").join(asked),
+    )
+    return statement.as_bytes()
