@@ -10,7 +10,7 @@ from typing import NamedTuple
 from psycopg import Connection, sql
 
 from ledger.chain import COLUMNS
-from projections.wire import POSTGRES_EPOCH
+from projections.packed import POSTGRES_EPOCH
 from schemas.fields import Instant
 
 _SIGNATURE_BYTES = 19

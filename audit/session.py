@@ -15,7 +15,7 @@ from psycopg.errors import InsufficientPrivilege, InvalidParameterValue
 from psycopg.pq import Format
 
 from ledger.database import APP_ROLE, CONNECT_SECONDS
-from projections.wire import POSTGRES_EPOCH
+from projections.packed import POSTGRES_EPOCH
 from schemas.fields import Instant
 
 AUDITOR_ROLE = "points_auditor"

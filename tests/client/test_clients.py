@@ -1,0 +1,139 @@
+"""The two clients: the same methods, the same calls, and what they do when nobody answers."""
+
+import asyncio
+import inspect
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from points_client import AsyncClient, Basket, Client, Line, Problem, Unavailable, client
+from points_client.calls import pause_before
+
+BASKET = Basket("s1", "store", "USD", [Line("1", "x", 10_000, category="A"), Line("2", "y", 5)])
+CHANGED = {
+    "outcome": "applied",
+    "member_id": "anna",
+    "event": {"shard": 1, "position": 2, "type": "PointsReserved"},
+    "decision": {"points": 5},
+    "balance": {"available": 1, "pending": 0, "reserved": 5},
+    "new_field": "of a newer server",
+}
+
+
+def methods(kind: type) -> dict[str, str]:
+    return {
+        name: str(inspect.signature(found))
+        for name, found in vars(kind).items()
+        if inspect.isfunction(found) and not name.startswith("_") and "close" not in name
+    }
+
+
+def test_both_offer_the_same() -> None:
+    assert methods(Client) == methods(AsyncClient)
+    assert len(methods(Client)) > 20
+
+
+class Server:
+    """Answers as it is told; remembers what came."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.requests: list[httpx.Request] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        found: httpx.Response = answer
+        return found
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (client, __import__("points_client.aio", fromlist=["aio"])):
+        monkeypatch.setattr(module, "PAUSE_SECONDS", 0.001)
+
+
+def sync(server: Server) -> Client:
+    return Client("http://points", "pl_key", transport=httpx.MockTransport(server))
+
+
+def test_a_change_is_sent_again_under_its_key_until_there_is_an_answer() -> None:
+    server = Server(
+        httpx.ConnectError("refused"),
+        httpx.ReadTimeout("late"),
+        httpx.Response(503, json={"code": "busy", "detail": "Later."}),
+        httpx.Response(200, json=CHANGED),
+    )
+    with sync(server) as points:
+        changed = points.reserve("anna", "r1", 5, basket=BASKET.for_points())
+    assert changed.balance is not None
+    assert changed.balance.available == 1
+    assert len({request.headers["idempotency-key"] for request in server.requests}) == 1
+    assert len(server.requests) == 4
+    assert json.loads(server.requests[0].content) == {
+        "reservation_id": "r1",
+        "points": 5,
+        "basket": [{"amount": 10_000, "category": "A"}, {"amount": 5}],
+    }
+    assert server.requests[0].headers["authorization"] == "Bearer pl_key"
+
+
+def test_a_refusal_is_not_sent_again() -> None:
+    problem = {"code": "not_enough_points", "detail": "Less.", "path": "$.points"}
+    server = Server(httpx.Response(422, json=problem))
+    with sync(server) as points, pytest.raises(Problem) as refused:
+        points.redeem("anna", "x", 5, key="mine")
+    assert (refused.value.code, refused.value.path) == ("not_enough_points", "$.points")
+    assert server.requests[0].headers["idempotency-key"] == "mine"
+
+
+def test_without_an_answer_the_key_is_told() -> None:
+    server = Server(*[httpx.ConnectError("refused")] * client.TRIES_MAX)
+    with sync(server) as points, pytest.raises(Unavailable) as unavailable:
+        points.cancel("anna", "r1", key="mine")
+    assert unavailable.value.key == "mine"
+
+
+def test_a_page_of_a_proxy_is_a_problem_too() -> None:
+    server = Server(httpx.Response(404, text="<html>"))
+    with sync(server) as points, pytest.raises(Problem) as refused:
+        points.claim("anna", "mug")
+    assert refused.value.status == 404
+
+
+def test_the_async_client_does_the_same() -> None:
+    server = Server(httpx.ConnectError("refused"), httpx.Response(200, json=CHANGED))
+
+    async def story() -> None:
+        transport = httpx.MockTransport(server)
+        async with AsyncClient("http://points", "pl_key", transport=transport) as points:
+            changed = await points.transfer("anna", "bob", 5)
+            assert changed.event.position == 2
+
+    asyncio.run(story())
+    assert len(server.requests) == 2
+
+
+def test_ids_are_quoted_in_paths() -> None:
+    server = Server(httpx.Response(200, json=CHANGED))
+    with sync(server) as points:
+        points.cancel("a/../b", "r/1")
+    assert server.requests[0].url.raw_path == b"/v1/members/a%2F..%2Fb/reservations/r%2F1/cancel"
+
+
+def test_pauses_grow_and_heed_the_server() -> None:
+    later = httpx.Response(503, headers={"Retry-After": "3"})
+    assert [pause_before(n, None, 0.2, 5.0) for n in (1, 2, 3, 9)] == [0.2, 0.4, 0.8, 5.0]
+    assert pause_before(1, later, 0.2, 5.0) == 3.0
+    assert pause_before(1, httpx.Response(503, headers={"Retry-After": "999"}), 0.2, 5.0) == 5.0
+
+
+def test_what_points_pay_is_taken_off_the_lines() -> None:
+    assert [line.amount for line in BASKET.less(10_003).lines] == [0, 2]
+    assert BASKET.less(0) == Basket("s1", "store", "USD", list(BASKET.lines))
+    with pytest.raises(ValueError, match="not between"):
+        BASKET.less(10_006)
