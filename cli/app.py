@@ -30,6 +30,7 @@ from cli import (
     report,
     rewards,
     schemas,
+    serve,
     services,
     worker,
 )
@@ -88,6 +89,7 @@ for group in (
     export,
     report,
     api,
+    serve,
     demo,
 ):
     group.register(app)
