@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -227,6 +227,17 @@ class Settings(BaseSettings):
             " `points segments refresh` does it once.",
         ),
     ] = None
+
+    # --- webhooks -----------------------------------------------------------------------------
+
+    webhooks_private_addresses: Annotated[
+        Literal["refuse", "allow"],
+        Field(
+            description="refuse: webhooks go to public addresses only, over https. allow: also to"
+            " private ones (loopback, one's own network) and over http. Default refuse: whoever may"
+            " add a webhook must not reach what only this machine reaches."
+        ),
+    ] = "refuse"
 
     # --- drills -------------------------------------------------------------------------------
 

@@ -6,21 +6,29 @@ already slow.
 """
 
 from collections.abc import Callable
+from typing import Protocol
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from ledger.errors import StartRefused
-from streams.metrics import Metrics
 
 STOP_SECONDS = 2.0
 """What an open request may take when the worker stops."""
 
 
+class Exposed(Protocol):
+    """What is scraped."""
+
+    def text(self) -> bytes:
+        """The exposition of Prometheus."""
+        ...
+
+
 class Probes:
     """The worker's HTTP server. `not_ready`: why the worker is not ready, None when it is."""
 
-    def __init__(self, metrics: Metrics, not_ready: Callable[[], str | None]) -> None:
+    def __init__(self, metrics: Exposed, not_ready: Callable[[], str | None]) -> None:
         self._metrics = metrics
         self._not_ready = not_ready
         app = web.Application()

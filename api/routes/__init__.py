@@ -2,11 +2,12 @@
 
 from fastapi import APIRouter
 
-from api.routes import changes, health, ingest, preview
+from api.routes import changes, health, ingest, preview, webhooks
 
 GROUPS: tuple[APIRouter, ...] = (
     health.group,
     preview.group,
     changes.group,
     ingest.group,
+    webhooks.group,
 )
