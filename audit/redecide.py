@@ -19,7 +19,7 @@ from ledger.accounts import account_id_of
 from ledger.core.program.timeline import Timeline
 from ledger.errors import LedgerError
 from ledger.sharding import shard_of
-from projections.connection import connect
+from projections.connection import READING, connect
 from projections.log import Entry, accounts_after, decode, histories
 from projections.system import System
 from schemas.decisions import AccountEvent
@@ -79,7 +79,7 @@ class Log:
     @property
     def _connection(self) -> Connection:
         if self._session is None:
-            self._session = connect(self._url)
+            self._session = connect(self._url, roles=READING)
         return self._session
 
     def events_of(self, member_id: str) -> Iterator[AccountEvent]:
@@ -152,7 +152,7 @@ class _Own:
 def redecide_shard(url: str, place: Place) -> Tally:
     """Decide every input of one shard again."""
     tally = Tally()
-    with connect(url) as connection:
+    with connect(url, roles=READING) as connection:
         programs = _programs(connection)
         row = connection.execute("SELECT shards, program_id FROM ledger.ledger").fetchone()
         assert row is not None, "the session was checked"
@@ -195,7 +195,7 @@ def run(
 
     Raises LedgerError (`unknown_shard`).
     """
-    with connect(url) as connection:
+    with connect(url, roles=READING) as connection:
         places = heads(connection, shards)
     total = sum(place.position for place in places)
     report = Report(Tally(), {}, {place.shard: place.position for place in places})

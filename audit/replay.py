@@ -14,14 +14,14 @@ from psycopg import Connection
 from projections import builds, meeting, rebuild
 from projections.builds import Build
 from projections.comparing import Compared, Difference
-from projections.connection import connect
+from projections.connection import AUDITOR_ROLE, connect
 from projections.errors import ProjectionError
 from projections.folding import Step, no_step
 from projections.rebuild import Progress
 from projections.runner import read_models
 
-SCRATCH = "read_replay"
-"""The schema that is folded into."""
+SCRATCH = "audit_scratch"
+"""The schema that is folded into: the auditors' own, made by `points migrate`."""
 
 NAME = "replay"
 
@@ -73,15 +73,16 @@ def replay(
 ) -> Replayed:
     """Fold the log anew and compare all read models. One that was broken off is gone on with.
 
-    `keep`: leave the scratch schema; the next replay begins anew. Raises ProjectionError
-    (`not_owner`, `rebuild_running`, `not_caught_up`, `went_back`), LogDamaged, psycopg.Error.
+    `keep`: leave what was folded; the next replay begins anew. Raises ProjectionError
+    (`not_begun`, `rebuild_running`, `not_caught_up`, `went_back`), LogDamaged, psycopg.Error
+    (InsufficientPrivilege: the login is no auditor's).
     """
     told: Progress = progress or (lambda *_: None)
-    build = Build(SCRATCH, NAME, tuple(model.name for model in read_models()))
+    build = _build()
     with (
-        connect(database_url, owner=True) as owner,
+        connect(database_url, roles=_ROLES) as owner,
         rebuild.alone(owner, NAME),
-        connect(database_url) as connection,
+        connect(database_url, roles=_ROLES) as connection,
     ):
         build, following = _begun(owner, connection, build)
         events = rebuild.fold(database_url, owner, connection, build, told, step, jobs)
@@ -104,9 +105,15 @@ def drop(database_url: str) -> bool:
 
     Raises ProjectionError (`rebuild_running`).
     """
-    build = Build(SCRATCH, NAME, tuple(model.name for model in read_models()))
-    with connect(database_url, owner=True) as owner, rebuild.alone(owner, NAME):
-        return builds.drop(owner, build)
+    with connect(database_url, roles=_ROLES) as owner, rebuild.alone(owner, NAME):
+        return builds.drop(owner, _build())
+
+
+_ROLES = (AUDITOR_ROLE,)
+
+
+def _build() -> Build:
+    return Build(SCRATCH, NAME, tuple(model.name for model in read_models()), audits=True)
 
 
 def _begun(

@@ -15,10 +15,9 @@ from psycopg.errors import InsufficientPrivilege, InvalidParameterValue
 from psycopg.pq import Format
 
 from ledger.database import APP_ROLE, CONNECT_SECONDS
+from projections.connection import AUDITOR_ROLE
 from projections.packed import POSTGRES_EPOCH
 from schemas.fields import Instant
-
-AUDITOR_ROLE = "points_auditor"
 
 _moment = Struct("!q")
 

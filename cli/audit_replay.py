@@ -20,7 +20,7 @@ from projections.comparing import Compared
 def replay(
     jobs: Annotated[int, typer.Option(min=1, max=64, help="Processes.")] = 1,
     keep: Annotated[
-        bool, typer.Option(help="Leave the scratch schema read_replay, to look at it.")
+        bool, typer.Option(help="Leave what was folded in the schema audit_scratch, to look at it.")
     ] = False,
     discard: Annotated[
         bool, typer.Option(help="Drop what an earlier replay left, and do nothing else.")

@@ -35,7 +35,7 @@ from ledger.migrate import no_ledger
 from projections import queries
 from projections import rebuild as rebuilding
 from projections.comparing import Compared
-from projections.connection import connect
+from projections.connection import READING, connect
 from projections.errors import ProjectionError
 from projections.runner import Runner
 from projections.system import System, rfm_segments_without_bounds
@@ -66,6 +66,13 @@ def translated() -> Iterator[None]:
         psycopg.errors.InvalidParameterValue,  # no such role: no ledger on this server
     ) as error:
         raise no_ledger() from error
+    except psycopg.errors.InsufficientPrivilege as error:
+        reason = str(error).strip().splitlines()[0]
+        raise LedgerError(
+            f"The login may not do this ({reason}): auditors are members of points_auditor, who"
+            " works on the ledger of points_app; their owner grants it.",
+            "not_allowed",
+        ) from error
     except psycopg.OperationalError as error:
         reason = str(error).strip().splitlines()[0]
         raise DatabaseUnavailable(
@@ -85,8 +92,8 @@ def reading() -> Iterator[Connection]:
 def _connected(url: str) -> Connection:
     """Raises StartRefused (no_connection)."""
     try:
-        return connect(url)
-    except psycopg.errors.InvalidParameterValue:
+        return connect(url, roles=READING)
+    except (psycopg.errors.InvalidParameterValue, psycopg.errors.InsufficientPrivilege):
         raise
     except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
         raise unreachable(error) from error

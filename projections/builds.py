@@ -15,6 +15,7 @@ from typing import NamedTuple
 from psycopg import Connection, sql
 
 from projections import positions, runner, scratch
+from projections.connection import AUDITOR_ROLE, ROLE
 from projections.errors import ProjectionError
 from projections.model import ReadModel
 from projections.tables import LIVE, Table
@@ -29,12 +30,19 @@ _CODE = ("projections", "schemas", "ledger/core")
 
 
 class Build(NamedTuple):
-    """What is built where. `follows`: it goes no further than the models that are read."""
+    """What is built where. `follows`: it goes no further than the models that are read. `audits`:
+    it is built by an auditor in the schema that he was given, and takes nothing's place."""
 
     schema: str
     name: str
     models: tuple[str, ...]
     follows: bool = True
+    audits: bool = False
+
+    @property
+    def role(self) -> str:
+        """Under which it is folded."""
+        return AUDITOR_ROLE if self.audits else ROLE
 
     def read_models(self) -> list[ReadModel]:
         """New ones of the models."""
@@ -78,11 +86,15 @@ def code() -> str:
 def begin(owner: Connection, build: Build, *, always_follow: bool = False) -> Build:
     """Make what the build needs, or find what an earlier process left of it.
 
-    Raises ProjectionError (`not_owner`).
+    Raises ProjectionError (`not_begun`).
     """
-    positions.ensure(owner, build.models)
+    if build.audits:
+        _check_begun(owner, build)
+    else:
+        positions.ensure(owner, build.models)
     with owner.transaction():
-        scratch.make_schema(owner, build.schema)
+        if not build.audits:
+            scratch.make_schema(owner, build.schema)
         for statement in _TABLES:
             owner.execute(sql.SQL(statement).format(schema=sql.Identifier(build.schema)))
         row = owner.execute(
@@ -94,7 +106,7 @@ def begin(owner: Connection, build: Build, *, always_follow: bool = False) -> Bu
             return build._replace(follows=bool(row[1]))
         forget(owner, build)
         scratch.drop_tables(owner, build.schema, tables)
-        scratch.make_tables(owner, build.schema, tables)
+        scratch.make_tables(owner, build.schema, tables, to_be_read=not build.audits)
         made = build._replace(follows=always_follow or _followed(owner, build))
         owner.execute(
             _in(build, "INSERT INTO {schema}.builds (name, code, follows) VALUES (%s, %s, %s)"),
@@ -120,7 +132,8 @@ def begin(owner: Connection, build: Build, *, always_follow: bool = False) -> Bu
 
 
 def drop(owner: Connection, build: Build) -> bool:
-    """Throw a build away, if there is one; whether there was. The schema goes with its last."""
+    """Throw a build away, if there is one; whether there was. The schema goes with its last, unless
+    it is an auditor's."""
     with owner.transaction():
         owner.execute("SELECT pg_advisory_xact_lock(%s)", [scratch.DDL_LOCK])
         if not _exists(owner, build):
@@ -139,11 +152,13 @@ def make_old(owner: Connection, build: Build) -> None:
 
 
 def forget_schema(owner: Connection, build: Build) -> None:
-    """Drop the schema if nothing is built in it any more, in the caller's transaction."""
+    """Drop the schema if nothing is built in it any more, in the caller's transaction. An auditor's
+    stays, empty: he could not make it again."""
     row = owner.execute(_in(build, "SELECT count(*) FROM {schema}.builds")).fetchone()
     if row is not None and not row[0]:
         owner.execute(_in(build, "DROP TABLE {schema}.builds, {schema}.pages, {schema}.positions"))
-        owner.execute(_in(build, "DROP SCHEMA {schema}"))
+        if not build.audits:
+            owner.execute(_in(build, "DROP SCHEMA {schema}"))
 
 
 def _exists(owner: Connection, build: Build) -> bool:
@@ -201,6 +216,20 @@ def live_places(connection: Connection, name: str) -> dict[int, positions.Place]
     """Where the model that is read stands in each shard."""
     found = positions.places(connection, [name], LIVE)
     return {shard: each[0] for shard, each in found.items()}
+
+
+def _check_begun(connection: Connection, build: Build) -> None:
+    """Raises ProjectionError (`not_begun`)."""
+    begun = connection.execute(
+        "SELECT count(DISTINCT projection) FROM read.positions WHERE projection = ANY(%s)",
+        [list(build.models)],
+    ).fetchone()
+    if begun is None or begun[0] < len(build.models):
+        raise ProjectionError(
+            "not_begun",
+            "a read model has never been folded, so there is nothing to compare with: run"
+            " `points projections run --until-caught-up` first, under its own login",
+        )
 
 
 def _followed(connection: Connection, build: Build) -> bool:

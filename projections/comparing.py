@@ -130,9 +130,9 @@ def compare(connection: Connection, schema: str, page: Page) -> Compared:
     return Compared(counted, int(found[0]), _difference(page, found[1], found[2]))
 
 
-def compare_elsewhere(url: str, snapshot: str, schema: str, page: Page) -> Compared:
-    """Compare one page in a session of its own, in the snapshot of another."""
-    with connect(url) as connection, connection.transaction():
+def compare_elsewhere(url: str, role: str, snapshot: str, schema: str, page: Page) -> Compared:
+    """Compare one page in a session of its own under `role`, in the snapshot of another."""
+    with connect(url, roles=(role,)) as connection, connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(snapshot)))
         return compare(connection, schema, page)

@@ -46,7 +46,8 @@ def build_shard(
 
     Raises LogDamaged, psycopg.Error.
     """
-    with connect(url) as writer, connect(url) as reader:
+    roles = (build.role,)
+    with connect(url, roles=roles) as writer, connect(url, roles=roles) as reader:
         pages = _Pages(build, shard, writer, reader, step)
         while not stopping() and pages.turn():
             pass

@@ -77,7 +77,7 @@ def rebuild(
     told: Progress = progress or (lambda *_: None)
     builds.models_of([name])
     build = Build(NEXT, name, (name,))
-    with connect(database_url, owner=True) as owner, alone(owner, name):
+    with _owning(database_url) as owner, alone(owner, name):
         switching.check_followers(owner, build.tables())
         build = builds.begin(owner, build)
         step("rebuild.after_created")
@@ -107,7 +107,7 @@ def discard(database_url: str, name: str) -> bool:
     Raises ProjectionError (`unknown_projection`, `rebuild_running`).
     """
     builds.models_of([name])
-    with connect(database_url, owner=True) as owner, alone(owner, name):
+    with _owning(database_url) as owner, alone(owner, name):
         return builds.drop(owner, Build(NEXT, name, (name,)))
 
 
@@ -115,7 +115,7 @@ def restore(database_url: str, name: str) -> None:
     """The way back to what was read before the last rebuild. Raises ProjectionError (see
     switching.restore; `rebuild_running`)."""
     builds.models_of([name])
-    with connect(database_url, owner=True) as owner, alone(owner, name):
+    with _owning(database_url) as owner, alone(owner, name):
         switching.restore(owner, name)
 
 
@@ -123,8 +123,16 @@ def drop_old(database_url: str, name: str) -> bool:
     """Drop what is kept for the way back; whether there was something. Raises ProjectionError
     (`unknown_projection`, `rebuild_running`)."""
     builds.models_of([name])
-    with connect(database_url, owner=True) as owner, alone(owner, name):
+    with _owning(database_url) as owner, alone(owner, name):
         return switching.drop_old(owner, name)
+
+
+@contextmanager
+def _owning(database_url: str) -> Iterator[Connection]:
+    """A session that may make and exchange tables. Raises ProjectionError (`not_owner`)."""
+    with connect(database_url, owner=True) as owner:
+        scratch.become_owner(owner)
+        yield owner
 
 
 @contextmanager
@@ -223,7 +231,7 @@ def compare(
         if jobs == 1:
             work = partial(comparing.compare, connection, build.schema)
         else:
-            work = partial(comparing.compare_elsewhere, url, name, build.schema)
+            work = partial(comparing.compare_elsewhere, url, build.role, name, build.schema)
         with closing(parallel.each(work, noted(found_pages), jobs)) as results:  # type: ignore[type-var]
             for part in results:
                 table = given.popleft()

@@ -3,8 +3,8 @@
 A rebuild and a replay write there. Shapes are taken from the tables themselves, not from the code,
 so that columns, defaults, checks, comments, grants, storage and the names of indexes are those that
 the migrations made, and a table that takes the other's place is the same in all but its rows.
-Indexes are made when the rows are there, which is several times quicker. Whoever does this owns the
-tables (the login of `points migrate`).
+Indexes are made when the rows are there, which is several times quicker. Whoever makes tables that
+are to be read owns those that are (the login of `points migrate`); an auditor's are his own.
 """
 
 from collections.abc import Sequence
@@ -21,29 +21,42 @@ DDL_LOCK = 0x7363726174636820
 
 def make_schema(connection: Connection, schema: str) -> None:
     """Make a schema that the application's role may use, unless it is there. In the caller's
-    transaction, which keeps others from making one until its end.
-
-    Raises ProjectionError (`not_owner`).
-    """
-    owner = connection.execute(
-        "SELECT pg_has_role(current_user, nspowner, 'USAGE'), nspowner::regrole::text"
-        " FROM pg_namespace WHERE nspname = %s",
-        [LIVE],
-    ).fetchone()
-    if owner is not None and not owner[0]:
-        raise ProjectionError(
-            "not_owner",
-            f"tables are made and exchanged by who owns them, {owner[1]}: run this with the"
-            " database URL that `points migrate` was run with",
-        )
+    transaction, which keeps others from making one until its end."""
     connection.execute("SELECT pg_advisory_xact_lock(%s)", [DDL_LOCK])
     name = sql.Identifier(schema)
     connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(name))
     connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(name, sql.Identifier(ROLE)))
 
 
-def make_tables(connection: Connection, schema: str, tables: Sequence[Table]) -> None:
-    """Make the tables, empty and without indexes, in the caller's transaction."""
+def become_owner(connection: Connection) -> None:
+    """Take the role that owns what is read, for a login that is a member of it, so that what the
+    session makes is the owner's too. A superuser stays one: it may have to follow others' views.
+
+    Raises ProjectionError (`not_owner`).
+    """
+    found = connection.execute(
+        "SELECT pg_get_userbyid(nspowner), pg_has_role(nspowner, 'MEMBER'),"
+        " current_setting('is_superuser')::boolean FROM pg_namespace WHERE nspname = %s",
+        [LIVE],
+    ).fetchone()
+    if found is None:
+        return  # what is read next says that there is no ledger
+    owner, member, superuser = found
+    if not member:
+        raise ProjectionError(
+            "not_owner",
+            f"tables are made and exchanged by who owns them, {owner}: run this under that login"
+            " (the one of `points migrate`), or under a member of it",
+        )
+    if not superuser:
+        connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(owner)))
+
+
+def make_tables(
+    connection: Connection, schema: str, tables: Sequence[Table], *, to_be_read: bool = True
+) -> None:
+    """Make the tables, empty and without indexes, in the caller's transaction. `to_be_read`: with
+    the grants and the owner of those that are."""
     for table in tables:
         made, live = table.within(schema), table.within(LIVE)
         options, comment = _one(
@@ -59,29 +72,55 @@ def make_tables(connection: Connection, schema: str, tables: Sequence[Table]) ->
             )
         )
         connection.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(made, sql.Literal(comment)))
-        grants = connection.execute(
-            "SELECT g.privilege_type, CASE WHEN g.grantee = 0 THEN NULL"
-            "       ELSE pg_get_userbyid(g.grantee) END"
-            " FROM pg_class AS c, aclexplode(c.relacl) AS g"
-            " WHERE c.oid = %s::regclass AND g.grantee <> c.relowner",
-            [live.as_string(connection)],
-        ).fetchall()
-        for privilege, grantee in grants:
-            connection.execute(
-                sql.SQL("GRANT {} ON {} TO {}").format(
-                    sql.SQL(privilege),
-                    made,
-                    sql.SQL("PUBLIC") if grantee is None else sql.Identifier(grantee),
-                )
+        if to_be_read:
+            grant_as(connection, live, made)
+            (owner,) = _one(
+                connection,
+                "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = %s::regclass",
+                live,
             )
-        (owner,) = _one(
-            connection,
-            "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = %s::regclass",
-            live,
-        )
+            connection.execute(
+                sql.SQL("ALTER TABLE {} OWNER TO {}").format(made, sql.Identifier(owner))
+            )
+
+
+def grant_as(connection: Connection, live: sql.Identifier, made: sql.Identifier) -> None:
+    """Give `made` the grants of `live`, those on single columns too, and no others."""
+    for _, _, grantee, _ in _grants(connection, made):
         connection.execute(
-            sql.SQL("ALTER TABLE {} OWNER TO {}").format(made, sql.Identifier(owner))
+            sql.SQL("REVOKE ALL ON {} FROM {} CASCADE").format(made, _grantee(grantee))
         )
+    for privilege, column, grantee, grantable in _grants(connection, live):
+        of = sql.SQL("") if column is None else sql.SQL("({})").format(sql.Identifier(column))
+        connection.execute(
+            sql.SQL("GRANT {} {} ON {} TO {} {}").format(
+                sql.SQL(privilege),
+                of,
+                made,
+                _grantee(grantee),
+                sql.SQL("WITH GRANT OPTION" if grantable else ""),
+            )
+        )
+
+
+def _grants(
+    connection: Connection, table: sql.Identifier
+) -> list[tuple[str, str | None, str | None, bool]]:
+    """Privilege, column (None: the table's), to whom (None: to all), and whether to be given on."""
+    rows = connection.execute(
+        "SELECT g.privilege_type, a.column_name, CASE WHEN g.grantee = 0 THEN NULL"
+        "       ELSE pg_get_userbyid(g.grantee) END, g.is_grantable"
+        " FROM pg_class AS c, LATERAL (SELECT NULL::name AS column_name, c.relacl AS acl"
+        "      UNION ALL SELECT attname, attacl FROM pg_attribute"
+        "      WHERE attrelid = c.oid AND NOT attisdropped) AS a, aclexplode(a.acl) AS g"
+        " WHERE c.oid = %s::regclass AND g.grantee <> c.relowner",
+        [table.as_string(connection)],
+    ).fetchall()
+    return [(row[0], row[1], row[2], row[3]) for row in rows]
+
+
+def _grantee(name: str | None) -> sql.Composable:
+    return sql.SQL("PUBLIC") if name is None else sql.Identifier(name)
 
 
 def make_indexes(connection: Connection, schema: str, tables: Sequence[Table]) -> None:

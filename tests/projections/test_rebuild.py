@@ -4,13 +4,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from uuid import uuid4
 
 import psycopg
 import pytest
 from msgspec.structs import replace
 from psycopg import Connection
 
+from audit.replay import replay
+from deploy import embedded
 from ledger.crash import CRASH_POINTS
+from ledger.create import create_ledger
+from ledger.migrate import migrate
 from ledger.sharding import ANONYMOUS_MEMBER
 from projections import builds, pages, rebuild, runner, switching
 from projections.balances import Balances
@@ -28,7 +33,7 @@ from projections.tables import Writes
 from projections.tiers import Tiers
 from tests.projections.conftest import Shop
 from tests.projections.history import catch_up, dump, folded_anew, write_history
-from tests.projections.log_writer import PROGRAM, day, program, purchase
+from tests.projections.log_writer import PROGRAM, SHARDS, Log, day, program, purchase
 
 NAMES = tuple(model.name for model in read_models())
 
@@ -59,7 +64,8 @@ def shape(shop: Shop) -> list[tuple[object, ...]]:
         SELECT c.relname, c.relkind, c.relacl::text, obj_description(c.oid), c.reloptions,
                pg_get_userbyid(c.relowner),
                (SELECT array_agg((a.attname, a.atttypid, a.attnotnull, a.attcollation,
-                        pg_get_expr(d.adbin, d.adrelid), col_description(c.oid, a.attnum))::text
+                        pg_get_expr(d.adbin, d.adrelid), col_description(c.oid, a.attnum),
+                        a.attacl)::text
                         ORDER BY a.attnum)
                 FROM pg_attribute a LEFT JOIN pg_attrdef d
                   ON d.adrelid = a.attrelid AND d.adnum = a.attnum
@@ -565,3 +571,49 @@ def test_who_does_not_own_the_tables_is_told(shop: Shop) -> None:
         assert refused(lambda: rebuild.rebuild(url, "tiers")) == "not_owner"
     finally:
         owner.execute("DROP ROLE rebuild_guest")
+
+
+@pytest.fixture
+def owned(services: embedded.Services) -> Iterator[tuple[str, str]]:
+    """A ledger as production has it, and no superuser near: the URL of the login that owns it, and
+    that of an operator who is a member of this one."""
+    names = owner, operator, database = [f"{each}_{uuid4().hex[:8]}" for each in OWNED]
+    address = services.database_url.rpartition("/")[0].partition("@")[2]
+    with psycopg.connect(services.database_url, autocommit=True) as admin:
+        for statement in (
+            f"CREATE ROLE {owner} LOGIN CREATEROLE PASSWORD 'o'",
+            f"CREATE ROLE {operator} LOGIN PASSWORD 'o' IN ROLE {owner}",
+            f"CREATE DATABASE {database} OWNER {owner}",
+            # On this server another ledger's owner made them.
+            f"GRANT points_app, points_reader, points_auditor TO {owner} WITH ADMIN OPTION",
+        ):
+            admin.execute(statement.encode())
+        urls = [f"postgresql://{name}:o@{address}/{database}" for name in names[:2]]
+        migrate(urls[0])
+        create_ledger(urls[0], program(), SHARDS)
+        yield urls[0], urls[1]
+        admin.execute(f"DROP DATABASE {database} WITH (FORCE)".encode())
+        for name in (operator, owner):
+            admin.execute(f"DROP OWNED BY {name}".encode())
+            admin.execute(f"DROP ROLE {name}".encode())
+
+
+OWNED = ("owner", "operator", "owned")
+
+
+def test_an_operator_who_is_a_member_of_the_owner_rebuilds(owned: tuple[str, str]) -> None:
+    owner_url, url = owned
+    with psycopg.connect(owner_url, autocommit=True) as owner:
+        Log(owner, program()).take("m1", purchase("o1", day(1)))
+        Runner(owner_url).run(until_caught_up=True)
+        for name in NAMES:
+            assert rebuild.rebuild(url, name, jobs=2 if name == "balances" else 1).events == 1
+        rebuild.restore(url, "tiers")
+        assert rebuild.drop_old(url, "tiers")
+        assert rebuild.rebuild(owner_url, "tiers").events == 1
+        owners = owner.execute(
+            "SELECT DISTINCT pg_get_userbyid(relowner) = current_user FROM pg_class"
+            " WHERE relnamespace = 'read'::regnamespace"
+        ).fetchall()
+        assert owners == [(True,)]
+    assert replay(owner_url).equal

@@ -1,0 +1,21 @@
+"""A scratch schema of the auditors, in which the log is replayed.
+
+Revision ID: 0016
+"""
+
+from ledger.migrations import run_sql_beside
+
+revision = "0016"
+down_revision = "0015"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Run the SQL file beside this one."""
+    run_sql_beside(__file__)
+
+
+def downgrade() -> None:
+    """There is no way back, as for the tables before."""
+    raise NotImplementedError("The ledger's tables are not dropped; restore a backup instead.")
