@@ -32,6 +32,10 @@ class Place(NamedTuple):
     generation: int = 0
 
 
+COLUMNS = sql.SQL("projection, shard, position, system_position, refresh_target, refresh_after")
+"""Of a table of positions: those beside it may be from before a migration that adds one."""
+
+
 @cache
 def _within(schema: str, statement: str) -> bytes:
     """A statement of this module for the positions of a schema."""

@@ -90,12 +90,7 @@ def switch(
         scratch.drop_tables(owner, OLD, tables)
         _exchange(owner, tables, build.schema)
         _keep_positions(owner, name)
-        owner.execute(
-            sql.SQL("INSERT INTO read.positions SELECT * FROM {} WHERE projection = %s").format(
-                sql.Identifier(build.schema, "positions")
-            ),
-            [name],
-        )
+        _copy_positions(owner, name, build.schema, LIVE)
         _next_generation(owner, name)
         builds.forget(owner, build)
         builds.forget_schema(owner, build)
@@ -125,12 +120,14 @@ def restore(owner: Connection, name: str) -> None:
         _exchange(owner, tables, OLD, by=_BETWEEN)
         owner.execute(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(_BETWEEN)))
         owner.execute(
-            "CREATE TEMPORARY TABLE was ON COMMIT DROP AS"
-            " SELECT * FROM read_old.positions WHERE projection = %s",
+            sql.SQL(
+                "CREATE TEMPORARY TABLE positions ON COMMIT DROP AS"
+                " SELECT {} FROM read_old.positions WHERE projection = %s"
+            ).format(positions.COLUMNS),
             [name],
         )
         _keep_positions(owner, name)
-        owner.execute("INSERT INTO read.positions SELECT * FROM was")
+        _copy_positions(owner, name, "pg_temp", LIVE)
         _next_generation(owner, name)
 
     _in_a_moment(owner, tables, lambda: None, exchange)
@@ -245,6 +242,8 @@ def _exchange(
     """What is in `source` is read, what was read is in OLD; views follow."""
     views = _views(owner, tables)
     for table in tables:
+        # Those of this moment: what was made or kept may have others.
+        scratch.grant_as(owner, table.identifier, table.within(source))
         _move(owner, table, LIVE, by or OLD)
         _move(owner, table, source, LIVE)
         if by is not None:
@@ -276,10 +275,21 @@ def _named(connection: Connection, tables: Sequence[Table]) -> list[str]:
 
 def _keep_positions(owner: Connection, name: str) -> None:
     owner.execute("DELETE FROM read_old.positions WHERE projection = %s", [name])
-    owner.execute(
-        "INSERT INTO read_old.positions SELECT * FROM read.positions WHERE projection = %s", [name]
-    )
+    _copy_positions(owner, name, LIVE, OLD)
     owner.execute("DELETE FROM read.positions WHERE projection = %s", [name])
+
+
+def _copy_positions(owner: Connection, name: str, source: str, target: str) -> None:
+    owner.execute(
+        sql.SQL(
+            "INSERT INTO {target} ({columns}) SELECT {columns} FROM {source} WHERE projection = %s"
+        ).format(
+            target=sql.Identifier(target, "positions"),
+            source=sql.Identifier(source, "positions"),
+            columns=positions.COLUMNS,
+        ),
+        [name],
+    )
 
 
 def _next_generation(owner: Connection, name: str) -> None:

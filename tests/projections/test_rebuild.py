@@ -316,6 +316,70 @@ class Stopped(Exception):
     """What stands for Ctrl-C."""
 
 
+def test_grants_are_those_of_the_moment_of_the_exchange(shop: Shop) -> None:
+    """A login that may see single columns only sees them after a rebuild, and no more; what was
+    granted or revoked while a model was built, or before the way back, counts."""
+    catch_up(shop.session)
+    owner = shop.log.connection
+
+    def do(statement: str) -> None:
+        owner.execute(statement.encode())
+
+    guest = f"guest_{uuid4().hex[:8]}"
+    do(f"CREATE ROLE {guest}")
+    try:
+        do(f"GRANT SELECT (member_id, tier), UPDATE (tier) ON read.tiers TO {guest}")
+
+        def step(name: str) -> None:
+            if name == "rebuild.after_created":
+                do(f"REVOKE UPDATE (tier) ON read.tiers FROM {guest}")
+                do(f"GRANT SELECT ON read.tier_intervals TO {guest} WITH GRANT OPTION")
+
+        def grants() -> list[tuple[object, ...]]:
+            return owner.execute(
+                "SELECT table_name, column_name, privilege_type, is_grantable"
+                " FROM information_schema.column_privileges"
+                " WHERE table_schema = 'read' AND grantee = %s"
+                " AND (table_name, column_name) IN"
+                " (('tiers', 'member_id'), ('tiers', 'tier'), ('tiers', 'reached'),"
+                "  ('tier_intervals', 'tier')) ORDER BY 1, 2, 3",
+                [guest],
+            ).fetchall()
+
+        built(shop, "tiers", step=step)
+        assert grants() == [
+            ("tier_intervals", "tier", "SELECT", "YES"),
+            ("tiers", "member_id", "SELECT", "NO"),
+            ("tiers", "tier", "SELECT", "NO"),
+        ]
+        do(f"REVOKE ALL ON read.tiers, read.tier_intervals FROM {guest}")
+        rebuild.restore(shop.url, "tiers")
+        assert grants() == []
+        made = shape(shop)
+        rebuild.restore(shop.url, "tiers")
+        assert shape(shop) == made
+    finally:
+        do(f"DROP OWNED BY {guest}")
+        do(f"DROP ROLE {guest}")
+
+
+def test_positions_that_a_migration_gave_a_column_are_exchanged(shop: Shop) -> None:
+    write_history(shop.log, 14, inputs=20)
+    catch_up(shop.session)
+    built(shop, "tiers")
+    with pytest.raises(Stopped):
+        built(shop, "balances", step=_stop_at_once)
+    shop.log.connection.execute("ALTER TABLE read.positions ADD note text")
+    built(shop, "tiers")
+    rebuild.restore(shop.url, "tiers")
+    built(shop, "balances")
+    assert dump(shop.session) == folded_anew(shop)
+
+
+def _stop_at_once(_: str) -> None:
+    raise Stopped
+
+
 REBUILD_POINTS = [name for name in CRASH_POINTS if name.startswith("rebuild.")]
 
 
