@@ -2,12 +2,15 @@
 
 Runs beside `points projections run`, in a thread with sessions of its own. What is due is asked of
 the log, not of a clock's tick: a night that was missed is made up for when the process is back, and
-of several processes one does it.
+of several processes one does it. What passes by itself is tried again at the next look. What nobody
+foresaw ends the process, as a failed part of a worker does: bounds that silently stay those of last
+month would be seen by nobody.
 """
 
 import asyncio
 import logging
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -89,11 +92,16 @@ def _await_fold(connection: psycopg.Connection, event: RfmBoundsSet) -> None:
 
 
 class RfmNights:
-    """The thread. `stop` ends it."""
+    """The thread. `stop` ends it; `failure` says why it ended by itself, after `on_fail` was called
+    from it."""
 
-    def __init__(self, settings: Settings, hour: int) -> None:
+    def __init__(
+        self, settings: Settings, hour: int, on_fail: Callable[[], None] = lambda: None
+    ) -> None:
         self._settings = settings
         self._hour = hour
+        self._on_fail = on_fail
+        self.failure: LedgerError | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="rfm nights", daemon=True)
 
@@ -117,4 +125,14 @@ class RfmNights:
                 log.log(level, "no RFM bounds yet", extra={"reason": error.message})
             except (LedgerError, psycopg.Error) as error:
                 log.warning("no RFM bounds yet", extra={"reason": str(error).strip()})
+            except Exception as error:
+                log.exception("the work on RFM bounds failed")
+                self.failure = LedgerError(
+                    f"The work on RFM bounds failed ({error!r}): read the log, start again, and"
+                    " report it. Read models can be folded without it: unset"
+                    " POINTS_RFM_REFRESH_HOUR.",
+                    "rfm_failed",
+                )
+                self._on_fail()
+                return
             self._stopping.wait(LOOK_SECONDS)

@@ -124,7 +124,7 @@ def run(
         signal.signal(number, lambda *_: runner.stop())
     nights = None
     if settings.rfm_refresh_hour is not None and not until_caught_up:
-        nights = RfmNights(settings, settings.rfm_refresh_hour)
+        nights = RfmNights(settings, settings.rfm_refresh_hour, on_fail=runner.stop)
         nights.start()
     try:
         with translated():
@@ -132,6 +132,8 @@ def run(
     finally:
         if nights is not None:
             nights.stop()
+    if nights is not None and nights.failure is not None:
+        raise nights.failure
     typer.echo(f"folded {folded} events", err=True)
 
 

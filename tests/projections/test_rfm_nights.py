@@ -6,9 +6,13 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from typer.testing import CliRunner
 
+from analytics import rfm_nights
 from analytics.rfm_nights import RfmNights, latest, refresh_if_due
+from cli.app import app
 from ledger.core.calendar import from_instant
+from ledger.errors import LedgerError
 from ledger.settings import Settings, load_settings
 from projections import queries
 from projections.errors import ProjectionError
@@ -114,3 +118,39 @@ def test_the_thread_records_and_ends(shop: Shop, settings: Settings) -> None:
     nights.stop()
     (as_of,) = recorded(shop)
     assert timedelta(0) <= datetime.now(UTC) - as_of < timedelta(days=1, minutes=5)
+
+
+def test_what_nobody_foresaw_ends_the_process(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(rfm_nights, "refresh_if_due", fail)
+    monkeypatch.setattr("cli.projections.signal.signal", lambda *_: None)
+    monkeypatch.setattr("cli.logs.configure", lambda: None)
+    monkeypatch.setenv("POINTS_DATABASE_URL", shop.url)
+    monkeypatch.setenv("POINTS_RFM_REFRESH_HOUR", "3")
+    done = CliRunner().invoke(app, ["projections", "run"])
+    assert isinstance(done.exception, LedgerError)
+    assert done.exception.code == "rfm_failed"
+    assert "a bug" in done.exception.message
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_what_passes_by_itself_is_tried_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = threading.Semaphore(0)
+
+    def refuse(*_: object) -> None:
+        looked.release()
+        raise LedgerError("The database is away.", "database_gone")
+
+    monkeypatch.setattr(rfm_nights, "refresh_if_due", refuse)
+    monkeypatch.setattr(rfm_nights, "LOOK_SECONDS", 0.01)
+    nights = RfmNights(settings, 3)
+    nights.start()
+    assert all(looked.acquire(timeout=WAIT_SECONDS) for _ in range(3))
+    nights.stop()
+    assert nights.failure is None
