@@ -17,13 +17,9 @@ OF_TOPICS: dict[str, tuple[str, ...]] = {}
 OF_POSTINGS: dict[str, tuple[str, ...]] = {}
 
 OF_OTHERS = (
-    "to ask by recorded_at instead",
     "or HTTP status 409",
     "but found by a read model and alerted",
-    "participation KPI",
     "longer cycles by a read model with an alert",
-    "on a schedule of its own",
-    "posted per event",
 )
 
 ALL = [
