@@ -20,8 +20,9 @@ from pathlib import Path
 
 from ledger import append, budgets, lookups, stock, stream_rows, system
 from ledger.batch import Batch
-from ledger.budgets import CALL_BACKS_MAX, DRAW_ROUNDS_MAX, CallBack, LockBefore
+from ledger.budgets import DRAW_ROUNDS_MAX, CallBack, LockBefore
 from ledger.cache import AccountCache, Cached
+from ledger.calling_back import CALL_BACKS_MAX, call_back
 from ledger.code_files import Made, generate
 from ledger.core.program.form import Program
 from ledger.core.program.promo_codes import Series
@@ -153,7 +154,7 @@ class Ledger(Questions):
                     except CallBack as wanted:
                         call_backs += 1
                         await connection.execute("ROLLBACK")
-                        await budgets.call_back(connection, wanted, call_backs)
+                        await call_back(connection, wanted, call_backs)
                     except LockBefore as before:  # then all of them are locked in order
                         lock_budgets = True
                         lock_leases |= before.leases
@@ -303,8 +304,8 @@ class Ledger(Questions):
             return set()
         if batch.lock_budgets and not rounds:
             await budgets.lock_all(connection, batch.leases, batch.leases.budgets)
-        shards, call_back = self.identity.shards, batch.may_call_back
-        return await budgets.draw(connection, batch.leases, shards, call_back=call_back)
+        shards, may_call_back = self.identity.shards, batch.may_call_back
+        return await budgets.draw(connection, batch.leases, shards, call_back=may_call_back)
 
     async def _decide_anew(
         self, connection: Connection, batch: Batch, shards: set[int], locked: append.Locked

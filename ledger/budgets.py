@@ -8,18 +8,13 @@ One row for each budget (`undrawn`: what no shard holds) and one for each budget
 An append locks the leases of its shards under their heads, and a budget's row only to draw more:
 where it then needs one of a lower id, or a lease that it had not locked (to give something back
 that only the decision under the lock knows of), it begins anew with all of them.
-What other shards hold is called back in a transaction of its own. Order of locks: heads, leases by
-(budget, shard), promo codes, budgets by id. A budget is opened, or its total changed, by the
-transaction that publishes the program version which says so.
+Order of locks: heads, leases by (budget, shard), promo codes, budgets by id. How what other shards
+hold is called back is in `calling_back`, how a budget is opened in `budget_opening`.
 """
 
-import asyncio
-import random
 from collections.abc import Sequence, Set
 
-from ledger.core.program.budgets import Budget
 from ledger.crash import crash_point
-from ledger.errors import ProgramRefused
 from ledger.leases import LeaseKey, Leases
 from ledger.lookups import Connection
 
@@ -33,13 +28,6 @@ DRAWS_OF_SHARD = 64
 """A shard draws its even part of a large budget in so many times, each of which decides some inputs
 again."""
 
-CALL_BACKS_MAX = 20
-"""Times that one batch calls leases back. Two that want the last points of a budget can take them
-from each other; with pauses of random length one of them is through long before."""
-
-CALL_BACK_PAUSE_SECONDS = 0.01
-"""Longest pause after the first call-back; twice as long after the second, and so on."""
-
 DRAW_ROUNDS_MAX = 20
 """Times that one append draws and decides again. All that is lacking is drawn at once; only an
 award that comes about by another's (a multiplier) asks anew. Later ones find what there is."""
@@ -50,16 +38,16 @@ FROM ledger.budget_leases l JOIN ledger.budgets b ON b.id = l.budget
 WHERE l.budget = ANY(%s) AND l.shard = ANY(%s) ORDER BY l.budget, l.shard
 """
 _HOLD = _READ + " FOR UPDATE OF l"
-_HOLD_ALL = (
+HOLD_ALL = (
     "SELECT budget, shard, leased FROM ledger.budget_leases WHERE budget = ANY(%s)"
     " ORDER BY budget, shard FOR UPDATE"
 )
-_LOCK = "SELECT id, undrawn, total FROM ledger.budgets WHERE id = ANY(%s) ORDER BY id FOR UPDATE"
+LOCK = "SELECT id, undrawn, total FROM ledger.budgets WHERE id = ANY(%s) ORDER BY id FOR UPDATE"
 _HELD = (
     "SELECT budget, sum(leased)::bigint FROM ledger.budget_leases"
     " WHERE budget = ANY(%s) AND shard <> ALL(%s) GROUP BY budget"
 )
-_TAKE = """
+TAKE = """
 UPDATE ledger.budgets b SET undrawn = b.undrawn - v.amount
 FROM unnest(%s::text[], %s::bigint[]) AS v (id, amount) WHERE b.id = v.id
 """
@@ -73,17 +61,6 @@ UPDATE ledger.budget_leases l SET leased = l.leased - v.amount, spent = l.spent 
 FROM unnest(%s::text[], %s::integer[], %s::bigint[]) AS v (budget, shard, amount)
 WHERE l.budget = v.budget AND l.shard = v.shard
 """
-_KNOWN = """
-SELECT b.id, b.unit, b.total, (
-    SELECT coalesce(sum(spent), 0)::bigint FROM ledger.budget_leases WHERE budget = b.id
-) FROM ledger.budgets b WHERE b.id = ANY(%s) ORDER BY b.id
-"""
-OPEN = "INSERT INTO ledger.budgets (id, unit, total, undrawn) VALUES (%s, %s, %s, %s)"
-OPEN_LEASES = (
-    "INSERT INTO ledger.budget_leases (budget, shard) SELECT %s, generate_series(0, %s - 1)"
-)
-_CHANGE = "UPDATE ledger.budgets SET total = %s, undrawn = undrawn + %s WHERE id = %s"
-_EMPTY = "UPDATE ledger.budget_leases SET leased = 0 WHERE budget = %s"
 
 
 class CallBack(Exception):
@@ -105,9 +82,6 @@ class LockBefore(Exception):
         super().__init__(f"{len(leases)} leases and {len(codes)} codes more")
         self.leases = leases
         self.codes = codes
-
-
-# --- one append -----------------------------------------------------------------------------------
 
 
 async def read(connection: Connection, leases: Leases, shards: Sequence[int]) -> None:
@@ -198,7 +172,7 @@ async def _lock(connection: Connection, leases: Leases, wanted: set[str]) -> dic
 
 async def lock_all(connection: Connection, leases: Leases, wanted: Sequence[str]) -> None:
     """Lock these budgets, by id."""
-    cursor = await connection.execute(_LOCK, (list(wanted),))
+    cursor = await connection.execute(LOCK, (list(wanted),))
     for budget, left, total in await cursor.fetchall():
         leases.undrawn[budget], leases.locked[budget] = left, total
 
@@ -219,11 +193,12 @@ async def _take(connection: Connection, taken: dict[LeaseKey, int]) -> None:
     of_budgets: dict[str, int] = {}
     for (budget, _), amount in taken.items():
         of_budgets[budget] = of_budgets.get(budget, 0) + amount
-    await connection.execute(_TAKE, (list(of_budgets), list(of_budgets.values())))
-    await _lease(connection, taken)
+    await connection.execute(TAKE, (list(of_budgets), list(of_budgets.values())))
+    await lease(connection, taken)
 
 
-async def _lease(connection: Connection, amounts: dict[LeaseKey, int]) -> None:
+async def lease(connection: Connection, amounts: dict[LeaseKey, int]) -> None:
+    """Add to these leases, or take off them."""
     budgets = [budget for budget, _ in amounts]
     shards = [shard for _, shard in amounts]
     await connection.execute(_LEASE, (budgets, shards, list(amounts.values())))
@@ -244,81 +219,3 @@ async def spent(connection: Connection, budget: str) -> int:
     row = await (await connection.execute(_SPENT, (budget,))).fetchone()
     assert row is not None
     return int(row[0])
-
-
-# --- calling back ---------------------------------------------------------------------------------
-
-
-async def call_back(connection: Connection, wanted: CallBack, attempt: int) -> None:
-    """Move what leases lack into them, from the budget and from other leases: a transaction of its
-    own, after the append was given up. Then wait a little, longer at each `attempt`."""
-    budgets = sorted({budget for budget, _ in wanted.missing})
-    async with connection.transaction():
-        rows = await (await connection.execute(_HOLD_ALL, (budgets,))).fetchall()
-        used = wanted.leases.used()
-        spare = {(b, n): leased - max(0, used.get((b, n), 0)) for b, n, leased in rows}
-        found = await (await connection.execute(_LOCK, (budgets,))).fetchall()
-        undrawn = {budget: left for budget, left, _ in found}
-        moved: dict[LeaseKey, int] = {}
-        taken = dict.fromkeys(budgets, 0)
-        for key, amount in wanted.missing.items():
-            budget, lack = key[0], amount
-            part = min(lack, undrawn[budget])
-            undrawn[budget] -= part
-            taken[budget] += part
-            lack -= part
-            spare.pop(key, None)  # what it has and gets is not taken from it again
-            donors = [other for other in spare if other[0] == budget and spare[other] > 0]
-            for other in sorted(donors, key=lambda other: -spare[other]):
-                part = min(lack, spare[other])
-                spare[other] -= part
-                moved[other] = moved.get(other, 0) - part
-                lack -= part
-            moved[key] = moved.get(key, 0) + amount - lack
-        await _lease(connection, moved)
-        await connection.execute(_TAKE, (list(taken), list(taken.values())))
-        crash_point("budget.before_called_back")
-    crash_point("budget.after_called_back")
-    await asyncio.sleep(random.random() * CALL_BACK_PAUSE_SECONDS * (attempt - 1))
-
-
-# --- opening --------------------------------------------------------------------------------------
-
-
-async def open_budgets(connection: Connection, budgets: Sequence[Budget], shards: int) -> None:
-    """Open a version's budgets, or change their totals; in the transaction that publishes it, under
-    all heads. Raises ProgramRefused: budget_unit, budget_below_spent."""
-    if not budgets:
-        return
-    ids = sorted(budget.id for budget in budgets)
-    await connection.execute(_HOLD_ALL, (ids,))
-    await connection.execute(_LOCK, (ids,))
-    cursor = await connection.execute(_KNOWN, (ids,))
-    known = {row[0]: row[1:] for row in await cursor.fetchall()}
-    for budget in budgets:
-        if budget.id not in known:
-            await connection.execute(OPEN, (budget.id, budget.unit, budget.total, budget.total))
-            await connection.execute(OPEN_LEASES, (budget.id, shards))
-            continue
-        unit, total, spent = known[budget.id]
-        if unit != budget.unit:
-            raise ProgramRefused(
-                f"budget {budget.id} counts {unit} since it was opened, but here {budget.unit}:"
-                " give the new budget another id.",
-                "budget_unit",
-            )
-        if budget.total < spent:
-            raise ProgramRefused(
-                f"budget {budget.id} has a total of {budget.total}, but {spent} of it are spent:"
-                f" give it at least {spent}, or end the rules that it pays for.",
-                "budget_below_spent",
-            )
-        if budget.total < total:
-            # What shards hold would go beyond the new total.
-            await connection.execute(_EMPTY, (budget.id,))
-            await connection.execute(
-                "UPDATE ledger.budgets SET undrawn = total - %s WHERE id = %s", (spent, budget.id)
-            )
-        if budget.total != total:
-            change = budget.total - total
-            await connection.execute(_CHANGE, (budget.total, change, budget.id))

@@ -13,7 +13,7 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 
 from ledger.accounts import account_id_of
-from ledger.budgets import OPEN, OPEN_LEASES
+from ledger.budget_opening import OPEN, OPEN_LEASES
 from ledger.chain import genesis
 from ledger.core.calendar import from_instant
 from ledger.core.program.canonical import version_of

@@ -8,7 +8,7 @@ system events lock the system head alone.
 from collections.abc import Sequence
 
 from ledger.accounts import account_id_of
-from ledger.budgets import open_budgets
+from ledger.budget_opening import open_budgets
 from ledger.core.calendar import from_instant
 from ledger.core.program.compiled import compile_program
 from ledger.core.program.form import Program
