@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 
 from api.app import create_app
 from ledger.errors import StartRefused
@@ -57,12 +58,16 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def serve(settings: Settings, started: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM. `started` hears the address once it listens. Raises
-    StartRefused."""
+def serve(
+    settings: Settings,
+    started: Callable[[str], None],
+    extend: Callable[[FastAPI], None] | None = None,
+) -> None:
+    """Serve until SIGINT or SIGTERM. `started` hears the address once it listens; `extend` adds what
+    is beside the API (the console). Raises StartRefused."""
     asyncio.run(check_database(settings))
     listener = bound(settings.api_host, settings.api_port)
-    server = _Server(config_of(settings), lambda: started(address_of(listener)))
+    server = _Server(config_of(settings, extend), lambda: started(address_of(listener)))
     try:
         server.run(sockets=[listener])
     finally:
@@ -71,7 +76,9 @@ def serve(settings: Settings, started: Callable[[str], None]) -> None:
         raise StartRefused("The API did not start: its log says why.", "api_not_started")
 
 
-def config_of(settings: Settings) -> uvicorn.Config:
+def config_of(
+    settings: Settings, extend: Callable[[FastAPI], None] | None = None
+) -> uvicorn.Config:
     """How the server runs."""
     options: dict[str, Any] = {
         "log_config": None,
@@ -83,7 +90,10 @@ def config_of(settings: Settings) -> uvicorn.Config:
         "h11_max_incomplete_event_size": HEADER_BYTES_MAX,
         "backlog": BACKLOG,
     }
-    return uvicorn.Config(create_app(settings), **options)
+    app = create_app(settings)
+    if extend is not None:
+        extend(app)
+    return uvicorn.Config(app, **options)
 
 
 def bound(host: str, port: int) -> socket.socket:

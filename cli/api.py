@@ -24,7 +24,7 @@ def serve(
         Path | None, typer.Option(help="Folder of the embedded services to use.")
     ] = None,
 ) -> None:
-    """Answer over HTTP until stopped (Ctrl-C, SIGTERM). Prints where.
+    """Serve the HTTP API and the console until stopped (Ctrl-C, SIGTERM). Prints where.
 
     TLS and more than one address belong to the proxy in front.
 
@@ -32,6 +32,7 @@ def serve(
     """
     # Imported here: the framework takes a second, which `points --help` must not.
     from api.server import serve as run
+    from console.app import attach
 
     settings = settings_of_services(data_dir=data_dir)
     if host is not None:
@@ -39,7 +40,12 @@ def serve(
     if port is not None:
         settings = settings.model_copy(update={"api_port": port})
     logs.configure(log_file)
-    run(settings, lambda url: typer.echo(f"api: {url}/v1 (document: {url}/openapi.json)"))
+
+    def started(url: str) -> None:
+        typer.echo(f"api: {url}/v1 (document: {url}/openapi.json)")
+        typer.echo(f"console: {url}/console")
+
+    run(settings, started, attach)
 
 
 def register(main: typer.Typer) -> None:

@@ -2,10 +2,11 @@
 
 from fastapi import APIRouter
 
-from api.routes import changes, health, ingest, preview, webhooks
+from api.routes import changes, health, ingest, me, preview, webhooks
 
 GROUPS: tuple[APIRouter, ...] = (
     health.group,
+    me.group,
     preview.group,
     changes.group,
     ingest.group,

@@ -17,7 +17,7 @@ from api.webhooks.balances import Balance, balances_after
 from api.webhooks.matching import Public, public_events, wants
 from ledger.core.calendar import from_instant
 from ledger.sharding import SYSTEM_SHARD
-from projections.log import Entry, batches, decode, decode_system
+from projections.log import Entry, ask_batch, decode, decode_system, read_batch
 from schemas.decisions import LogEvent
 
 EVENTS_MAX = 200
@@ -68,9 +68,12 @@ def make(connection: Connection[Any]) -> Made:
         return Made(0, 0)
     with connection.transaction():
         wanted = _locked(connection, {id_ for _, ids in places.values() for id_ in ids})
-        read = batches(
-            connection, [(shard, position) for shard, (position, _) in places.items()], EVENTS_MAX
-        )
+        with connection.pipeline():
+            asked = {
+                shard: ask_batch(connection, shard, position, EVENTS_MAX)
+                for shard, (position, _) in places.items()
+            }
+        read = {shard: read_batch(each, shard, places[shard][0]) for shard, each in asked.items()}
         rows: list[_Row] = []
         moved: list[tuple[str, int, int]] = []
         for shard, entries in read.items():

@@ -1,0 +1,31 @@
+"""The console, attached to the API's application."""
+
+import secrets
+
+from fastapi import FastAPI
+from nicegui import ui
+
+from console.frame import Console
+from console.pages import member, members, overview
+from console.sessions import Sessions
+from console.sign_in import HOME, routes
+
+RECONNECT_SECONDS = 10.0
+"""A laptop that was away so long goes on with the screen it had."""
+
+
+def attach(app: FastAPI) -> None:
+    """Add the screens under /console."""
+    sessions = Sessions()
+    app.include_router(routes(app, sessions))
+    console = Console(app, sessions)
+    for page in (overview, members, member):
+        page.register(console)
+    ui.run_with(
+        app,
+        mount_path=HOME,
+        title="Points Ledger",
+        reconnect_timeout=RECONNECT_SECONDS,
+        storage_secret=secrets.token_urlsafe(32),
+        show_welcome_message=False,
+    )

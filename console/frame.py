@@ -1,0 +1,151 @@
+"""What every screen has: head, navigation, language, light and dark, and who is signed in."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from fastapi import FastAPI, Request
+from nicegui import ui
+from starlette.responses import RedirectResponse
+
+from audit.texts import N_, Texts
+from console.asking import Asking, Refused
+from console.sessions import COOKIE, Session, Sessions
+from console.sign_in import PATH
+
+
+@dataclass(frozen=True)
+class Screen:
+    """One person's open screen: what it says, and how it asks."""
+
+    asking: Asking
+    texts: Texts
+    session: Session
+
+    def say(self, text: str, **values: object) -> str:
+        """A sentence in the person's language."""
+        return self.texts.say(text, **values)
+
+
+@dataclass(frozen=True)
+class Place:
+    """An entry of the navigation. `scope`: who lacks it does not see it."""
+
+    path: str
+    label: str
+    icon: str
+    scope: str
+
+
+PLACES = (
+    Place("/", N_("Overview"), "dashboard", "reports:read"),
+    Place("/members", N_("Members"), "people", "members:read"),
+    Place("/programs", N_("Programs"), "rule", "programs:read"),
+    Place("/campaigns", N_("Campaigns and codes"), "local_offer", "programs:read"),
+    Place("/reports", N_("Reports"), "insights", "reports:read"),
+    Place("/operations", N_("Operations"), "build", "operations:read"),
+)
+
+STYLE = """
+:root { --points-accent: #1e5a8a; }
+body { font-family: system-ui, sans-serif; }
+.body--dark { --points-accent: #8cc4f0; }
+a:focus-visible, button:focus-visible, [tabindex]:focus-visible {
+  outline: 3px solid var(--points-accent); outline-offset: 2px; }
+.points-skip { position: absolute; left: -999rem; }
+.points-skip:focus { left: 1rem; top: 1rem; z-index: 9999; background: #fff; color: #000;
+  padding: .5rem 1rem; }
+.points-card { width: 100%; }
+.points-page { max-width: 72rem; margin: 0 auto; padding: 1rem; width: 100%; }
+.points-number { font-size: 1.6rem; font-variant-numeric: tabular-nums; }
+.points-table { width: 100%; overflow-x: auto; }
+"""
+
+
+class Console:
+    """The screens' common ground."""
+
+    def __init__(self, app: FastAPI, sessions: Sessions) -> None:
+        self._app = app
+        self._sessions = sessions
+
+    def screen(self, request: Request) -> Screen | RedirectResponse:
+        """The person's screen; without a session the way to the sign-in."""
+        session = self._sessions.find(request.cookies.get(COOKIE))
+        if session is None:
+            return RedirectResponse(PATH)
+        identity = self._app.state.points.ledger.identity
+        texts = Texts(session.language, identity.time_zone, identity.currency)
+        return Screen(Asking(self._app, session), texts, session)
+
+
+@contextmanager
+def framed(screen: Screen, title: str, path: str) -> Iterator[None]:
+    """The frame of a page, around what it shows. `path`: whose entry is marked as current."""
+    say, session = screen.say, screen.session
+    ui.page_title(f"{title} · Points Ledger")
+    ui.add_css(STYLE)
+    dark = ui.dark_mode(session.dark)
+    ui.context.client.on_disconnect(screen.asking.close)
+    ui.html(f'<a class="points-skip" href="#main">{say("Skip to the content")}</a>', sanitize=False)
+    with ui.header().classes("items-center gap-2").style("background: #17364f"):
+        menu = ui.button(icon="menu").props(f'flat color=white aria-label="{say("Navigation")}"')
+        ui.link("Points Ledger", "/console").classes("text-white no-underline text-lg")
+        ui.space()
+        _appearance(screen, dark)
+        ui.label(session.name).classes("text-white gt-xs")
+        with ui.element("form").props('method=post action="/console/sign-out"'):
+            ui.button(say("Sign out"), icon="logout").props("type=submit flat color=white dense")
+    drawer = ui.left_drawer(value=None, bordered=True).props(
+        f'breakpoint=900 width=230 role=navigation aria-label="{say("Navigation")}"'
+    )
+    menu.on_click(drawer.toggle)
+    with drawer, ui.list().classes("w-full"):
+        for place in PLACES:
+            if not screen.asking.may(place.scope):
+                continue
+            current = place.path == path
+            item = ui.item(on_click=None).props(f'href="/console{place.path}" tag=a')
+            if current:
+                item.props('active aria-current="page"')
+            with item:
+                with ui.item_section().props("avatar"):
+                    ui.icon(place.icon).props("aria-hidden=true")
+                with ui.item_section():
+                    ui.item_label(say(place.label))
+    with ui.element("main").props("id=main tabindex=-1").classes("points-page"):
+        ui.html(f"<h1 style='font-size:1.5rem;margin:.25rem 0 1rem'>{title}</h1>", sanitize=False)
+        yield
+
+
+def _appearance(screen: Screen, dark: ui.dark_mode) -> None:
+    session = screen.session
+
+    def turn() -> None:
+        session.dark = not (dark.value if dark.value is not None else False)
+        dark.set_value(session.dark)
+
+    def speak(language: str) -> Callable[[], None]:
+        def chosen() -> None:
+            session.language = language
+            ui.navigate.reload()
+
+        return chosen
+
+    ui.button(icon="contrast", on_click=turn).props(
+        f'flat color=white dense aria-label="{screen.say("Light or dark")}"'
+    )
+    other = "ru" if session.language == "en" else "en"
+    name = {"en": "English", "ru": "Русский"}[other]
+    ui.button(other.upper(), on_click=speak(other)).props(
+        f'flat color=white dense aria-label="{name}"'
+    )
+
+
+async def shown(work: Callable[[], Awaitable[None]]) -> None:
+    """Do what a click asked; tell the person what was refused, and why."""
+    try:
+        await work()
+    except Refused as refused:
+        where = f" ({refused.path})" if refused.path else ""
+        ui.notify(f"{refused.detail}{where}", type="negative", timeout=8_000, close_button="✕")

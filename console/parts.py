@@ -1,0 +1,85 @@
+"""Pieces that several screens show."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from nicegui import ui
+
+from console.frame import Screen, shown
+
+Work = Callable[[], Awaitable[None]]
+
+
+def figure(label: str, value: str, hint: str = "") -> None:
+    """One number with its name."""
+    with ui.card().classes("min-w-[9rem] flex-1 q-pa-sm").props("flat bordered"):
+        ui.label(label).classes("text-caption")
+        ui.label(value).classes("points-number")
+        if hint:
+            ui.label(hint).classes("text-caption")
+
+
+def table(
+    caption: str, columns: Sequence[tuple[str, str]], rows: Sequence[dict[str, Any]]
+) -> ui.table:
+    """Rows under named columns: (name of the field, heading)."""
+    shown_columns = [
+        {
+            "name": name,
+            "label": label,
+            "field": name,
+            "align": "right" if rows and isinstance(rows[0].get(name), int) else "left",
+        }
+        for name, label in columns
+    ]
+    with ui.element("div").classes("points-table"):
+        found = ui.table(columns=shown_columns, rows=list(rows), row_key=columns[0][0])
+        found.props(f'flat bordered dense aria-label="{caption}" :rows-per-page-options="[0]"')
+        found.props("hide-bottom")
+    return found
+
+
+def moment(screen: Screen, text: str | None) -> str:
+    """A moment of the API in the program's zone and the person's language."""
+    return screen.say("never") if text is None else screen.texts.when(datetime.fromisoformat(text))
+
+
+def asks(
+    screen: Screen,
+    title: str,
+    fields: Sequence[tuple[str, str, str]],
+    act: Callable[[dict[str, str], str], Awaitable[None]],
+    *,
+    danger: bool = False,
+) -> Callable[[], None]:
+    """Opens a form: fields are (name, label, `text` or `number`). `act` gets what was written and
+    the key under which it is sent: the same when the person tries again after a failure."""
+
+    def opened() -> None:
+        key = uuid4().hex
+        with ui.dialog(value=True) as dialog, ui.card().classes("w-96 max-w-full"):
+            dialog.props(f'aria-label="{title}"')
+            ui.label(title).classes("text-h6").props("role=heading aria-level=2")
+            inputs = {}
+            for name, label, kind in fields:
+                box = ui.input(label).props(f"outlined dense autocomplete=off type={kind}")
+                inputs[name] = box.classes("w-full")
+
+            async def carry_out() -> None:
+                async def work() -> None:
+                    await act({name: str(box.value or "") for name, box in inputs.items()}, key)
+                    dialog.close()
+
+                await shown(work)
+
+            with ui.row().classes("w-full justify-end"):
+                ui.button(screen.say("Cancel"), on_click=dialog.close).props("flat")
+                ui.button(
+                    screen.say("Do it"),
+                    on_click=carry_out,
+                    color="negative" if danger else "primary",
+                )
+
+    return opened
