@@ -63,8 +63,8 @@ def serve(
     started: Callable[[str], None],
     extend: Callable[[FastAPI], None] | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM. `started` hears the address once it listens; `extend` adds what
-    is beside the API (the console). Raises StartRefused."""
+    """Serve until SIGINT or SIGTERM. `started` hears the address once it listens; `extend` adds
+    what is beside the API (the console). Raises StartRefused."""
     asyncio.run(check_database(settings))
     listener = bound(settings.api_host, settings.api_port)
     server = _Server(config_of(settings, extend), lambda: started(address_of(listener)))
