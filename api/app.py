@@ -12,6 +12,8 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 
 from api import documents, problems
+from api.access import approvals
+from api.access.layer import PART as LAYER
 from api.access.layer import open_access
 from api.door import Door, DoorFull
 from api.failures import on_bug, on_full, on_ledger_error
@@ -85,8 +87,12 @@ async def opened(settings: Settings) -> AsyncIterator[State]:
         try:
             door, ingest = Door(ledger), Ingest(settings)
             try:
-                async with open_access(settings) as access:
-                    yield State(settings, ledger, door, reads, access, ingest)
+                async with (
+                    open_access(settings) as access,
+                    approvals.opened(access, ledger, door, settings.approval_points) as waiting,
+                ):
+                    parts = {approvals.PART: waiting, LAYER: access}
+                    yield State(settings, ledger, door, reads, access, ingest, parts)
             finally:
                 await door.close()
                 await ingest.close()

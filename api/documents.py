@@ -76,6 +76,13 @@ def operation(
     }
 
 
+def waits(answer: Any) -> dict[int | str, dict[str, Any]]:
+    """The response of an operation whose change waits for a second person."""
+    TYPES.add(answer)
+    schema = {"application/json": {"schema": _reference(answer)}}
+    return {202: {"description": "It waits for a second person.", "content": schema}}
+
+
 def json_of(answer: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """An answer as JSON."""
     return Response(msgspec.json.encode(answer), status, headers, media_type="application/json")

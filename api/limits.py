@@ -1,11 +1,15 @@
 """What one request may cost, and the ASGI layer that enforces it before anything else runs.
 
+It also carries what other parts want of the answer: `answer_headers` of the request's scope are
+added to it, each of `on_answer` is called with its status, 500 when there is none.
+
 A body is counted as it arrives and cut off at its limit; it has `BODY_SECONDS` to arrive, the
 answer has `ANSWER_SECONDS` to begin. More than `REQUESTS_MAX` at once are turned away with 503, so
 that a crowd is answered late by nobody rather than slowly to all.
 """
 
 import asyncio
+from http import HTTPStatus
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -44,6 +48,7 @@ class Limits:
             await self._app(scope, receive, send)
             return
         correlation_id = scope["correlation_id"] = choose(scope)
+        scope["answer_headers"], scope["on_answer"] = [], []
         token = current.set(correlation_id)
         self._running += 1
         try:
@@ -56,14 +61,23 @@ class Limits:
         self, scope: Scope, receive: Receive, send: Send, correlation_id: str
     ) -> None:
         begun = False
-
-        told = _with_id(send, correlation_id)
         deadline = asyncio.timeout(ANSWER_SECONDS)
 
-        async def answer(message: Message) -> None:
+        async def told(message: Message) -> None:
             nonlocal begun
-            if not begun:
+            if message["type"] == "http.response.start":
                 begun = True
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    *scope["answer_headers"],
+                    (b"x-correlation-id", correlation_id.encode()),
+                ]
+                for each in scope["on_answer"]:
+                    each(message["status"])
+            await send(message)
+
+        async def answer(message: Message) -> None:
+            if not begun:
                 deadline.reschedule(None)  # from here on it is the client's pace
             await told(message)
 
@@ -73,26 +87,18 @@ class Limits:
             limited = _counted(scope, receive)
             async with deadline:
                 await self._app(scope, limited, answer)
-            return
-        except Problem as error:
-            problem = error
-        except TimeoutError:
-            if not deadline.expired():
+        except Problem as problem:
+            if begun:
                 raise
-            problem = _late()
-        if begun:
-            raise problem
-        await response_of(problem, correlation_id)(scope, receive, told)
-
-
-def _with_id(send: Send, correlation_id: str) -> Send:
-    async def answer(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            own = (b"x-correlation-id", correlation_id.encode())
-            message["headers"] = [*message.get("headers", ()), own]
-        await send(message)
-
-    return answer
+            await response_of(problem, correlation_id)(scope, receive, told)
+        except TimeoutError:
+            if begun or not deadline.expired():
+                raise
+            await response_of(_late(), correlation_id)(scope, receive, told)
+        finally:
+            if not begun:  # a bug, or nobody waits for the answer any more
+                for each in scope["on_answer"]:
+                    each(HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 def _counted(scope: Scope, receive: Receive) -> Receive:

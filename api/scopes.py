@@ -27,6 +27,8 @@ class Scope(StrEnum):
     PROGRAMS_READ = "programs:read"
     PROGRAMS_WRITE = "programs:write"
     """Check, back-test, propose for publication; generate promo codes."""
+    PROPOSALS_READ = "proposals:read"
+    """What waits, or waited, for a second person."""
     APPROVE = "approve"
     """Let a proposal of somebody else come into force, or turn it down."""
     REPORTS_READ = "reports:read"
@@ -55,9 +57,10 @@ ROLES: dict[str, frozenset[Scope]] = {
         Scope.MEMBERS_STANDING,
         Scope.TRANSFER,
         Scope.ADJUST,
+        Scope.PROPOSALS_READ,
     },
-    "marketer": _VIEWER | {Scope.PREVIEW, Scope.PROGRAMS_WRITE},
-    "approver": _VIEWER | {Scope.APPROVE},
+    "marketer": _VIEWER | {Scope.PREVIEW, Scope.PROGRAMS_WRITE, Scope.PROPOSALS_READ},
+    "approver": _VIEWER | {Scope.PROPOSALS_READ, Scope.APPROVE},
     "operator": _VIEWER
     | {
         Scope.OPERATIONS_READ,
@@ -66,7 +69,7 @@ ROLES: dict[str, frozenset[Scope]] = {
         Scope.WEBHOOKS,
         Scope.ACCESS_ADMIN,
     },
-    "auditor": _VIEWER | {Scope.OPERATIONS_READ, Scope.AUDIT_READ},
+    "auditor": _VIEWER | {Scope.PROPOSALS_READ, Scope.OPERATIONS_READ, Scope.AUDIT_READ},
 }
 """The scopes of each role."""
 

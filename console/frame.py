@@ -49,7 +49,9 @@ PLACES = (
 STYLE = """
 :root { --points-accent: #1e5a8a; }
 body { font-family: system-ui, sans-serif; }
-.body--dark { --points-accent: #8cc4f0; }
+body.body--dark { --points-accent: #8cc4f0; --q-primary: #8cc4f0 !important; }
+body.body--dark .bg-primary { color: #10202d !important; }
+h1.points-title { font-size: 1.5rem; line-height: 1.3; margin: 0 0 .75rem; font-weight: 600; }
 a:focus-visible, button:focus-visible, [tabindex]:focus-visible {
   outline: 3px solid var(--points-accent); outline-offset: 2px; }
 .points-skip { position: absolute; left: -999rem; }
@@ -86,16 +88,19 @@ def framed(screen: Screen, title: str, path: str) -> Iterator[None]:
     ui.page_title(f"{title} · Points Ledger")
     ui.add_css(STYLE)
     dark = ui.dark_mode(session.dark)
+    ui.colors(primary="#1e5a8a", negative="#a3120a", positive="#1b6e3c", info="#1e5a8a")
     ui.context.client.on_disconnect(screen.asking.close)
     ui.html(f'<a class="points-skip" href="#main">{say("Skip to the content")}</a>', sanitize=False)
-    with ui.header().classes("items-center gap-2").style("background: #17364f"):
+    with ui.header().classes("items-center gap-2 no-wrap").style("background: #17364f"):
         menu = ui.button(icon="menu").props(f'flat color=white aria-label="{say("Navigation")}"')
         ui.link("Points Ledger", "/console").classes("text-white no-underline text-lg")
         ui.space()
         _appearance(screen, dark)
         ui.label(session.name).classes("text-white gt-xs")
         with ui.element("form").props('method=post action="/console/sign-out"'):
-            ui.button(say("Sign out"), icon="logout").props("type=submit flat color=white dense")
+            ui.button(icon="logout").props(
+                f'type=submit flat color=white dense aria-label="{say("Sign out")}"'
+            )
     drawer = ui.left_drawer(value=None, bordered=True).props(
         f'breakpoint=900 width=230 role=navigation aria-label="{say("Navigation")}"'
     )
@@ -114,7 +119,8 @@ def framed(screen: Screen, title: str, path: str) -> Iterator[None]:
                 with ui.item_section():
                     ui.item_label(say(place.label))
     with ui.element("main").props("id=main tabindex=-1").classes("points-page"):
-        ui.html(f"<h1 style='font-size:1.5rem;margin:.25rem 0 1rem'>{title}</h1>", sanitize=False)
+        with ui.element("h1").classes("points-title"):
+            ui.label(title)
         yield
 
 

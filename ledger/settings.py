@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -19,6 +20,8 @@ from ledger import crash
 from ledger.errors import StartRefused
 
 PREFIX = "POINTS_"
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 _POSTGRESQL = re.compile(r"postgres(ql)?://.")
 
@@ -205,6 +208,60 @@ class Settings(BaseSettings):
         ),
     ] = 8_088
 
+    # --- access -------------------------------------------------------------------------------
+
+    api_rate_per_second: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=1_000_000,
+            description="Requests a second that one caller of the API may send to one process, with"
+            " bursts of twice as many; a key may have a rate of its own. Default 100: a store's"
+            " tills behind one key.",
+        ),
+    ] = 100
+    approval_points: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=1_000_000_000_000,
+            description="An adjustment over the API of more points than this, given or taken, waits"
+            " for a second person. Default 10000: what an agent gives for a spoilt purchase is"
+            " below. 0: every adjustment waits; the largest value: none does.",
+        ),
+    ] = 10_000
+    oidc_issuer: Annotated[
+        str | None,
+        Field(
+            description="Issuer of the bearer tokens that the API takes, exactly as in their claim"
+            " iss: https://…, or http:// on loopback. Not set: API keys only."
+        ),
+    ] = None
+    oidc_audience: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            description="What the claim aud of these tokens must hold. Needed with"
+            " POINTS_OIDC_ISSUER.",
+        ),
+    ] = None
+    oidc_jwks_url: Annotated[
+        str | None,
+        Field(
+            description="Where the issuer's public keys are: https://…, or http:// on loopback. Not"
+            " set: where the issuer's /.well-known/openid-configuration says."
+        ),
+    ] = None
+    oidc_roles_claim: Annotated[
+        str,
+        Field(
+            min_length=1,
+            description="Claim with a person's roles, a list or a text with blanks; with dots a"
+            " path, as realm_access.roles. Default roles. Roles that are none of ours are left"
+            " out.",
+        ),
+    ] = "roles"
+
     # --- audit --------------------------------------------------------------------------------
 
     checkpoint_key: Annotated[
@@ -272,6 +329,22 @@ class Settings(BaseSettings):
             raise ValueError("it is empty; write host:port[,host:port], or leave it unset")
         return servers
 
+    @field_validator("oidc_issuer", "oidc_jwks_url")
+    @classmethod
+    def _is_a_safe_url(cls, url: str | None) -> str | None:
+        if url is not None and not is_safe_url(url):
+            raise ValueError("write it as https://…; http:// is for loopback only")
+        return url
+
+    @model_validator(mode="after")
+    def _issuer_has_an_audience(self) -> Self:
+        if self.oidc_issuer is not None and self.oidc_audience is None:
+            raise ValueError(
+                "POINTS_OIDC_ISSUER is set without POINTS_OIDC_AUDIENCE: a token made for another"
+                " application of that issuer would be taken; set both"
+            )
+        return self
+
     @model_validator(mode="after")
     def _partitions_divide_shards(self) -> Self:
         if self.shards % self.partitions:
@@ -294,6 +367,18 @@ class Settings(BaseSettings):
                 "no_database",
             )
         return self.database_url.get_secret_value()
+
+
+def is_safe_url(url: str) -> bool:
+    """Whether keys may be fetched there: over TLS, or from this machine."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    if not host or parts.username is not None or parts.fragment:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK)
 
 
 def load_settings(environ: Mapping[str, str] | None = None, **overrides: object) -> Settings:

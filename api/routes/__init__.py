@@ -2,7 +2,17 @@
 
 from fastapi import APIRouter
 
-from api.routes import changes, health, ingest, me, preview, webhooks
+from api.routes import (
+    audit_trail,
+    changes,
+    health,
+    ingest,
+    keys,
+    me,
+    preview,
+    proposals,
+    webhooks,
+)
 
 GROUPS: tuple[APIRouter, ...] = (
     health.group,
@@ -10,5 +20,8 @@ GROUPS: tuple[APIRouter, ...] = (
     preview.group,
     changes.group,
     ingest.group,
+    keys.group,
+    audit_trail.group,
+    proposals.group,
     webhooks.group,
 )

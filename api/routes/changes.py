@@ -8,9 +8,11 @@ import msgspec
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
+from api.access import approvals
+from api.access.proposal_answers import ProposalAnswer
 from api.caller import Caller, require
 from api.changing import ChangeAnswer, IdempotencyKey, changed
-from api.documents import operation
+from api.documents import operation, waits
 from api.events import checked_id, event_of
 from api.scopes import Scope
 from schemas import inputs
@@ -136,6 +138,12 @@ def _endpoint(change: Change) -> Callable[..., Awaitable[Response]]:
             occurred_at=occurred_at,
             told=told,
         )
+        if isinstance(event, inputs.PointsAdjust):
+            proposal = await approvals.of(request).adjustment(
+                caller, event, timed=occurred_at is not None
+            )
+            if proposal is not None:
+                return approvals.accepted(proposal)
         return await changed(request, event, timed=occurred_at is not None)
 
     if reservation:
@@ -175,6 +183,13 @@ def _endpoint(change: Change) -> Callable[..., Awaitable[Response]]:
     return of_nobody
 
 
+def _described(change: Change, told: tuple[str, ...]) -> dict[str, Any]:
+    described = operation(body=_body_type(change, told), answer=ChangeAnswer, problems=(404, 409))
+    if change.kind is inputs.PointsAdjust:
+        described["responses"] |= waits(ProposalAnswer)
+    return described
+
+
 for _change in CHANGES:
     _told = ("actor",) if _change.actor else ()
     if "{reservation_id}" in _change.path:
@@ -186,5 +201,5 @@ for _change in CHANGES:
         name=_change.name,
         operation_id=_change.name,
         summary=_change.summary,
-        **operation(body=_body_type(_change, _told), answer=ChangeAnswer, problems=(404, 409)),
+        **_described(_change, _told),
     )

@@ -6,7 +6,7 @@ Revision ID: 0018
 from ledger.migrations import run_sql_beside
 
 revision = "0018"
-down_revision = "0016"
+down_revision = "0017"
 branch_labels = None
 depends_on = None
 

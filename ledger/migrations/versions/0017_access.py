@@ -1,0 +1,21 @@
+"""Who may call the API, what they did of note, and what waits for a second person.
+
+Revision ID: 0017
+"""
+
+from ledger.migrations import run_sql_beside
+
+revision = "0017"
+down_revision = "0016"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Run the SQL file beside this one."""
+    run_sql_beside(__file__)
+
+
+def downgrade() -> None:
+    """There is no way back, as for the tables before."""
+    raise NotImplementedError("The ledger's tables are not dropped; restore a backup instead.")
