@@ -31,6 +31,7 @@ from api.changing import answer_of as change_of
 from api.documents import json_of
 from api.door import Door
 from api.problems import Problem
+from api.tasks import ended
 from ledger.application import Ledger
 from ledger.core.program.canonical import canonical, from_canonical, version_of
 from ledger.core.program.form import Program
@@ -268,8 +269,7 @@ async def opened(
     try:
         yield approvals
     finally:
-        task.cancel()
-        await asyncio.wait([task])
+        await ended(task)
 
 
 def _closed(proposal: Proposal) -> Problem:

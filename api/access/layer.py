@@ -22,6 +22,7 @@ from api.caller import Caller
 from api.correlation import correlation_of
 from api.problems import Problem
 from api.scopes import Scope, scopes_of
+from api.tasks import ended
 from ledger.database import open_pool
 from ledger.errors import LedgerError
 from ledger.settings import Settings
@@ -226,9 +227,7 @@ async def open_access(settings: Settings) -> AsyncIterator[Layer]:
         try:
             yield layer
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+            await ended(*tasks)
             layer.refusals.flush()
             await layer.trail.close()
             await _last_uses(layer)

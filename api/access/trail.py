@@ -15,6 +15,7 @@ from msgspec import Struct
 from psycopg import sql
 from psycopg_pool import AsyncConnectionPool
 
+from api.tasks import ended
 from ledger.database import translated
 from ledger.errors import AppendFailed, DatabaseUnavailable, LedgerError
 
@@ -113,8 +114,7 @@ class Trail:
         self._wake.set()
         _, unfinished = await asyncio.wait([self._task], timeout=CLOSE_SECONDS)
         if unfinished:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await ended(self._task)
         self._lose(len(self._waiting))
 
     async def _run(self) -> None:

@@ -17,6 +17,7 @@ import psycopg
 import structlog
 from psycopg import AsyncConnection, Connection, sql
 
+from api.tasks import ended
 from api.webhooks import outbox
 from api.webhooks.errors import WebhookRefused
 from api.webhooks.making import make
@@ -119,8 +120,7 @@ class Deliverer:
                 try:
                     yield connection
                 finally:
-                    task.cancel()
-                    await asyncio.gather(task, return_exceptions=True)
+                    await ended(task)
 
     async def _lock(self, connection: Connection[Any]) -> None:
         deadline = time.monotonic() + LOCK_SECONDS
@@ -221,9 +221,6 @@ class Deliverer:
 
     async def _forget(self) -> None:
         """What is under way is not known to have arrived: it will be sent again."""
-        tasks = [task for _, task in self._under_way.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await ended(*(task for _, task in self._under_way.values()))
         self._under_way.clear()
         self._ended.clear()
