@@ -1,12 +1,21 @@
 """Each figure of docs/kpi.md against an independent query of DuckDB over the raw messages."""
 
+import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 import pytest
 
+from ledger.application import Ledger
+from ledger.core.calendar import to_instant
+from ledger.settings import load_settings
+from projections.connection import connect
 from projections.rebuild import rebuild
-from tests.analytics.conftest import Figures
+from projections.rfm import compute_bounds
+from projections.runner import Runner
+from schemas.decisions import RfmBoundsSet
+from tests.analytics.conftest import SHARDS, Figures
 from tests.analytics.raw import SINCE, UNTIL
 
 Row = tuple[Any, ...]
@@ -162,19 +171,120 @@ def test_the_rates_of_points(figures: Figures) -> None:
     assert same(row, expected)
 
 
-def test_points_by_store(figures: Figures) -> None:
-    """Of the thirty who only buy: what their baskets granted belongs to the baskets' stores."""
+_BY_STORE = """
+WITH paid AS (
+    SELECT subject AS member, moment, (data ->> 'order_id')::BIGINT AS order_id FROM messages
+    WHERE type = 'command.redeem.v1'
+), brought AS (
+    SELECT subject AS member, data ->> 'referrer_id' AS referrer FROM messages
+    WHERE type = 'referral.registered.v1'
+), of_orders AS (
+    SELECT moment, 'granted' AS flow, points, order_id FROM awards
+    UNION ALL
+    SELECT v.moment, 'redeemed', v.points, p.order_id
+    FROM moved v JOIN paid p USING (member, moment) WHERE flow = 'redeemed' AND v.points > 0
+    UNION ALL
+    SELECT v.moment, if(flow = 'revoked', flow, 'restored'), abs(v.points), b.order_id
+    FROM moved v JOIN backs b ON b.moment = v.moment AND v.member IN
+        (b.member, (SELECT referrer FROM brought WHERE brought.member = b.member))
+    WHERE flow = 'revoked' OR flow = 'redeemed' AND v.points < 0
+    UNION ALL
+    SELECT moment, flow, points, NULL FROM moved WHERE flow = 'expired'
+)
+SELECT {period}, coalesce(store, ''), sum(points) FILTER (WHERE flow = 'granted'),
+    sum(points) FILTER (WHERE flow = 'revoked'), sum(points) FILTER (WHERE flow = 'redeemed'),
+    sum(points) FILTER (WHERE flow = 'restored'), sum(points) FILTER (WHERE flow = 'expired')
+FROM (SELECT o.*, b.store FROM of_orders o LEFT JOIN baskets b USING (order_id))
+WHERE moment < '2018-03-01 03:00' GROUP BY 1, 2 ORDER BY 1, 2
+"""
+"""Points belong to the store of the order that granted them, that they paid for, or that came back;
+what a survey gives, and what expires, is of none."""
+
+
+@pytest.mark.parametrize("grain", GRAINS)
+def test_points_by_store(figures: Figures, grain: str) -> None:
     found = ours(
         figures,
-        "SELECT period, value, sum(points)::bigint FROM read.kpi_flow_rows(SPAN, 'month', 'store')"
-        " WHERE member_id::int <= 30 AND flow = 'granted' GROUP BY 1, 2",
+        "SELECT period, value, granted, revoked, redeemed, restored, expired"
+        f" FROM read.kpi_points(SPAN, '{grain}', 'store')"
+        " WHERE (granted, revoked, redeemed, restored, expired) <> (0, 0, 0, 0, 0)",
     )
-    expected = theirs(
-        figures,
-        f"SELECT {period('month')}, coalesce(store, ''), sum(points)::BIGINT FROM awards"
-        " WHERE member::INT <= 30 GROUP BY 1, 2",
-    )
+    rows = theirs(figures, _BY_STORE.format(period=period(grain)))
+    expected = [
+        (*place, *(int(points or 0) for points in rest))
+        for *place, rest in ((row[0], row[1], row[2:]) for row in rows)
+    ]
     assert sorted(found) == sorted(expected)
+    of_stores = [row[2:6] for row in found if row[1]]
+    assert all(sum(column) > 0 for column in zip(*of_stores, strict=True))
+
+
+_RFM = """
+CREATE OR REPLACE TEMP MACRO values_at(t) AS TABLE
+SELECT member, (epoch(t)::BIGINT - epoch(max(moment))::BIGINT) // 86400 AS recency,
+    count(*) FILTER (WHERE moment > t - INTERVAL 8760 HOUR) AS frequency,
+    coalesce(sum(amount - coalesce(back, 0)) FILTER (WHERE moment > t - INTERVAL 8760 HOUR), 0)
+        ::BIGINT AS monetary
+FROM baskets LEFT JOIN (SELECT order_id, sum(amount) AS back FROM backs WHERE moment <= t
+                        GROUP BY order_id) USING (order_id)
+WHERE member IS NOT NULL AND moment <= t GROUP BY member;
+CREATE OR REPLACE TEMP MACRO bounds_at(t) AS TABLE
+WITH v AS (FROM values_at(t)), ranked AS (
+    SELECT 5 * count(*) OVER (ORDER BY recency) AS by_recency,
+        5 * count(*) OVER (ORDER BY frequency) AS by_frequency,
+        5 * count(*) OVER (ORDER BY monetary) AS by_monetary, count(*) OVER () AS members, v.*
+    FROM v
+)
+SELECT n, min(recency) FILTER (WHERE by_recency >= n * members) AS recency,
+    min(frequency) FILTER (WHERE by_frequency >= n * members) AS frequency,
+    min(monetary) FILTER (WHERE by_monetary >= n * members) AS monetary
+FROM ranked CROSS JOIN range(1, 5) r (n) GROUP BY n ORDER BY n;
+"""
+"""A bound is the least value that n fifths of the members do not exceed."""
+
+_SCORED = """
+SELECT 5 - (SELECT count(*) FROM bounds_at({since}) b WHERE b.recency < v.recency) AS r,
+    1 + (SELECT count(*) FROM bounds_at({since}) b WHERE b.frequency < v.frequency) AS f,
+    1 + (SELECT count(*) FROM bounds_at({since}) b WHERE b.monetary < v.monetary) AS m,
+    count(*), sum(frequency)::BIGINT, sum(monetary)::BIGINT
+FROM values_at({at}) v GROUP BY 1, 2, 3 ORDER BY 1 DESC, 2 DESC, 3 DESC
+"""
+
+
+def test_rfm(figures: Figures) -> None:
+    """Scores by the bounds that were recorded last, of values as of the moment asked for."""
+    theirs(figures, _RFM)
+    recorded = datetime(2017, 11, 1, tzinfo=UTC)
+    unscored = ours(figures, "SELECT * FROM read.kpi_rfm('2017-10-31T12:00:00Z')")
+    (whole,) = theirs(
+        figures,
+        "SELECT count(*), sum(frequency)::BIGINT, sum(monetary)::BIGINT"
+        " FROM values_at(TIMESTAMP '2017-10-31 15:00')",
+    )
+    assert unscored == [(None, None, None, *whole)]
+    with connect(figures.url) as session:
+        bounds = compute_bounds(session, to_instant(recorded))
+    asyncio.run(_record(figures.url, bounds))
+    Runner(figures.url).run(until_caught_up=True)
+    since = "TIMESTAMP '2017-11-01 03:00'"
+    assert theirs(figures, f"SELECT recency, frequency, monetary FROM bounds_at({since})") == list(
+        zip(bounds.recency_days, bounds.frequency, bounds.monetary, strict=True)
+    )
+    for moment, local in (
+        ("2017-11-01T00:00:00Z", since),
+        ("2018-01-20T09:00:00Z", "TIMESTAMP '2018-01-20 12:00'"),
+    ):
+        found = ours(figures, f"SELECT * FROM read.kpi_rfm('{moment}')")
+        assert found == theirs(figures, _SCORED.format(since=since, at=local))
+        assert len(found) > 10
+
+
+async def _record(url: str, bounds: RfmBoundsSet) -> None:
+    ledger = await Ledger.open(load_settings({}, database_url=url, shards=SHARDS, partitions=4))
+    try:
+        await ledger.record_bounds(bounds)
+    finally:
+        await ledger.close()
 
 
 def test_campaigns(figures: Figures) -> None:
