@@ -9,20 +9,19 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import psycopg
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
-from psycopg import sql
 
 from deploy import embedded
 from streams.topics import ensure_topics, topic_partitions
+from tests.databases import new_database, server_of
 
 PARTITIONS = 8
 """Of the tests' topics: the settings' default."""
 
-TOPICS_GONE_SECONDS = 30.0
+TOPICS_GONE_SECONDS = 300.0
 """Deleting topics takes Kafka a second or two."""
 
 
@@ -43,14 +42,11 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded.Serv
 @pytest.fixture(scope="module")
 def database(services: embedded.Services) -> Iterator[str]:
     """The URL of an empty database of this module's own."""
-    name = f"test_{uuid4().hex[:12]}"
-    identifier = sql.Identifier(name)
-    with psycopg.connect(services.database_url, autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {}").format(identifier))
-        try:
-            yield f"{services.database_url.rpartition('/')[0]}/{name}"
-        finally:
-            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(identifier))
+    with (
+        psycopg.connect(services.database_url, autocommit=True) as admin,
+        new_database(admin, "test") as name,
+    ):
+        yield server_of(services.database_url) + name
 
 
 @pytest.fixture(scope="module")
@@ -73,5 +69,5 @@ async def fresh_topics(bootstrap: str) -> None:
     deadline = time.monotonic() + TOPICS_GONE_SECONDS
     while await topic_partitions(bootstrap):
         assert time.monotonic() < deadline, "Kafka did not delete the topics"
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.02)
     await ensure_topics(bootstrap, PARTITIONS)

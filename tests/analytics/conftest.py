@@ -5,19 +5,16 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import NamedTuple
-from uuid import uuid4
 
 import duckdb
 import orjson
 import psycopg
 import pytest
-from psycopg import Connection, sql
+from psycopg import Connection
 
 from deploy.embedded import Services
 from ledger.application import Ledger
 from ledger.core.program.load import load_program
-from ledger.create import create_ledger
-from ledger.migrate import migrate
 from ledger.received import received
 from ledger.settings import load_settings
 from projections.runner import Runner
@@ -25,6 +22,7 @@ from schemas.decode import decode_record
 from streams.effects import encode_effect
 from tests.analytics import raw
 from tests.audit.conftest import admin, owner, server, shop, template, url, written
+from tests.databases import new_ledger, server_of
 
 __all__ = ["admin", "owner", "server", "shop", "template", "url", "written"]
 """Fixtures that these tests share with others."""
@@ -74,13 +72,14 @@ async def _load(url: str, events: Sequence[raw.Event]) -> None:
 @pytest.fixture(scope="package")
 def figures(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Figures]:
     """Sixty households' year, folded."""
-    name = f"figures_{uuid4().hex[:12]}"
-    url = f"{services.database_url.rpartition('/')[0]}/{name}"
+    server = server_of(services.database_url)
+    program = load_program(raw.PROGRAM, "program.yaml")
     events = raw.events()
-    with psycopg.connect(services.database_url, autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        migrate(url)
-        create_ledger(url, load_program(raw.PROGRAM, "program.yaml"), SHARDS)
+    with (
+        psycopg.connect(services.database_url, autocommit=True) as admin,
+        new_ledger(server, admin, program, SHARDS, "figures") as name,
+    ):
+        url = server + name
         asyncio.run(_load(url, events))
         Runner(url).run(until_caught_up=True)
         with (
@@ -89,4 +88,3 @@ def figures(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Ite
         ):
             reader.execute("SET ROLE points_reader")
             yield Figures(url, reader, messages)
-        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))

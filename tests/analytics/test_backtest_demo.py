@@ -6,7 +6,6 @@ A hundred households in every run of the tests, all 2,469 in `make test-long`.
 import asyncio
 from collections.abc import Iterator
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 import pytest
@@ -17,20 +16,15 @@ from analytics.backtest_tally import AFTER, BEFORE
 from audit import redecide
 from cli.program import read_program
 from demo.perform import PROGRAM
-from ledger.create import create_ledger
-from ledger.migrate import migrate
 from tests.analytics.grocer import SHARDS, write
+from tests.databases import new_ledger
 
 
 @pytest.fixture
 def empty(server: str, admin: psycopg.Connection[Any]) -> Iterator[str]:
     """The URL of a database with an empty ledger of the demo's program."""
-    name = f"grocer_{uuid4().hex[:12]}"
-    admin.execute(f"CREATE DATABASE {name}")
-    migrate(server + name)
-    create_ledger(server + name, read_program(PROGRAM), SHARDS)
-    yield server + name
-    admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with new_ledger(server, admin, read_program(PROGRAM), SHARDS, "grocer") as name:
+        yield server + name
 
 
 @pytest.mark.parametrize(

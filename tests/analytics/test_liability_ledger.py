@@ -58,7 +58,7 @@ def bean_check(file: Path) -> str:
     """What the program says of a file; empty: it is accepted."""
     ran = subprocess.run(
         [str(Path(sys.executable).parent / "bean-check"), str(file)],
-        capture_output=True, text=True, check=False, timeout=60,
+        capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
     assert bool(ran.returncode) == bool(ran.stderr.strip())
     return ran.stderr

@@ -8,7 +8,9 @@ import psycopg
 import pytest
 
 from tests.audit.logs import program_with_everything, write
-from tests.ledger.conftest import admin, copied, created, server
+from tests.databases import copied, new_ledger
+from tests.ledger.conftest import admin, server
+from tests.ledger.events import SHARDS
 from tests.projections.conftest import shop, template
 
 __all__ = ["admin", "server", "shop", "template"]  # fixtures that these tests share with others
@@ -17,7 +19,7 @@ __all__ = ["admin", "server", "shop", "template"]  # fixtures that these tests s
 @pytest.fixture(scope="session")
 def written(server: str, admin: psycopg.Connection[Any]) -> Iterator[str]:
     """The name of a database with the log; nobody changes it."""
-    with created(server, admin, program_with_everything()) as name:
+    with new_ledger(server, admin, program_with_everything(), SHARDS) as name:
         asyncio.run(write(server + name))
         yield name
 

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import psycopg
 import pytest
@@ -12,9 +11,8 @@ from typer.testing import CliRunner
 from cli.app import app
 from deploy.embedded import Services
 from ledger.core.program.load import load_program
-from ledger.create import create_ledger
 from ledger.errors import LedgerError
-from ledger.migrate import migrate
+from tests.databases import new_ledger, server_of
 
 PROGRAM = """
 program: shop
@@ -35,17 +33,13 @@ promo_codes:
 @pytest.fixture(autouse=True)
 def ledger(services: Services, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A ledger of that program, which the command line finds."""
-    name = f"codes_{uuid4().hex[:12]}"
-    url = f"{services.database_url.rpartition('/')[0]}/{name}"
-    with psycopg.connect(services.database_url, autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name}".encode())
-        try:
-            migrate(url)
-            create_ledger(url, load_program(PROGRAM, "shop.yaml"), 4)
-            monkeypatch.setenv("POINTS_DATABASE_URL", url)
-            yield
-        finally:
-            admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+    server = server_of(services.database_url)
+    with (
+        psycopg.connect(services.database_url, autocommit=True) as admin,
+        new_ledger(server, admin, load_program(PROGRAM, "shop.yaml"), 4, "codes") as name,
+    ):
+        monkeypatch.setenv("POINTS_DATABASE_URL", server + name)
+        yield
 
 
 def points(*arguments: str) -> str:

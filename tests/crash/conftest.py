@@ -7,7 +7,8 @@ import pytest
 
 from tests.crash.plays import PLAYS, Play, Stage
 from tests.crash.state import State, state_of
-from tests.ledger.conftest import admin, copied, program, server, template
+from tests.databases import copied
+from tests.ledger.conftest import admin, program, server, template
 
 __all__ = ["admin", "program", "server", "template"]
 

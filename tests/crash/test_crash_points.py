@@ -10,7 +10,7 @@ from ledger.crash import CRASH_POINTS
 from tests.crash.dying import dies
 from tests.crash.plays import PLAYS, Play, Stage
 from tests.crash.state import State, state_of
-from tests.ledger.conftest import copied
+from tests.databases import copied
 
 OWN_TESTS = "worker"
 """The points that only a whole worker passes: tests/crash/test_worker_crashes.py."""

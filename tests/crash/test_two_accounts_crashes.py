@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 import pytest
@@ -11,13 +10,12 @@ import pytest
 from ledger.application import Ledger
 from ledger.core.program.form import Program
 from ledger.core.program.load import load_program
-from ledger.create import create_ledger
-from ledger.migrate import migrate
 from schemas import inputs
 from tests.crash.plays import Play, Stage, nothing, with_ledger
 from tests.crash.state import State, state_of
 from tests.crash.test_crash_points import crash_and_recover
-from tests.ledger.conftest import PROGRAM, copied
+from tests.databases import copied, new_ledger
+from tests.ledger.conftest import PROGRAM
 from tests.ledger.events import SHARDS, direct, purchase, returned, survey
 from tests.ledger.pairs import elsewhere, merge, standing, transfer
 
@@ -75,14 +73,10 @@ PLAY = Play("two accounts", prepare, act, nothing)
 @pytest.fixture(scope="module")
 def transfers(server: str, admin: psycopg.Connection[Any]) -> Iterator[str]:
     """A database with an empty ledger whose program has transfers."""
-    name = f"ledger_{uuid4().hex[:12]}"
     text = PROGRAM.read_text(encoding="utf-8") + "transfers: {}\nclosing: {notice: P30D}\n"
     program: Program = load_program(text, PROGRAM.name)
-    admin.execute(f"CREATE DATABASE {name}")
-    migrate(server + name)
-    create_ledger(server + name, program, SHARDS)
-    yield name
-    admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with new_ledger(server, admin, program, SHARDS) as name:
+        yield name
 
 
 @pytest.fixture(scope="module")

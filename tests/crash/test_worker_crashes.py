@@ -18,12 +18,10 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from ledger.application import Ledger
 from ledger.core.program.load import load_program
 from ledger.crash import CRASH_POINTS
-from ledger.create import create_ledger
-from ledger.migrate import migrate
 from ledger.settings import load_settings
 from streams.topics import EFFECTS
 from tests.crash.state import State, state_of
-from tests.ledger.conftest import copied
+from tests.databases import copied, new_ledger
 from tests.ledger.opened import run
 from tests.services import PARTITIONS
 from tests.streams.workers import (
@@ -98,12 +96,9 @@ def bootstrap(kafka_topics: str) -> str:
 @pytest.fixture(scope="module")
 def made(server: str, admin: psycopg.Connection) -> Iterator[str]:
     """A database with an empty ledger that the tests copy."""
-    name = f"worker_{uuid4().hex[:12]}"
-    admin.execute(f"CREATE DATABASE {name}")
-    migrate(server + name)
-    create_ledger(server + name, load_program(PROGRAM.read_text(), PROGRAM.name), SHARDS)
-    yield name
-    admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    program = load_program(PROGRAM.read_text(), PROGRAM.name)
+    with new_ledger(server, admin, program, SHARDS, "worker") as name:
+        yield name
 
 
 @pytest.fixture

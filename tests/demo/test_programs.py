@@ -10,12 +10,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
-from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
-from psycopg import sql
 from typer.testing import CliRunner
 
 from cli.app import app
@@ -31,6 +29,7 @@ from projections.connection import connect
 from projections.runner import Runner
 from schemas.decode import decode_record
 from streams.effects import encode_effect
+from tests.databases import copied, server_of
 
 DEMO = Path(__file__).parents[2] / "demo"
 GALLERY = DEMO / "programs"
@@ -94,19 +93,26 @@ async def apply(ledger: Ledger, value: bytes) -> None:
 
 
 @pytest.fixture
-def ledger_url(services: Services) -> Iterator[str]:
-    """The URL of an empty database."""
-    name = f"gallery_{uuid4().hex[:12]}"
-    with psycopg.connect(services.database_url, autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        yield f"{services.database_url.rpartition('/')[0]}/{name}"
-        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+def ledger_url(services: Services, migrated: str) -> Iterator[str]:
+    """The URL of a database that a ledger can be created in."""
+    server = server_of(services.database_url)
+    with (
+        psycopg.connect(services.database_url, autocommit=True) as admin,
+        copied(server, admin, migrated) as url,
+    ):
+        yield url
+
+
+@pytest.fixture(scope="module")
+def migrated(database: str) -> str:
+    """The name of a database without a ledger, for copying."""
+    migrate(database)
+    return database.removeprefix(server_of(database))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_story_is_what_happens(ledger_url: str, name: str) -> None:
     program = load_program((GALLERY / f"{name}.yaml").read_text(encoding="utf-8"), name)
-    migrate(ledger_url)
     create_ledger(ledger_url, program, SHARDS)
     asyncio.run(take(ledger_url, name))
     Runner(ledger_url).run(until_caught_up=True)

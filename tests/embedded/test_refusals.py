@@ -184,6 +184,9 @@ def test_stop_of_an_unused_folder_leaves_it_alone(tmp_path: Path) -> None:
 
 
 def test_found_ports_are_free_and_different() -> None:
-    found = ports.find_free_ports(20)
-    assert len(set(found)) == 20
-    assert all(ports.is_free(port) for port in found)
+    def all_free() -> bool:
+        found = ports.find_free_ports(20)
+        assert len(set(found)) == 20
+        return all(ports.is_free(port) for port in found)
+
+    assert any(all_free() for _ in range(5)), "what others may take meanwhile is not always among"

@@ -1,10 +1,8 @@
 """A database per test with an empty ledger, copied from a template that is made once."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 import pytest
@@ -13,9 +11,8 @@ from deploy.embedded import Services
 from ledger import reading
 from ledger.core.program.form import Program
 from ledger.core.program.load import load_program
-from ledger.create import create_ledger
-from ledger.migrate import migrate
 from ledger.settings import Settings, load_settings
+from tests.databases import copied, new_ledger, server_of
 from tests.ledger.events import PARTITIONS, SHARDS
 
 PROGRAM = Path(__file__).with_name("program.yaml")
@@ -39,7 +36,7 @@ def under_lock_max(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
 @pytest.fixture(scope="session")
 def server(services: Services) -> str:
     """The URL of the server, up to the database's name."""
-    return services.database_url.rpartition("/")[0] + "/"
+    return server_of(services.database_url)
 
 
 @pytest.fixture(scope="session")
@@ -49,31 +46,11 @@ def admin(services: Services) -> Iterator[psycopg.Connection[Any]]:
         yield connection
 
 
-@contextmanager
-def created(server: str, admin: psycopg.Connection[Any], program: Program) -> Iterator[str]:
-    """A database with an empty ledger of a program, for the length of a block."""
-    name = f"ledger_{uuid4().hex[:12]}"
-    admin.execute(f"CREATE DATABASE {name}")
-    migrate(server + name)
-    create_ledger(server + name, program, SHARDS)
-    yield name
-    admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
 @pytest.fixture(scope="session")
 def template(server: str, admin: psycopg.Connection[Any], program: Program) -> Iterator[str]:
     """A database with an empty ledger that tests copy."""
-    with created(server, admin, program) as name:
+    with new_ledger(server, admin, program, SHARDS) as name:
         yield name
-
-
-@contextmanager
-def copied(server: str, admin: psycopg.Connection[Any], template: str) -> Iterator[str]:
-    """A copy of the template for the length of a block."""
-    name = f"{template}_{uuid4().hex[:8]}"
-    admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield server + name
-    admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

@@ -11,11 +11,12 @@ Cut = Literal["before", "after"]
 
 class Wire:
     """Passes bytes on. `cut` "before": the next COMMIT never arrives; "after": it is carried out,
-    but its answer is lost."""
+    but its answer is lost. `refused`: connections that found the server away."""
 
     def __init__(self, host: str, port: int) -> None:
         self.cut: Cut | None = None
         self.cuts = 0
+        self.refused = 0
         self._target = (host, port)
         self._away = False
         self._open: set[asyncio.StreamWriter] = set()
@@ -33,6 +34,7 @@ class Wire:
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection of the ledger."""
         if self._away:
+            self.refused += 1
             writer.close()
             return
         self._open.add(writer)

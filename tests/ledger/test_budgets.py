@@ -23,7 +23,7 @@ from tests.ledger.opened import opened, run
 from tests.ledger.pairs import merge
 
 PROCESSES = 8
-PROCESS_SECONDS = 120
+PROCESS_SECONDS = 600
 
 
 def spring(points: int) -> Budget:

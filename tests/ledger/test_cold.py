@@ -44,7 +44,7 @@ class Size(Struct, frozen=True):
     seconds: float
 
 
-SMALL = Size(members=5_000, again=2_500, cached=250, more_mb=20, seconds=120)
+SMALL = Size(members=5_000, again=2_500, cached=250, more_mb=20, seconds=600)
 LARGE = Size(members=1_000_000, again=150_000, cached=50_000, more_mb=100, seconds=10_800)
 
 CHECKED_AT_ONCE = 10_000

@@ -18,7 +18,7 @@ from ledger.settings import Settings
 from ledger.sharding import shard_of
 from schemas.decisions import AccountEvent
 from tests.ledger.events import SHARDS, direct, purchase, referral, shares_shard, survey
-from tests.ledger.opened import instant, opened, run
+from tests.ledger.opened import TEST_SECONDS, instant, opened, run
 
 ALL = range(SHARDS)
 
@@ -182,7 +182,7 @@ def test_readers_are_told_after_the_commit(settings: Settings, url: str) -> None
                 calls = [ledger.handle(direct(survey(f"m{n}"))) for n in range(30)]
                 await asyncio.gather(*calls)
                 times = 0
-                async for notice in listener.notifies(timeout=30):
+                async for notice in listener.notifies(timeout=TEST_SECONDS):
                     told |= {int(shard) for shard in notice.payload.split(",")}
                     times += 1
                     if told == expected:

@@ -29,8 +29,9 @@ BATCH = 50
 WINDOW = 500
 """Purchases over which the time is taken: tenths of a second."""
 
-GROWTH_MAX = 2.0
-"""Of the CPU time of a purchase; between the windows there are up to twenty times the events."""
+GROWTH_MAX = 4.0
+"""Of the CPU time of a purchase, which other work may double; between the windows of the long test
+there are six times the events, and what grew with them would grow as much."""
 
 SECONDS_EACH = 0.05
 """For each purchase a hundred times what it needs: a busy machine is no failure."""

@@ -22,8 +22,8 @@ from tests.ledger.opened import opened, run
 
 ROOT = Path(__file__).parents[2]
 
-WAIT_SECONDS = 60.0
-"""For two processes to get to the lock: a hundred times what it takes."""
+WAIT_SECONDS = 300.0
+"""For two processes to get to the lock: some hundred times what it takes."""
 
 POINTS = {
     "append.after_lock": "open",

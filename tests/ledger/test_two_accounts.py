@@ -17,7 +17,8 @@ from ledger.settings import Settings, load_settings
 from ledger.sharding import shard_of
 from schemas import inputs
 from schemas.inputs import InputEvent
-from tests.ledger.conftest import PROGRAM, created
+from tests.databases import new_ledger
+from tests.ledger.conftest import PROGRAM
 from tests.ledger.events import (
     PARTITIONS,
     SHARDS,
@@ -41,6 +42,7 @@ from tests.ledger.test_concurrency import gaps
 from tests.ledger.test_moved_heads import stored
 
 PROCESSES = 8
+PROCESS_SECONDS = 600
 
 FAR, FARTHER = elsewhere("m1", count=2)
 (NEAR,) = shares_shard("m1", 1)
@@ -56,7 +58,7 @@ def program() -> Program:
 @pytest.fixture(scope="session")
 def template(server: str, admin: psycopg.Connection[Any], program: Program) -> Iterator[str]:
     """A database with an empty ledger of that program."""
-    with created(server, admin, program) as name:
+    with new_ledger(server, admin, program, SHARDS) as name:
         yield name
 
 
@@ -515,7 +517,7 @@ def test_eight_processes_that_give_in_rings(
         )
         for number in range(PROCESSES)
     ]
-    printed = [process.communicate(timeout=120)[0] for process in processes]
+    printed = [process.communicate(timeout=PROCESS_SECONDS)[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * PROCESSES
     applied, refused, duplicates = (
         sum(c) for c in zip(*(map(int, p.split()) for p in printed), strict=True)

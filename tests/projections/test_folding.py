@@ -33,7 +33,7 @@ OTHER_BOUNDS = RfmBoundsSet(
     monetary=(100, 2_000, 9_000, 20_000),
 )
 
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 300.0
 
 
 @pytest.mark.parametrize("seed", [1, 2])

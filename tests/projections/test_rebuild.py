@@ -35,6 +35,8 @@ from tests.projections.conftest import Shop
 from tests.projections.history import catch_up, dump, folded_anew, write_history
 from tests.projections.log_writer import PROGRAM, SHARDS, Log, day, program, purchase
 
+WAIT_SECONDS = 300.0
+
 NAMES = tuple(model.name for model in read_models())
 
 LATER = PROGRAM.replace("2016-01-01", "2017-10-01").replace("grace: P1M", "grace: P2M")
@@ -231,7 +233,7 @@ def readers(shop: Shop, seen: list[BaseException]) -> Iterator[list[int]]:
     finally:
         stop.set()
         for thread in threads:
-            thread.join(60)
+            thread.join(WAIT_SECONDS)
 
 
 def test_readers_the_runner_and_who_appends_go_on(
@@ -265,9 +267,9 @@ def test_readers_the_runner_and_who_appends_go_on(
                 assert counts[0] > before
         finally:
             stop.set()
-            others[0].join(60)
+            others[0].join(WAIT_SECONDS)
             folding.stop()
-            others[1].join(60)
+            others[1].join(WAIT_SECONDS)
     assert failures == []
     catch_up(shop.session)
     assert dump(shop.session) == folded_anew(shop)
@@ -279,11 +281,12 @@ def test_an_old_transaction_never_sees_a_half_built_model(
     """It began before the model was built, and reads it for the first time after all was done."""
     write_history(shop.log, 12, inputs=60)
     catch_up(shop.session)
-    monkeypatch.setattr(switching, "OLD_TRANSACTIONS_SECONDS", 0.3)
     with psycopg.connect(shop.url) as old:
         old.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         old.execute("SELECT 1")
-        assert refused(lambda: built(shop, "balances")) == "old_transactions"
+        with monkeypatch.context() as soon:
+            soon.setattr(switching, "OLD_TRANSACTIONS_SECONDS", 0.3)
+            assert refused(lambda: built(shop, "balances")) == "old_transactions"
         row = old.execute("SELECT count(*) FROM read.balances").fetchone()
         assert row is not None
         assert row[0] > 0

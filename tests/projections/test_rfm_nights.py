@@ -23,7 +23,7 @@ from tests.projections.log_writer import SHARDS, day, purchase
 
 MOSCOW, BERLIN = ZoneInfo("Europe/Moscow"), ZoneInfo("Europe/Berlin")
 
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 300.0
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from tests.projections.conftest import Shop
 from tests.projections.history import dump, folded_anew, write_history
 from tests.projections.log_writer import SHARDS, day, purchase
 
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 300.0
 
 
 def until(condition: Callable[[], bool]) -> None:

@@ -42,7 +42,7 @@ PUBLISHABLE = [
     "member.updated.v1",
     "member.erased.v1",
 ]
-WAIT_SECONDS = 60
+WAIT_SECONDS = 300
 """Longest wait for records that are there: a fresh broker elects leaders for some seconds."""
 
 

@@ -12,6 +12,7 @@ from streams.consumer import ChunkConsumer
 
 PLACE = TP("effects", 3)
 AT_ONCE_SECONDS = 0.05
+WAIT_SECONDS = 60.0
 
 
 class Thread:
@@ -78,7 +79,7 @@ def test_a_drain_that_ends_before_the_flow_goes_on_is_delivered() -> None:
         done, _ = await asyncio.wait({reading}, timeout=AT_ONCE_SECONDS)
         assert not done  # nothing is delivered before Faust lets it go on
         consumer.resume_flow()
-        assert await asyncio.wait_for(reading, 10) == [(7, 8)]
+        assert await asyncio.wait_for(reading, WAIT_SECONDS) == [(7, 8)]
 
     asyncio.run(play())
 
@@ -94,6 +95,6 @@ def test_a_drain_of_before_the_seek_is_not_delivered() -> None:
         reading = asyncio.create_task(chunks_of(consumer))
         await asyncio.sleep(0)
         consumer.resume_flow()
-        assert await asyncio.wait_for(reading, 10) == []
+        assert await asyncio.wait_for(reading, WAIT_SECONDS) == []
 
     asyncio.run(play())

@@ -2,7 +2,7 @@
 whoever waits for the outcome of a command keeps nobody's reward waiting."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -124,8 +124,18 @@ class Producer:
         return done
 
 
-async def telling(log: Log, outcomes: Outcomes, monkeypatch: pytest.MonkeyPatch) -> Producer:
-    """A publisher's producer, after a second in which commands and a reward were decided."""
+WAIT_SECONDS = 60.0
+"""For what takes some milliseconds."""
+
+
+async def telling(
+    log: Log,
+    outcomes: Outcomes,
+    monkeypatch: pytest.MonkeyPatch,
+    enough: Callable[[], bool],
+) -> None:
+    """A publisher for which commands are decided and, when it has told enough of them, a reward;
+    until that is published."""
     producer, failed = Producer(), list[LedgerError]()
     monkeypatch.setattr("streams.effects.AIOKafkaProducer", lambda **_: producer)
     publisher = EffectsPublisher(
@@ -139,28 +149,31 @@ async def telling(log: Log, outcomes: Outcomes, monkeypatch: pytest.MonkeyPatch)
     )
     await publisher.start()
     publisher.commanded()
-    await asyncio.sleep(0.2)
-    log.effects = pending(("reward", "a"))
-    publisher.committed({0})
-    await asyncio.sleep(0.8)
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not enough():  # noqa: ASYNC110 (any condition: no event to wait for)
+            await asyncio.sleep(0.01)
+        log.effects = pending(("reward", "a"))
+        publisher.committed({0})
+        while "effects" not in producer.sent:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
     await publisher.stop(0.1)
     assert not failed
-    return producer
 
 
 @pytest.mark.parametrize("of", [1, OUTCOMES_AT_ONCE])
 def test_effects_are_published_while_commands_keep_coming(
     of: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    producer = asyncio.run(telling(Log([]), Outcomes(1_000_000, of), monkeypatch))
-    assert "effects" in producer.sent
+    outcomes = Outcomes(1_000_000, of)
+    asyncio.run(telling(Log([]), outcomes, monkeypatch, lambda: outcomes.told > of))
+    assert outcomes.pages > 0, "commands were still coming"
 
 
 def test_outcomes_of_more_than_one_page_are_told_without_waiting_for_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     outcomes = Outcomes(3)
-    asyncio.run(telling(Log([]), outcomes, monkeypatch))
+    asyncio.run(telling(Log([]), outcomes, monkeypatch, lambda: not outcomes.pages))
     assert outcomes.told == 3 * OUTCOMES_AT_ONCE
 
 
@@ -203,7 +216,7 @@ def test_nothing_is_left_when_a_publisher_says_so(monkeypatch: pytest.MonkeyPatc
             pause_seconds=0.001,
         )
         await publisher.start()
-        await asyncio.wait_for(log.published.wait(), 10)
+        await asyncio.wait_for(log.published.wait(), WAIT_SECONDS)
         await publisher.stop(0.1)
         assert log.idle is False
 

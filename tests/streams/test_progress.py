@@ -17,7 +17,7 @@ from streams.watchdog import STOP_SECONDS_MAX
 from streams.worker import APP_STOP_SECONDS
 
 SHORT_TELL_SECONDS = 0.1
-LATE_SECONDS = 5.0
+LATE_SECONDS = 60.0
 """Far beyond the short bound, far below for ever."""
 
 READS: Reads = {("purchases", 0): (3, 5)}

@@ -28,11 +28,14 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = Path(__file__).with_name("program.yaml")
 SHARDS = 32
 
-DEADLINE_SECONDS = 90.0
-"""For anything a test waits for: a hundred times what it takes, for machines with other work."""
+DEADLINE_SECONDS = 300.0
+"""For anything a test waits for: some hundred times what it takes, for machines with other work."""
 
-STOP_SECONDS = 30.0
+STOP_SECONDS = 60.0
 """For a graceful stop at a test's end."""
+
+ANSWER_SECONDS = 60.0
+"""For an answer of a worker's probes."""
 
 Event = tuple[str, str | None, bytes | None]
 """Topic, key, value."""
@@ -139,7 +142,7 @@ class Worker:
 
     def get(self, path: str) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(self.url + path, timeout=10) as answer:
+            with urllib.request.urlopen(self.url + path, timeout=ANSWER_SECONDS) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -149,6 +152,10 @@ class Worker:
         lines = self.get("/metrics")[1].splitlines()
         found = [line for line in lines if line.partition("{")[0].partition(" ")[0] == name]
         return sum(float(line.rpartition(" ")[2]) for line in found)
+
+    def counts(self, name: str, value: float) -> None:
+        """Wait until a metric has a value: what the database shows is counted a moment later."""
+        until(lambda: self.metric(name) == value, f"{name} = {value}")
 
     def ready(self) -> bool:
         return self.get("/readyz")[0] == 200

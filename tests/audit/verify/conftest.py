@@ -2,9 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 import pytest
@@ -13,13 +11,12 @@ from msgspec.structs import replace
 from ledger.application import Ledger
 from ledger.core.program.form import Award, EarnRule, OnActivity, Program
 from ledger.core.program.load import load_program
-from ledger.create import create_ledger
-from ledger.migrate import migrate
 from ledger.settings import load_settings
 from projections.runner import Runner
 from schemas import inputs
 from schemas.decisions import RfmBoundsSet
 from tests.crash.story import BATCHES, CODES, DIRECT
+from tests.databases import copied, new_ledger
 from tests.ledger.conftest import PROGRAM
 from tests.ledger.events import (
     PARTITIONS,
@@ -166,23 +163,10 @@ def _southerners(program: Program) -> list[Any]:
 @pytest.fixture(scope="session")
 def written(server: str, admin: psycopg.Connection[Any], program: Program) -> Iterator[str]:
     """The name of a database with such a ledger."""
-    name = f"audited_{uuid4().hex[:12]}"
-    admin.execute(f"CREATE DATABASE {name}")
-    migrate(server + name)
-    create_ledger(server + name, program, SHARDS)
-    asyncio.run(_write(server + name, program))
-    Runner(server + name).run(until_caught_up=True)
-    yield name
-    admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-@contextmanager
-def copied(server: str, admin: psycopg.Connection[Any], template: str) -> Iterator[str]:
-    """The URL of a copy of a database, for the length of a block."""
-    name = f"{template}_{uuid4().hex[:8]}"
-    admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield server + name
-    admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with new_ledger(server, admin, program, SHARDS, "audited") as name:
+        asyncio.run(_write(server + name, program))
+        Runner(server + name).run(until_caught_up=True)
+        yield name
 
 
 @pytest.fixture(scope="module")

@@ -24,8 +24,8 @@ from ledger.settings import load_settings
 from ledger.sharding import shard_of
 from projections.runner import Runner
 from schemas.inputs import InputEvent
-from tests.audit.verify.conftest import copied
 from tests.crash.plays import everything_in
+from tests.databases import copied
 from tests.ledger.events import PARTITIONS, SHARDS, direct, purchase
 from tests.projections.history import TABLES
 from tests.streams.workers import Finished, Stage
@@ -167,7 +167,7 @@ def test_a_proof_is_checked_far_from_the_ledger(
         command = [sys.executable, "-I", "check_proof.py"]
         files = ["proof-changed.json", "checkpoint-changed.json", key]
         return subprocess.run(
-            [*command, *files], cwd=empty, capture_output=True, text=True, check=False, timeout=60
+            [*command, *files], cwd=empty, capture_output=True, text=True, check=False, timeout=300
         )
 
     right = check()
