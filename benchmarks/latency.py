@@ -43,10 +43,10 @@ LOOK_SECONDS = 0.01
 """Between two looks at the read model, which is in the figure: asking more often took a third of a
 processor away from what is measured."""
 
-LATE_SECONDS = 30.0
+LATE_SECONDS = 120.0
 """A probe that is not seen by then is lost."""
 
-IDLE_SECONDS = 30.0
+IDLE_SECONDS = 120.0
 """By then both processes have folded what a new ledger holds."""
 
 BEHIND_SECONDS = 1.0

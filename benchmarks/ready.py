@@ -13,7 +13,7 @@ from ledger.settings import Settings
 PARTITIONS = Settings().partitions
 """Of the topics, unless a measurement says otherwise."""
 
-READY_SECONDS = 60.0
+READY_SECONDS = 180.0
 """Processes that have not joined their group by then never will."""
 
 LOOK_SECONDS = 0.1

@@ -3,20 +3,12 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from audit import redecide
 from audit.deciding_again import Difference, Tally, as_json
 from cli.audit import commands
 from cli.context import print_json, settings_of_services
+from cli.progress import bar_shown
 from cli.projections import reading, translated
 
 SHOWN = 20
@@ -41,19 +33,7 @@ def run(
     url = settings_of_services().require_database_url()
     with reading():
         pass
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with translated(), Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("deciding again", total=None)
-
-        def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
+    with translated(), bar_shown("deciding again") as show:
         report = redecide.run(url, jobs=jobs, shards=shard, progress=show)
     if as_json_text:
         heads = {str(shard): position for shard, position in report.heads.items()}

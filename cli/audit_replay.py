@@ -12,7 +12,8 @@ from audit.replay import replay as replay_log
 from cli.audit import commands
 from cli.audit_redecide import print_tally
 from cli.context import print_json, settings_of_services
-from cli.projections import progress_shown, reading, translated
+from cli.progress import progress_shown
+from cli.projections import reading, translated
 from ledger.crash import crash_point
 from projections.comparing import Compared
 

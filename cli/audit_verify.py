@@ -1,8 +1,6 @@
 """`points audit verify`: thin; the work is `audit.verify`."""
 
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -10,24 +8,16 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from audit.held import check_held
 from audit.page import page
 from audit.report import Report
-from audit.verify import JOBS, Show
+from audit.verify import JOBS
 from audit.verify import verify as verify_ledger
 from cli.audit_checkpoint import loaded
 from cli.context import settings_of_services
 from cli.main import INTERRUPTED
+from cli.progress import bar_shown
 from cli.projections import translated
 
 SHOWN_MAX = 20
@@ -71,7 +61,7 @@ def verify(
         if public_key is None:
             typer.echo("the checkpoints' signatures are not checked: name --public-key", err=True)
     stop = _Stop()
-    with translated(), _showing() as show, stop:
+    with translated(), bar_shown("verifying") as show, stop:
         report = verify_ledger(
             url,
             shards=shard or (),
@@ -116,24 +106,6 @@ class _Stop:
         if self._asked:
             raise KeyboardInterrupt
         self._asked = True
-
-
-@contextmanager
-def _showing() -> Iterator[Show]:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("verifying", total=None)
-
-        def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        yield show
 
 
 def _print(report: Report) -> None:

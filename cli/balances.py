@@ -5,25 +5,22 @@ come from the read models, lots from the member's events as far as the read mode
 so that both agree. `recorded`: what was known then, folded straight from the log.
 """
 
-import csv
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from enum import StrEnum
 from typing import Annotated, Any, NamedTuple
 
-import orjson
 import typer
 from psycopg import Connection
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from audit.as_of import AsOf, as_of
 from audit.as_of_all import as_of_all, programs_known
 from audit.member_log import ledger_facts, member_log
 from cli.context import parse_moment, print_json
 from cli.members import AsJson, At, MemberId, entries_of, unknown_member
+from cli.progress import bar_shown
 from cli.projections import moment_json, reading
+from cli.rows import AsCsv, one_form, print_csv, print_json_rows
 from ledger.core.calendar import format_instant, from_instant
 from projections import queries
 from projections.log import decode
@@ -217,7 +214,7 @@ def balances(
     lots: Annotated[
         bool, typer.Option("--lots", help="Each lot with its dates and worth.")
     ] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_csv: AsCsv = False,
     as_json: AsJson = False,
 ) -> None:
     """All members' points and tiers as of a moment; streamed, so any number. With --by recorded or
@@ -225,8 +222,7 @@ def balances(
 
     Example: `points balances --at 2018-01-15T00:00:00Z --by recorded --csv > balances.csv`
     """
-    if as_csv and as_json:
-        raise typer.BadParameter("choose one of --csv and --json, not both")
+    one_form(as_json, as_csv)
     moment = parse_moment(at)
     fields: Sequence[str] = queries.Balance._fields
     if lots:
@@ -236,11 +232,9 @@ def balances(
     # Closed before the session: whoever reads the output may stop early (head).
     with reading() as connection, _rows(connection, moment, by, lots=lots) as rows:
         if as_csv:
-            writer = csv.writer(sys.stdout, lineterminator="\n")
-            writer.writerow(fields)
-            writer.writerows(rows)
+            print_csv(fields, rows)
         elif as_json:
-            _print_json_rows(rows)
+            print_json_rows(fields, rows)
         else:
             _print_table(fields, rows)
 
@@ -254,30 +248,13 @@ def _rows(
             yield found
         return
     known_at = moment if by is Clock.recorded else None
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-               TimeRemainingColumn())  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("events", total=None)
-
-        def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
+    with bar_shown("events", transient=True) as show:
         ledger = ledger_facts(connection)
         with closing(as_of_all(connection, ledger, moment, known_at, show)) as members:
             if lots:
                 yield (lot for member in members for lot in _lots_of(member))
             else:
                 yield map(_worth, members)
-
-
-def _print_json_rows(rows: Iterable[Row]) -> None:
-    out = sys.stdout.buffer
-    separator = b"[\n"
-    for row in rows:
-        out.write(separator + orjson.dumps(row._asdict()))
-        separator = b",\n"
-    out.write(b"\n]\n" if separator == b",\n" else b"[]\n")
-    out.flush()
 
 
 def _print_table(fields: Sequence[str], rows: Iterable[Row]) -> None:

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from cli.context import print_json, settings_of_services
-from cli.projections import AsJson, progress_shown, reading, translated
+from cli.progress import progress_shown
+from cli.projections import AsJson, reading, translated
 from ledger.errors import LedgerError
 
 

@@ -4,8 +4,6 @@ Thin: the figures are functions of the database (`analytics.kpis`), the estimate
 `analytics.customer_value` and `analytics.uplift`.
 """
 
-import csv
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -13,7 +11,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 import typer
 
 from analytics import kpis
@@ -22,6 +19,7 @@ from analytics.kpis import Asked
 from cli.context import parse_moment, print_json
 from cli.members import AsJson, At
 from cli.projections import moment_json, reading
+from cli.rows import AsCsv, one_form, print_csv, print_json_rows
 from ledger.core.calendar import from_instant
 from ledger.errors import LedgerError
 
@@ -52,7 +50,6 @@ From = Annotated[
 To = Annotated[str | None, typer.Option("--to", help="Before this moment, RFC 3339; now.")]
 GrainOption = Annotated[Grain, typer.Option("--grain", help="Local days, ISO weeks, months.")]
 ByOption = Annotated[By, typer.Option("--by", help="Of each store, region, …; a campaign = rule.")]
-AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
 Horizon = Annotated[
     int, typer.Option("--days", min=1, max=3_650, help="Predict so many days ahead.")
 ]
@@ -177,7 +174,7 @@ def value(
 
     Example: `points kpi value --at 2018-01-01T00:00:00Z --days 180 --csv > value.csv`
     """
-    _one_form(as_json, as_csv)
+    one_form(as_json, as_csv)
     from analytics import customer_value  # imported late: scipy takes a second
 
     moment = from_instant(parse_moment(at))
@@ -328,46 +325,21 @@ def asked_for(
 def _show(
     figure: str, since: str | None, until: str | None, as_json: bool, as_csv: bool, **more: Any
 ) -> None:
-    _one_form(as_json, as_csv)
+    one_form(as_json, as_csv)
     with (
         reading() as connection,
         kpis.rows_of(connection, figure, asked_for(connection, since, until, **more)) as found,
     ):
         columns, rows = found
         if as_json:
-            _print_json(columns, rows)
+            print_json_rows(columns, rows)
         else:
             _print(columns, rows, as_csv)
 
 
-def _one_form(as_json: bool, as_csv: bool) -> None:
-    if as_csv and as_json:
-        raise typer.BadParameter("choose one of --csv and --json, not both")
-
-
-def _print_json(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    out = sys.stdout.buffer
-    separator = b"[\n"
-    for row in rows:
-        told = dict(zip(columns, row, strict=True))
-        out.write(separator + orjson.dumps(told, default=_plain))
-        separator = b",\n"
-    out.write(b"\n]\n" if separator == b",\n" else b"[]\n")
-    out.flush()
-
-
-def _plain(value: Any) -> float:
-    """Rates are estimates for programs: numbers, not texts."""
-    if isinstance(value, Decimal):
-        return float(value)
-    raise TypeError(f"no JSON form for {type(value).__name__}")
-
-
 def _print(columns: Sequence[str], rows: Iterable[Sequence[Any]], as_csv: bool) -> None:
     if as_csv:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
+        print_csv(columns, rows)
         return
     widths = [max(WIDTH_MIN, len(name)) for name in columns]
     typer.echo("  ".join(f"{name:>{width}}" for name, width in zip(columns, widths, strict=True)))

@@ -4,8 +4,6 @@ Thin: the figures are `analytics.liability*` and `analytics.deferred`, one fold 
 command, in one snapshot with the read models that it is compared with.
 """
 
-import csv
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
@@ -34,7 +32,9 @@ from analytics.liability_log import (
 from analytics.liability_movement import Month, Movement
 from cli.context import parse_moment, print_json
 from cli.members import AsJson, At
-from cli.projections import progress_shown, reading
+from cli.progress import progress_shown
+from cli.projections import reading
+from cli.rows import AsCsv, one_form, print_csv
 from ledger.core.calendar import format_instant, from_instant, local, period_bounds, to_instant
 from ledger.errors import LedgerError
 from schemas.fields import Instant
@@ -55,7 +55,6 @@ class Allocated(StrEnum):
     full = "full"
 
 
-AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
 From = Annotated[str | None, typer.Option("--from", help="First local month, 2017-01; the first.")]
 To = Annotated[str | None, typer.Option("--to", help="Last local month; the present one.")]
 Rate = Annotated[
@@ -82,7 +81,7 @@ def owed(
     """
     if context.invoked_subcommand is not None:
         return
-    _one_form(as_json, as_csv)
+    one_form(as_json, as_csv)
     moment = parse_moment(at)
     with _snapshot() as (connection, book, told):
         found = outstanding(told(moment), book, moment, by.value)
@@ -118,7 +117,7 @@ def movement(
 
     Example: `points liability movement --from 2017-01 --to 2017-12 --csv`
     """
-    _one_form(as_json, as_csv)
+    one_form(as_json, as_csv)
     with _snapshot() as (connection, book, told):
         first, last = _span(book, since, until)
         moves = Movement(book)
@@ -148,7 +147,7 @@ def breakage(at: At = None, as_json: AsJson = False, as_csv: AsCsv = False) -> N
 
     Example: `points liability breakage --at 2018-01-01T00:00:00Z`
     """
-    _one_form(as_json, as_csv)
+    one_form(as_json, as_csv)
     from analytics.liability_breakage import Cohort, Lifetimes  # numpy takes a while
 
     moment = parse_moment(at)
@@ -185,7 +184,7 @@ def deferred(
 
     Example: `points liability deferred --breakage 0.15 --from 2017-01 --to 2017-12`
     """
-    _one_form(as_json, as_csv)
+    one_form(as_json, as_csv)
     _, months = _both(since, until, rate, allocation)
     if as_json:
         print_json([{**one._asdict(), "ends_at": format_instant(one.ends_at)} for one in months])
@@ -305,16 +304,9 @@ def _rate(text: str) -> Fraction:
     return rate
 
 
-def _one_form(as_json: bool, as_csv: bool) -> None:
-    if as_json and as_csv:
-        raise typer.BadParameter("choose one of --json and --csv, not both")
-
-
 def _print(columns: Sequence[str], rows: Iterable[Sequence[Any]], as_csv: bool) -> None:
     if as_csv:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
+        print_csv(columns, rows)
         return
     shown = [[str(value) for value in row] for row in (columns, *rows)]
     widths = [max(len(row[n]) for row in shown) for n in range(len(columns))]

@@ -5,14 +5,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
 from analytics import backtest, backtest_report
@@ -22,6 +14,7 @@ from analytics.backtest_tally import CHANGED_MAX, Member, Row
 from audit.redecide import JOBS, JOBS_MAX
 from cli.context import parse_moment, print_json, settings_of_services
 from cli.program import ProgramFile, group, read_program
+from cli.progress import bar_shown
 from cli.projections import reading, translated
 
 ROWS = 15
@@ -75,19 +68,7 @@ def run(
         for folder in (parquet, charts):
             if folder is not None:
                 backtest_files.folder(folder)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with translated(), Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("living through the history", total=None)
-
-        def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
+    with translated(), bar_shown("living through the history") as show:
         result = backtest.run(url, program, options, show)
     if parquet is not None:
         backtest_files.write_groups(parquet, result)

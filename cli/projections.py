@@ -13,20 +13,11 @@ from typing import Annotated, Any
 import psycopg
 import typer
 from psycopg import Connection
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from analytics.rfm_nights import RfmNights
 from cli import logs
 from cli.context import print_json, settings_of_services
+from cli.progress import progress_shown
 from ledger.crash import crash_point
 from ledger.database import unreachable
 from ledger.errors import DatabaseUnavailable, LedgerError, StartRefused
@@ -259,28 +250,6 @@ def _owner_url() -> str:
     with reading():
         pass
     return settings_of_services().require_database_url()
-
-
-@contextmanager
-def progress_shown(what: str) -> Iterator[rebuilding.Progress]:
-    """A bar on standard error for each step, with the time that is left."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        steps: dict[str, TaskID] = {}
-
-        def told(step: str, done: int, total: int) -> None:
-            if step not in steps:
-                steps[step] = bar.add_task(f"{what}: {step}")
-            bar.update(steps[step], completed=done, total=total or None)
-
-        yield told
 
 
 def moment_json(moment: datetime | None) -> Any:

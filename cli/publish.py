@@ -12,10 +12,9 @@ from typing import Annotated, BinaryIO, cast
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cli.context import print_json, settings_of_services
+from cli.progress import bar_shown
 from ledger.errors import LedgerError
 from ledger.settings import load_settings
 from streams.event_lines import BadLine, read_lines
@@ -134,17 +133,9 @@ def _check(source: BinaryIO, *, show: bool) -> Checked:
 
 
 def _produce(source: BinaryIO, checked: Checked, bootstrap: str) -> Produced:
-    columns = (
-        TextColumn("producing"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("producing", total=checked.valid)
-        return asyncio.run(
-            produce(_records(source, checked), bootstrap, lambda n: bar.update(task, completed=n))
-        )
+    with bar_shown("producing", transient=True) as show:
+        records = _records(source, checked)
+        return asyncio.run(produce(records, bootstrap, lambda n: show(n, checked.valid)))
 
 
 def _records(source: BinaryIO, checked: Checked) -> Iterator[Record]:

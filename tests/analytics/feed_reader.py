@@ -3,6 +3,7 @@
 What it then holds is compared with the views of the database, which are worked out another way.
 """
 
+import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -15,6 +16,9 @@ from analytics.feeds import Feeds
 from schemas.feeds import FEED_STRUCTS, FEEDS, LEDGER_EVENTS
 
 PARTITIONS = 8
+
+MARKED_SECONDS = 120.0
+"""Until the marks of a transaction are written: milliseconds, on an idle machine."""
 
 Connection = psycopg.Connection[Any]
 
@@ -51,7 +55,7 @@ async def records(bootstrap: str, prefix: str, committed: bool = True) -> list[R
         places = [TopicPartition(prefix + name, n) for name in FEEDS for n in range(PARTITIONS)]
         consumer.assign(places)
         await consumer.seek_to_beginning(*places)
-        ends = await consumer.end_offsets(places)
+        ends = await whole(bootstrap, places)
         found = []
         while any([await consumer.position(place) < ends[place] for place in places]):
             for some in (await consumer.getmany(timeout_ms=100)).values():
@@ -63,6 +67,27 @@ async def records(bootstrap: str, prefix: str, committed: bool = True) -> list[R
         return found
     finally:
         await consumer.stop()
+
+
+async def whole(bootstrap: str, places: list[TopicPartition]) -> dict[TopicPartition, int]:
+    """The ends, once every transaction has its mark: the broker answers a commit before it writes
+    them, and who reads what is committed does not see its records until then."""
+    levels = ("read_committed", "read_uncommitted")
+    readers = [
+        AIOKafkaConsumer(bootstrap_servers=bootstrap, isolation_level=level) for level in levels
+    ]
+    for reader in readers:
+        await reader.start()
+    try:
+        async with asyncio.timeout(MARKED_SECONDS):
+            while True:
+                ends = [await reader.end_offsets(places) for reader in readers]
+                if ends[0] == ends[1]:
+                    return dict(ends[0])
+                await asyncio.sleep(0.02)
+    finally:
+        for reader in readers:
+            await reader.stop()
 
 
 def kept(found: list[Record]) -> tuple[dict[tuple[str, str], Any], list[Record]]:

@@ -1,8 +1,6 @@
 """The log folded from its beginning, and every row of the read models compared with that."""
 
 import json
-import threading
-import time
 from collections.abc import Callable
 
 import pytest
@@ -15,8 +13,9 @@ from cli.audit import commands
 from ledger.crash import CRASH_POINTS
 from projections import pages, rebuild
 from projections.errors import ProjectionError
-from projections.runner import Runner, read_models
+from projections.runner import read_models
 from tests.projections.conftest import Shop, shop, template
+from tests.projections.growing import growing
 from tests.projections.history import catch_up, dump, write_history
 from tests.projections.log_writer import PROGRAM, day, program, purchase
 from tests.projections.test_commands import write
@@ -107,26 +106,8 @@ def test_it_goes_on_while_everything_goes_on(shop: Shop, monkeypatch: pytest.Mon
     monkeypatch.setattr(pages, "ROUND_EVENTS", 30)
     write_history(shop.log, 43, inputs=80)
     catch_up(shop.session)
-    stop = threading.Event()
-
-    def append() -> None:
-        first = 80
-        while not stop.is_set():
-            write_history(shop.log, first, inputs=5, first=first)
-            first += 5
-            time.sleep(0.1)
-
-    folding = Runner(shop.url)
-    others = [threading.Thread(target=append), threading.Thread(target=folding.run)]
-    for thread in others:
-        thread.start()
-    try:
+    with growing(shop, 80):
         assert replay(shop.url).equal
-    finally:
-        stop.set()
-        others[0].join(60)
-        folding.stop()
-        others[1].join(60)
 
 
 def test_a_model_that_is_behind_is_compared_as_of_where_it_stands(shop: Shop) -> None:

@@ -32,6 +32,9 @@ TOPIC = "test"
 # Seconds for a record to come back from a broker that already answers: one or two, usually.
 READ_SECONDS = 300.0
 
+# Of a process that stands for another program: longer than any test.
+SLEEP_SECONDS = "3600"
+
 
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Iterator[Path]:
@@ -137,7 +140,16 @@ def test_data_and_ports_are_kept_over_down_and_up(data_dir: Path) -> None:
     assert read_records(second, 1) == [b"one"]
 
 
-def test_both_come_back_with_their_data_after_kill_9(data_dir: Path) -> None:
+@pytest.fixture(scope="module")
+def tried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder whose services are killed and started by one test after the other."""
+    folder = tmp_path_factory.mktemp("tried") / "data"
+    yield folder
+    embedded.remove(folder)
+
+
+def test_both_come_back_with_their_data_after_kill_9(tried: Path) -> None:
+    data_dir = tried
     first = embedded.start(data_dir)
     write_row(first, 1)
     write_record(first, b"one")
@@ -152,9 +164,11 @@ def test_both_come_back_with_their_data_after_kill_9(data_dir: Path) -> None:
     assert read_records(second, 1) == [b"one"]
 
 
-def test_foreign_processes_and_ports_are_left_alone(data_dir: Path) -> None:
+def test_foreign_processes_and_ports_are_left_alone(tried: Path) -> None:
+    data_dir = tried
     first = embedded.start(data_dir)
-    write_row(first, 1)
+    write_row(first, 2)
+    rows = read_rows(first)
     os.kill(first.postgres_pid, signal.SIGKILL)
     os.kill(first.kafka_pid, signal.SIGKILL)
     wait_until(lambda: embedded.status(data_dir).postgres.pid is None)
@@ -171,7 +185,7 @@ def test_foreign_processes_and_ports_are_left_alone(data_dir: Path) -> None:
     owner = pid_file.parent.stat()
     drop = {} if os.geteuid() else {"user": owner.st_uid, "group": owner.st_gid}
     with (
-        subprocess.Popen(["sleep", "60"], cwd="/", **drop) as foreign,  # type: ignore[call-overload]
+        subprocess.Popen(["sleep", SLEEP_SECONDS], cwd="/", **drop) as foreign,  # type: ignore[call-overload]
         socket.create_server(("127.0.0.1", port)) as listener,
     ):
         try:
@@ -190,7 +204,7 @@ def test_foreign_processes_and_ports_are_left_alone(data_dir: Path) -> None:
             assert any(str(port) in line and "taken" in line for line in told)
             assert second.kafka_bootstrap != first.kafka_bootstrap
             assert foreign.pid not in (second.postgres_pid, second.kafka_pid)
-            assert read_rows(second) == [1]
+            assert read_rows(second) == rows
             write_record(second, b"on another port")
             embedded.stop(data_dir)
             assert foreign.poll() is None
@@ -206,29 +220,34 @@ def test_a_server_is_no_shell_any_more_once_launched(
     slow = """{ sleep 0.5; exec "$@"; } </dev/null >&2 & echo $!"""
     monkeypatch.setattr(processes, "_DETACH", slow)
     pid = processes.launch(
-        ["sleep", "60"],
+        ["sleep", SLEEP_SECONDS],
         log=tmp_path / "log",
         cwd=tmp_path,
         env={"PATH": os.environ["PATH"]},
         user={},
     )
     try:
-        assert processes.is_live(pid, lambda argv, _: list(argv) == ["sleep", "60"])
+        assert processes.is_live(pid, lambda argv, _: list(argv) == ["sleep", SLEEP_SECONDS])
     finally:
         os.kill(pid, signal.SIGKILL)
 
 
-def test_a_server_that_is_not_seen_for_a_moment_has_not_ended(tmp_path: Path) -> None:
+def test_a_server_that_is_not_seen_for_a_moment_has_not_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its command line is another one, or none, while the machine is busy with it."""
-    argv = ["sh", "-c", "sleep 0.5; exec sleep 60"]
+    argv = ["sh", "-c", f"until [ -e asked ]; do sleep 0.1; done; exec sleep {SLEEP_SECONDS}"]
     path = {"PATH": os.environ["PATH"]}
     pid = processes.launch(argv, log=tmp_path / "log", cwd=tmp_path, env=path, user={})
 
     def is_it(argv: Sequence[str], _: str | None) -> bool:
-        return list(argv) == ["sleep", "60"]
+        (tmp_path / "asked").touch()  # from now on it is seen, a moment later
+        return list(argv) == ["sleep", SLEEP_SECONDS]
 
     assert not processes.is_live(pid, is_it)
-    assert not processes.has_ended(pid, is_it)
+    with monkeypatch.context() as patient:
+        patient.setattr(processes, "_UNSEEN_SECONDS", READ_SECONDS)
+        assert not processes.has_ended(pid, is_it)
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: is_gone(pid))
     assert processes.has_ended(pid, is_it)
@@ -264,7 +283,8 @@ def test_what_answers_at_our_ports_may_be_the_services_of_another_folder(
     assert embedded.status(shared.data_dir).services == shared
 
 
-def test_a_service_that_dies_while_the_other_starts_is_started_too(data_dir: Path) -> None:
+def test_a_service_that_dies_while_the_other_starts_is_started_too(tried: Path) -> None:
+    data_dir = tried
     first = embedded.start(data_dir)
     os.kill(first.kafka_pid, signal.SIGKILL)
     wait_until(lambda: is_gone(first.kafka_pid))

@@ -27,11 +27,12 @@ from projections.folding import Folder
 from projections.log import Entry
 from projections.member import Member
 from projections.rebuild import NEXT, Rebuilt
-from projections.runner import Runner, read_models
+from projections.runner import read_models
 from projections.system import System
 from projections.tables import Writes
 from projections.tiers import Tiers
 from tests.projections.conftest import Shop
+from tests.projections.growing import growing
 from tests.projections.history import catch_up, dump, folded_anew, write_history
 from tests.projections.log_writer import PROGRAM, SHARDS, Log, day, program, purchase
 
@@ -244,32 +245,13 @@ def test_readers_the_runner_and_who_appends_go_on(
     write_history(shop.log, 11, inputs=120)
     catch_up(shop.session)
     failures: list[BaseException] = []
-    stop = threading.Event()
-
-    def append() -> None:
-        first = 120
-        while not stop.is_set():
-            write_history(shop.log, first, inputs=5, first=first)
-            first += 5
-            time.sleep(0.1)
-
-    folding = Runner(shop.url)
-    others = [threading.Thread(target=append), threading.Thread(target=folding.run)]
-    with readers(shop, failures) as counts:
-        for thread in others:
-            thread.start()
-        try:
-            for name in ("balances", "tiers", "balances"):
-                before = counts[0]
-                done = built(shop, name)
-                assert done.compared is not None
-                assert done.compared.differences == 0
-                assert counts[0] > before
-        finally:
-            stop.set()
-            others[0].join(WAIT_SECONDS)
-            folding.stop()
-            others[1].join(WAIT_SECONDS)
+    with readers(shop, failures) as counts, growing(shop, 120):
+        for name in ("balances", "tiers", "balances"):
+            before = counts[0]
+            done = built(shop, name)
+            assert done.compared is not None
+            assert done.compared.differences == 0
+            assert counts[0] > before
     assert failures == []
     catch_up(shop.session)
     assert dump(shop.session) == folded_anew(shop)

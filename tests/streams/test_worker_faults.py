@@ -17,7 +17,7 @@ from tests.streams.workers import (
 )
 
 MEMBERS = 500
-PURCHASES = 12_000
+PURCHASES = 8_000
 
 
 @pytest.fixture(scope="module")
