@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import psycopg
@@ -17,13 +16,15 @@ from api.caller import Caller
 from api.scopes import Scope
 from deploy.embedded import Services
 from ledger.core.program.load import load_program
-from ledger.create import create_ledger
-from ledger.migrate import migrate
 from ledger.settings import Settings, load_settings
+from tests.databases import copied, new_ledger, server_of
 from tests.services import PARTITIONS, fresh_topics
 
 PROGRAM = Path(__file__).with_name("program.yaml")
 SHARDS = PARTITIONS
+
+PLAY_SECONDS = 300
+"""For a story of some requests: a hundred times what it takes."""
 
 
 class Everyone:
@@ -40,17 +41,26 @@ class Everyone:
         pass
 
 
+@pytest.fixture(scope="session")
+def api_template(services: Services) -> Iterator[str]:
+    """The name of a database with an empty ledger, for copying."""
+    program = load_program(PROGRAM.read_text("utf-8"), PROGRAM.name)
+    server = server_of(services.database_url)
+    with (
+        psycopg.connect(services.database_url, autocommit=True) as admin,
+        new_ledger(server, admin, program, SHARDS, "api") as name,
+    ):
+        yield name
+
+
 @pytest.fixture
-def ledger_url(services: Services) -> Iterator[str]:
+def ledger_url(services: Services, api_template: str) -> Iterator[str]:
     """A database with an empty ledger."""
-    base, name = services.database_url.rpartition("/")[0], f"api_{uuid4().hex[:12]}"
-    with psycopg.connect(services.database_url, autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name}")
-        url = f"{base}/{name}"
-        migrate(url)
-        create_ledger(url, load_program(PROGRAM.read_text("utf-8"), PROGRAM.name), SHARDS)
+    with (
+        psycopg.connect(services.database_url, autocommit=True) as admin,
+        copied(server_of(services.database_url), admin, api_template) as url,
+    ):
         yield url
-        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
@@ -92,7 +102,7 @@ def play(settings: Settings) -> Callable[[Play], Any]:
             async with opened(settings) as app, client_of(app) as client:
                 return await story(client)
 
-        return asyncio.run(asyncio.wait_for(played(), 60))
+        return asyncio.run(asyncio.wait_for(played(), PLAY_SECONDS))
 
     return run
 

@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from ledger.settings import Settings
 from ledger.sharding import partition_of
 from tests.api.calls import basket
+from tests.api.conftest import PLAY_SECONDS
 from tests.services import PARTITIONS
 
 BATCH = {"Content-Type": "application/cloudevents-batch+json"}
@@ -88,7 +89,7 @@ async def records(bootstrap: str) -> set[tuple[str, int]]:
         begins = await consumer.beginning_offsets(places)
         wanted = sum(ends[p] - begins[p] for p in places)
         found: set[tuple[str, int]] = set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PLAY_SECONDS):
             while len(found) < wanted:
                 for place, batch in (await consumer.getmany(timeout_ms=200)).items():
                     found |= {(record.key.decode(), place.partition) for record in batch}

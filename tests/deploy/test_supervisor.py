@@ -13,7 +13,11 @@ from typing import Any
 
 import pytest
 
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 300.0
+"""Much more than anything here takes, also on a machine with other work."""
+
+DEAF_SECONDS = 0.5
+"""Until what does not heed is killed; what heeds has as long as it needs."""
 
 MAIN = """
 import asyncio, sys
@@ -23,11 +27,11 @@ from deploy.supervisor import GivenUp, Program, Supervisor
 
 supervisor.PAUSE_SECONDS = 0.05
 supervisor.PAUSE_SECONDS_MAX = 0.1
-supervisor.STOP_SECONDS = 2.0
+supervisor.STOP_SECONDS = float(sys.argv[1])
 said = {"talks": print}
 programs = [
     Program(path.stem, [sys.executable, "-u", str(path)], {}, said.get(path.stem))
-    for path in map(Path, sys.argv[1:])
+    for path in map(Path, sys.argv[2:])
 ]
 try:
     asyncio.run(Supervisor(programs, sys.stderr.buffer).run())
@@ -39,7 +43,7 @@ except GivenUp as error:
 class Run:
     """A supervisor over scripts, in a process of its own."""
 
-    def __init__(self, folder: Path, **scripts: str) -> None:
+    def __init__(self, folder: Path, stop_seconds: float = WAIT_SECONDS, **scripts: str) -> None:
         self.folder = folder
         names = []
         for name, text in scripts.items():
@@ -50,14 +54,14 @@ class Run:
         self.told = folder / "told"
         with self.log.open("wb") as log, self.told.open("wb") as told:
             self.process = subprocess.Popen(
-                [sys.executable, "-u", "-c", MAIN, *names],
+                [sys.executable, "-u", "-c", MAIN, str(stop_seconds), *names],
                 stdout=told,
                 stderr=log,
                 cwd=Path(__file__).parents[2],
             )
 
     def lines(self) -> list[dict[str, Any]]:
-        lines = self.log.read_text().splitlines()
+        lines = self.log.read_text().rpartition("\n")[0].splitlines()  # whole ones
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     def events(self, process: str) -> list[str]:
@@ -121,14 +125,20 @@ def test_what_dies_is_started_again(tmp_path: Path) -> None:
 
 
 def test_what_dies_again_and_again_ends_everything(tmp_path: Path) -> None:
-    run = Run(tmp_path, first=STAYS, dies="raise SystemExit(7)")
+    dies = f"""
+    import pathlib, time
+    while "begun" not in pathlib.Path({str(tmp_path / "log")!r}).read_text():
+        time.sleep(0.02)
+    raise SystemExit(7)
+    """
+    run = Run(tmp_path, first=STAYS, dies=dies)
     assert run.process.wait(WAIT_SECONDS) == 1
     assert "given up: dies" in run.log.read_text()
     assert run.events("first")[-1] == "asked to end"
 
 
 def test_what_does_not_heed_is_killed(tmp_path: Path) -> None:
-    run = Run(tmp_path, deaf=STAYS.replace("sys.exit(0)", "pass"))
+    run = Run(tmp_path, DEAF_SECONDS, deaf=STAYS.replace("sys.exit(0)", "pass"))
     until(lambda: run.events("deaf"))
     assert run.end() == 0
     assert "did not end and is killed" in run.events("deaf")

@@ -27,7 +27,7 @@ from projections.folding import Folder
 from projections.log import Entry
 from projections.member import Member
 from projections.rebuild import NEXT, Rebuilt
-from projections.runner import read_models
+from projections.runner import Runner, read_models
 from projections.system import System
 from projections.tables import Writes
 from projections.tiers import Tiers
