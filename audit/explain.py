@@ -22,6 +22,7 @@ from ledger.core.names import known_name
 from ledger.core.program.compiled import Compiled
 from ledger.core.program.timeline import Timeline
 from ledger.core.settle import settle
+from ledger.errors import LedgerError
 from schemas.decisions import AccountEvent, ActivityRewarded, InputRefused, PurchaseRewarded
 from schemas.fields import Instant
 
@@ -122,6 +123,27 @@ def _version(event: AccountEvent, programs: Timeline) -> Compiled:
         if program.version == event.program:
             return program
     return programs.at(event.occurred_at)
+
+
+def only(
+    explanation: Explanation, *, lot: int | None = None, order_id: str | None = None
+) -> Explanation:
+    """The same as `part`. Raises LedgerError (unknown_lot, unknown_order) when the member has no
+    such lot or order at the moment."""
+    told = part(explanation, lot=lot, order_id=order_id)
+    member = told.member_id
+    if lot is not None and not told.lots:
+        raise LedgerError(
+            f"Member {member} has no lot {lot} then: `points explain {member}` lists them.",
+            "unknown_lot",
+        )
+    if order_id is not None and not (told.lots or told.judged or told.refused):
+        raise LedgerError(
+            f"Member {member} has no order {order_id} then: check the id (`points history {member}`"
+            " lists the purchases).",
+            "unknown_order",
+        )
+    return told
 
 
 def part(

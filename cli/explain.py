@@ -7,14 +7,13 @@ import msgspec
 import typer
 
 from audit.explain import explain as explain_log
-from audit.explain import part
+from audit.explain import only
 from audit.member_log import ledger_facts, member_log
 from audit.texts import Texts
 from audit.words import words
 from cli.context import parse_moment, print_json
 from cli.members import AsJson, At, MemberId, unknown_member
 from cli.projections import reading
-from ledger.errors import LedgerError
 from projections.system import System
 
 
@@ -56,18 +55,7 @@ def explain(
     told = explain_log(member, log, system.programs, ledger, moment)
     if told is None:
         raise unknown_member(member, moment if log else None)
-    told = part(told, lot=lot, order_id=order)
-    if lot is not None and not told.lots:
-        raise LedgerError(
-            f"Member {member} has no lot {lot} then: `points explain {member}` lists them.",
-            "unknown_lot",
-        )
-    if order is not None and not (told.lots or told.judged or told.refused):
-        raise LedgerError(
-            f"Member {member} has no order {order} then: check the id (`points history {member}`"
-            " lists the purchases).",
-            "unknown_order",
-        )
+    told = only(told, lot=lot, order_id=order)
     lines = words(
         told,
         Texts(lang, ledger.time_zone, ledger.currency),

@@ -75,15 +75,13 @@ def show(member: MemberId, at: At = None, as_json: AsJson = False) -> None:
             raise unknown_member(member, instant)
         intervals = queries.memberships(connection, member)
         scores = queries.scores_of(connection, member, moment)
-    inside = [
-        i for i in intervals if i.entered_at <= moment and (i.left_at is None or i.left_at > moment)
-    ]
+    inside = queries.segments_in(intervals, moment)
     if as_json:
         print_json(
             {
                 "member_id": member,
                 "at": format_instant(instant),
-                "segments": sorted(i.segment for i in inside),
+                "segments": inside,
                 "values": None if scores is None else scores._asdict(),
                 "intervals": [
                     {
@@ -104,7 +102,7 @@ def show(member: MemberId, at: At = None, as_json: AsJson = False) -> None:
             f"{_score(scores.recency_score)}{_score(scores.frequency_score)}"
             f"{_score(scores.monetary_score)}"
         )
-    typer.echo(f"  in: {', '.join(i.segment for i in inside) or 'no segment'}")
+    typer.echo(f"  in: {', '.join(inside) or 'no segment'}")
     for interval in intervals:
         left = moment_json(interval.left_at)
         until = f"until {left}" if left else "for good if nothing more happens"

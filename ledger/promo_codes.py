@@ -7,8 +7,11 @@ that each is used once whoever else names it at the same moment.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
+from typing import Any
 
+import psycopg
 from msgspec import Struct, field
+from psycopg.rows import TupleRow
 
 from ledger.core.program.compiled import Compiled
 from ledger.core.program.promo_codes import normal
@@ -144,6 +147,17 @@ async def counts(connection: Connection) -> dict[str, SeriesCount]:
     """The generated codes by series."""
     cursor = await connection.execute(_COUNTS)
     return {row[0]: SeriesCount(*row[1:]) for row in await cursor.fetchall()}
+
+
+_BOUND = (
+    "SELECT series, count(*), sum(uses_left)::bigint FROM ledger.promo_codes"
+    " WHERE member_id = %s GROUP BY series ORDER BY series"
+)
+
+
+def bound_codes(connection: psycopg.Connection[Any], member_id: str) -> list[TupleRow]:
+    """The generated codes that only this member may use: series, how many, uses left of them."""
+    return connection.execute(_BOUND, [member_id]).fetchall()
 
 
 def named_code(text: str) -> bytes | None:

@@ -91,6 +91,14 @@ def account_of(connection: Connection, member_id: str) -> AccountNow | None:
     return None if row is None else AccountNow._make(row)
 
 
+def opened_at(connection: Connection, member_id: str) -> datetime | None:
+    """When the account opened; None as long as it is not folded."""
+    row = connection.execute(
+        "SELECT opened_at FROM read.accounts WHERE member_id = %s", [member_id]
+    ).fetchone()
+    return None if row is None else row[0]
+
+
 def balances(connection: Connection, at: datetime) -> Generator[Balance, None, None]:
     """All members' balances as of `at`, by member_id, streamed. Close it before the session."""
     with connection.transaction(), connection.cursor("balances") as cursor:
@@ -118,6 +126,60 @@ def memberships(connection: Connection, member_id: str) -> list[Membership]:
         [member_id],
     ).fetchall()
     return [Membership._make(row) for row in rows]
+
+
+def segments_in(intervals: Sequence[Membership], at: datetime) -> list[str]:
+    """The segments, of a member's intervals, in which the member is at `at`."""
+    return sorted(
+        each.segment
+        for each in intervals
+        if each.entered_at <= at and (each.left_at is None or each.left_at > at)
+    )
+
+
+def tiers_of(
+    connection: Connection, member_id: str
+) -> Sequence[tuple[str, datetime, datetime | None]]:
+    """All the member's tiers with the moments from (inclusive) and to (exclusive) which they hold,
+    past and future."""
+    return connection.execute(
+        "SELECT tier, valid_from, valid_to FROM read.tier_intervals "
+        "WHERE member_id = %s ORDER BY valid_from",
+        [member_id],
+    ).fetchall()
+
+
+class Found(NamedTuple):
+    """A member of a listing, as of a moment. Points; `available` is net of debt."""
+
+    member_id: str
+    status: str
+    opened_at: datetime
+    tier: str
+    available: int
+    pending: int
+    reserved: int
+
+
+PREFIX_END = "\x7f"
+"""Sorts after every character that an id may have."""
+
+
+def members_after(
+    connection: Connection, prefix: str, after: str, at: datetime, limit: int
+) -> list[Found]:
+    """Members whose id begins with a prefix, by id, those after an id. `at`: of their balances; a
+    member has none before the account opened."""
+    rows = connection.execute(
+        "SELECT a.member_id, a.status, a.opened_at, coalesce(b.tier, 'none'), "
+        "       coalesce(b.available, 0), coalesce(b.pending, 0), coalesce(b.reserved, 0) "
+        "FROM (SELECT member_id, status, opened_at FROM read.accounts "
+        "      WHERE member_id >= %s AND member_id < %s AND member_id > %s "
+        "      ORDER BY member_id LIMIT %s) AS a "
+        "LEFT JOIN LATERAL read.balance_of(a.member_id, %s) AS b ON true ORDER BY a.member_id",
+        [prefix, prefix + PREFIX_END, after, limit, at],
+    ).fetchall()
+    return [Found._make(row) for row in rows]
 
 
 def scores_of(connection: Connection, member_id: str, at: datetime) -> Scores | None:

@@ -9,6 +9,7 @@ from api.routes import (
     ingest,
     keys,
     me,
+    members,
     preview,
     proposals,
     webhooks,
@@ -17,6 +18,7 @@ from api.routes import (
 GROUPS: tuple[APIRouter, ...] = (
     health.group,
     me.group,
+    members.group,
     preview.group,
     changes.group,
     ingest.group,
