@@ -17,7 +17,7 @@ from api.scopes import Scope
 from ledger.settings import Settings, load_settings
 from projections.runner import Runner
 from tests.audit.conftest import admin, owner, server, shop, template, written
-from tests.ledger.conftest import copied
+from tests.databases import copied
 from tests.ledger.events import PARTITIONS, SHARDS
 
 __all__ = ["admin", "owner", "server", "shop", "template", "written"]
