@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from nicegui import ui
 
 from console.frame import Console
-from console.pages import member, members, overview
+from console.pages import campaigns, member, members, operations, overview, programs, reports
 from console.sessions import Sessions
 from console.sign_in import HOME, routes
 
@@ -19,7 +19,7 @@ def attach(app: FastAPI) -> None:
     sessions = Sessions()
     app.include_router(routes(app, sessions))
     console = Console(app, sessions)
-    for page in (overview, members, member):
+    for page in (overview, members, member, programs, campaigns, reports, operations):
         page.register(console)
     ui.run_with(
         app,

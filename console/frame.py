@@ -51,6 +51,7 @@ STYLE = """
 body { font-family: system-ui, sans-serif; }
 body.body--dark { --points-accent: #8cc4f0; --q-primary: #8cc4f0 !important; }
 body.body--dark .bg-primary { color: #10202d !important; }
+h2.points-part { font-size: 1.15rem; line-height: 1.3; margin: 1rem 0 .5rem; font-weight: 600; }
 h1.points-title { font-size: 1.5rem; line-height: 1.3; margin: 0 0 .75rem; font-weight: 600; }
 a:focus-visible, button:focus-visible, [tabindex]:focus-visible {
   outline: 3px solid var(--points-accent); outline-offset: 2px; }

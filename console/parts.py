@@ -83,3 +83,9 @@ def asks(
                 )
 
     return opened
+
+
+def heading(text: str) -> None:
+    """The title of a part of a screen."""
+    with ui.element("h2").classes("points-part"):
+        ui.label(text)

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from console.asking import Refused
 from console.frame import Console, Screen, framed, shown
 from console.pages.member_acts import acts
-from console.parts import figure, moment, table
+from console.parts import figure, heading, moment, table
 
 PAGE = 30
 
@@ -45,9 +45,9 @@ async def _card(screen: Screen, member_id: str, show: Any) -> None:
     _standing(screen, card)
     acts(screen, member_id, card["balance"]["status"], show)
     _progress(screen, card)
-    ui.label(say("Lots")).classes("text-h6").props("role=heading aria-level=2")
+    heading(say("Lots"))
     _lots(screen, lots["items"])
-    ui.label(say("History")).classes("text-h6").props("role=heading aria-level=2")
+    heading(say("History"))
     await _history(screen, member_id)
 
 
