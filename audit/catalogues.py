@@ -21,6 +21,9 @@ ROOT = Path(__file__).parents[1]
 KEYWORDS = {"say": None, "N_": None, "count": (1, 2)}
 """The functions whose arguments are sentences."""
 
+FOLDERS = ("audit", "console")
+"""Whose sentences these are: what the log tells, and the console that shows it."""
+
 EDITED = datetime(2026, 1, 1, tzinfo=UTC)
 """Stands for every date in the catalogues: they must not change when nothing did."""
 
@@ -30,7 +33,7 @@ WIDTH = 100
 def template() -> Catalog:
     """The sentences of the code."""
     found = _headed(Catalog())
-    for path in sorted((ROOT / "audit").glob("*.py")):
+    for path in sorted(each for folder in FOLDERS for each in (ROOT / folder).rglob("*.py")):
         name = path.relative_to(ROOT).as_posix()
         for line, message, comments, context in extract_from_file(
             "python", path, keywords=KEYWORDS, comment_tags=("Translators:",)

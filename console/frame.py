@@ -90,20 +90,21 @@ def framed(screen: Screen, title: str, path: str) -> Iterator[None]:
     ui.add_css(STYLE)
     dark = ui.dark_mode(session.dark)
     ui.colors(primary="#1e5a8a", negative="#a3120a", positive="#1b6e3c", info="#1e5a8a")
-    ui.context.client.on_disconnect(screen.asking.close)
-    ui.html(f'<a class="points-skip" href="#main">{say("Skip to the content")}</a>', sanitize=False)
+    ui.context.client.on_delete(screen.asking.close)
+    skip, navigation, sign_out = say("Skip to the content"), say("Navigation"), say("Sign out")
+    ui.link(skip, "#main").classes("points-skip")
     with ui.header().classes("items-center gap-2 no-wrap").style("background: #17364f"):
-        menu = ui.button(icon="menu").props(f'flat color=white aria-label="{say("Navigation")}"')
+        menu = ui.button(icon="menu").props(f'flat color=white aria-label="{navigation}"')
         ui.link("Points Ledger", "/console").classes("text-white no-underline text-lg")
         ui.space()
         _appearance(screen, dark)
         ui.label(session.name).classes("text-white gt-xs")
         with ui.element("form").props('method=post action="/console/sign-out"'):
             ui.button(icon="logout").props(
-                f'type=submit flat color=white dense aria-label="{say("Sign out")}"'
+                f'type=submit flat color=white dense aria-label="{sign_out}"'
             )
     drawer = ui.left_drawer(value=None, bordered=True).props(
-        f'breakpoint=900 width=230 role=navigation aria-label="{say("Navigation")}"'
+        f'breakpoint=900 width=230 role=navigation aria-label="{navigation}"'
     )
     menu.on_click(drawer.toggle)
     with drawer, ui.list().classes("w-full"):
@@ -139,8 +140,9 @@ def _appearance(screen: Screen, dark: ui.dark_mode) -> None:
 
         return chosen
 
+    light_or_dark = screen.say("Light or dark")
     ui.button(icon="contrast", on_click=turn).props(
-        f'flat color=white dense aria-label="{screen.say("Light or dark")}"'
+        f'flat color=white dense aria-label="{light_or_dark}"'
     )
     other = "ru" if session.language == "en" else "en"
     name = {"en": "English", "ru": "Русский"}[other]

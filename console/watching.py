@@ -18,7 +18,8 @@ async def watched(screen: Screen, job_id: str, show: Callable[[Any], object]) ->
     """Shows the job's progress here, and `show` of its result."""
     say, ask = screen.say, screen.asking
     said = ui.label(say("It begins …")).props("role=status")
-    bar = ui.linear_progress(0.0, show_value=False).props(f'aria-label="{say("Progress")}"')
+    label = say("Progress")
+    bar = ui.linear_progress(0.0, show_value=False).props(f'aria-label="{label}"')
     place = ui.column().classes("w-full")
 
     async def stop() -> None:

@@ -42,7 +42,7 @@ async def _shards(screen: Screen) -> None:
     say = screen.say
     heading(say("Shards and topics"))
     shards = await screen.asking.get("/shards")
-    with ui.expansion(say("{n} shards", n=len(shards["items"]))).classes("w-full"):
+    with ui.expansion(say("Shards")).classes("w-full"):
         table(
             say("Shards"),
             [
@@ -201,10 +201,19 @@ async def _audit(screen: Screen) -> None:
 
 
 def _verified(screen: Screen, told: dict[str, Any]) -> None:
-    if told.get("ok"):
-        ui.label(screen.say("Everything is as it was written."))
-    for each in told.get("findings", ()):
-        ui.label(str(each.get("message") or each)).classes("text-negative")
+    if told["ok"]:
+        events = sum(shard["events"] for shard in told["shards"])
+        ui.label(
+            screen.say(
+                "Everything is as it was written: {events} events.",
+                events=screen.texts.number(events),
+            )
+        )
+    for shard in told["shards"]:
+        for finding in shard["findings"]:
+            ui.label(f"{shard['shard']}: {finding['what']} {finding['do']}").classes(
+                "text-negative"
+            )
 
 
 async def _webhooks(screen: Screen) -> None:

@@ -19,6 +19,10 @@ POINTS_KEPT = 150
 """Of the moving charts: five minutes."""
 
 
+MONTHS = 12
+"""Of the chart of purchases."""
+
+
 def register(console: Console) -> None:
     """Add the screen."""
 
@@ -32,7 +36,7 @@ def register(console: Console) -> None:
                 heading(screen.say("Now"))
                 await _moving(screen)
             if screen.asking.may("reports:read"):
-                heading(screen.say("The last twelve months"))
+                heading(screen.say("Month by month"))
                 await _months(screen)
         return None
 
@@ -49,7 +53,7 @@ async def _moving(screen: Screen) -> None:
         {
             "aria": {"enabled": True},
             "animation": False,
-            "legend": {"data": [say("Events a second"), say("Read models behind")]},
+            "legend": {"top": 0, "data": [say("Events a second"), say("Read models behind")]},
             "grid": {"left": 50, "right": 50, "top": 40, "bottom": 30},
             "xAxis": {"type": "category", "data": []},
             "yAxis": [{"type": "value", "min": 0}, {"type": "value", "min": 0}],
@@ -106,14 +110,14 @@ async def _moving(screen: Screen) -> None:
 
 async def _months(screen: Screen) -> None:
     say = screen.say
-    year_ago = datetime.now(UTC).replace(year=datetime.now(UTC).year - 1)
     try:
-        sales = await screen.asking.get("/kpis/sales", **{"from": year_ago.isoformat()})
+        sales = await screen.asking.get("/kpis/sales", grain="month")
         liability = await screen.asking.get("/liability")
     except Refused as refused:
         ui.label(refused.detail).props("role=alert")
         return
     rows = [dict(zip(sales["columns"], row, strict=True)) for row in sales["rows"]]
+    rows = rows[-MONTHS:]
     with ui.row().classes("w-full gap-2 items-stretch"):
         figure(say("Points outstanding"), screen.texts.number(liability["points"]))
         figure(say("Liability"), screen.texts.money(liability["liability"]))
@@ -126,45 +130,39 @@ def _latest(screen: Screen, rows: list[dict[str, Any]]) -> list[tuple[str, str]]
     """The figures of the last month that has any."""
     if not rows:
         return []
-    last, say = rows[-1], screen.say
-    found = []
-    for name, label in (
-        ("participation", say("Participation")),
-        ("active_members", say("Active members")),
-        ("frequency", say("Purchases a member")),
-    ):
-        value = last.get(name)
-        if isinstance(value, int):
-            found.append((label, screen.texts.number(value)))
-        elif isinstance(value, float):
-            text = f"{value:.1%}" if name == "participation" else f"{value:.2f}"
-            found.append((label, text))
+    last, say, texts = rows[-1], screen.say, screen.texts
+    found = [(say("Active members"), texts.number(last["active_members"]))]
+    if last["participation_purchases"] is not None:
+        share = f"{last['participation_purchases']:.1%}"
+        found.append((say("Participation"), share))
+    if last["frequency"] is not None:
+        found.append((say("Purchases a member"), f"{last['frequency']:.2f}"))
+    if last["average_check_members"] is not None:
+        check = texts.money(round(last["average_check_members"]))
+        found.append((say("Average check"), check))
     return found
 
 
 def _chart(screen: Screen, rows: list[dict[str, Any]]) -> None:
     """Purchases by month, of members and of others."""
-    periods = [str(row.get("period", ""))[:7] for row in rows]
-    series = [
-        {"name": label, "type": "bar", "stack": "all", "data": [row.get(name) for row in rows]}
-        for name, label in (
-            ("member_purchases", screen.say("Of members")),
-            ("other_purchases", screen.say("Of others")),
-        )
-        if rows and name in rows[0]
-    ]
-    if not series:
-        ui.label(screen.say("Nothing was bought in this time."))
+    say = screen.say
+    if not rows:
+        ui.label(say("Nothing was bought yet."))
         return
-    label = screen.say("Purchases by month")
+    members = [row["member_purchases"] for row in rows]
+    others = [row["purchases"] - row["member_purchases"] for row in rows]
+    label = say("Purchases by month")
     ui.echart(
         {
             "aria": {"enabled": True},
-            "legend": {},
+            "legend": {"top": 0},
             "tooltip": {"trigger": "axis"},
             "grid": {"left": 60, "right": 10, "top": 40, "bottom": 30},
-            "xAxis": {"type": "category", "data": periods},
+            "xAxis": {"type": "category", "data": [str(row["period"])[:7] for row in rows]},
             "yAxis": {"type": "value"},
-            "series": series,
+            "series": [
+                {"name": say("Of members"), "type": "bar", "stack": "all", "data": members},
+                {"name": say("Of others"), "type": "bar", "stack": "all", "data": others},
+            ],
         }
     ).classes("w-full h-64").props(f'role=img aria-label="{label}"')

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from console.asking import Refused
 from console.frame import Console, Screen, framed, shown
 from console.pages.proposals import proposals
-from console.parts import heading, moment, table
+from console.parts import figure, heading, moment, table
 from console.watching import watched
 
 CHECK_SECONDS = 0.6
@@ -75,7 +75,8 @@ async def _editor(screen: Screen, versions: list[dict[str, Any]]) -> None:
     heading(say("A new version"))
     may = ask.may("programs:write")
     editor = ui.codemirror(published, language="YAML", line_wrapping=False)
-    editor.classes("w-full h-96").props(f'aria-label="{say("The program as YAML")}"')
+    label = say("The program as YAML")
+    editor.classes("w-full h-96").props(f'aria-label="{label}"')
     problems = ui.column().classes("w-full").props("role=status")
     with ui.expansion(say("Difference to the version in force")).classes("w-full"):
         difference = ui.code(language="diff").classes("w-full")
@@ -142,41 +143,56 @@ async def _editor(screen: Screen, versions: list[dict[str, Any]]) -> None:
 
 
 def _changes(screen: Screen, told: dict[str, Any]) -> None:
-    """What the history would have been: every rule, then and now."""
-    say = screen.say
-    rules = told.get("rules") or []
+    """What the history would have been: rule by rule, and whom it changes most."""
+    say, number = screen.say, screen.texts.number
+    if told["identical"]:
+        ui.label(say("It gives exactly what was recorded."))
+    with ui.row().classes("w-full gap-2 items-stretch"):
+        figure(say("Points granted"), _signed(told["change"]["granted"]))
+        figure(say("Cost"), screen.texts.money(told["change"]["cost"]))
+        figure(say("Liability"), screen.texts.money(told["change"]["liability"]))
+        figure(say("Members who win"), number(told["winners"]["members"]))
+        figure(say("Members who lose"), number(told["losers"]["members"]))
+    for warning in told["warnings"]:
+        ui.label(warning)
+    rules = told["groups"].get("rule", {})
+    names = sorted(rules)
+    before = [rules[name]["points"]["before"] for name in names]
+    after = [rules[name]["points"]["after"] for name in names]
     table(
         say("Points by rule"),
-        [("rule", say("Rule")), ("recorded", say("As recorded")), ("tested", say("As tested"))],
         [
-            {
-                "rule": each.get("rule") or each.get("name"),
-                "recorded": each.get("recorded"),
-                "tested": each.get("tested"),
-            }
-            for each in rules
+            ("rule", say("Rule")),
+            ("before", say("As recorded")),
+            ("after", say("As tested")),
+            ("change", say("Change")),
+        ],
+        [
+            {"rule": name, "before": was, "after": now, "change": now - was}
+            for name, was, now in zip(names, before, after, strict=True)
         ],
     )
-    if rules:
-        label = say("Points by rule, as recorded and as tested")
-        ui.echart(
-            {
-                "aria": {"enabled": True},
-                "legend": {},
-                "tooltip": {"trigger": "axis"},
-                "xAxis": {"type": "category", "data": [each.get("rule") for each in rules]},
-                "yAxis": {"type": "value"},
-                "series": [
-                    {
-                        "name": say("As recorded"),
-                        "type": "bar",
-                        "data": [each.get("recorded") for each in rules],
-                    },
-                    {
-                        "name": say("As tested"),
-                        "type": "bar",
-                        "data": [each.get("tested") for each in rules],
-                    },
-                ],
-            }
-        ).classes("w-full h-64").props(f'role=img aria-label="{label}"')
+    label = say("Points by rule, as recorded and as tested")
+    ui.echart(
+        {
+            "aria": {"enabled": True},
+            "legend": {"top": 0},
+            "tooltip": {"trigger": "axis"},
+            "grid": {"left": 60, "right": 10, "top": 40, "bottom": 30},
+            "xAxis": {"type": "category", "data": names},
+            "yAxis": {"type": "value"},
+            "series": [
+                {"name": say("As recorded"), "type": "bar", "data": before},
+                {"name": say("As tested"), "type": "bar", "data": after},
+            ],
+        }
+    ).classes("w-full h-64").props(f'role=img aria-label="{label}"')
+    table(
+        say("Members most changed"),
+        [("member", say("Member")), ("change", say("Change"))],
+        [{"member": each["member_id"], "change": each["change"]} for each in told["most_changed"]],
+    )
+
+
+def _signed(points: int) -> str:
+    return f"{points:+,}"
