@@ -7,6 +7,7 @@ import typer
 
 from cli import (
     api,
+    api_access,
     audit,
     audit_redecide,
     audit_replay,
@@ -89,6 +90,7 @@ for group in (
     export,
     report,
     api,
+    api_access,
     serve,
     demo,
 ):

@@ -1,0 +1,1 @@
+"""Who may call the API, how often, and what is noted of it."""
