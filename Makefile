@@ -7,7 +7,7 @@ MUTATION_STAMP := $(VENV)/.installed-mutation
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long faults bench mutation check format requirements schemas texts clean
+.PHONY: help setup demo test test-long faults bench bench-scale mutation check format requirements schemas texts clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -37,6 +37,9 @@ faults: $(STAMP)  ## kill, freeze, cut and restart what it runs on (ARGS="--minu
 
 bench: $(STAMP)  ## measure it against its floor and stock parts (ARGS="--only decide --json"); thirteen minutes
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-scale: $(STAMP)  ## audit, replay, rebuild and back-test of twenty million events (ARGS="--events 200000 --members 10000")
+	@$(BIN)/python -m benchmarks.scale $(ARGS)
 
 # mutmut's operators and coverage come on top: nothing else needs them.
 $(MUTATION_STAMP): requirements/mutation.txt $(STAMP)

@@ -5,6 +5,7 @@ ids, and of each account only the next events are in memory. `run` is what `poin
 and `points audit replay` call. Nothing is written.
 """
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
@@ -21,6 +22,7 @@ from ledger.errors import LedgerError
 from ledger.sharding import shard_of
 from projections.connection import READING, connect
 from projections.log import Entry, accounts_after, decode, histories
+from projections.parallel import GC_THRESHOLDS
 from projections.system import System
 from schemas.decisions import AccountEvent
 
@@ -215,7 +217,9 @@ def run(
     else:
         # New processes, not forks: this one may run threads (a progress bar has one).
         workers = min(jobs, JOBS_MAX, len(busy))
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        with ProcessPoolExecutor(
+            workers, get_context("spawn"), gc.set_threshold, GC_THRESHOLDS
+        ) as pool:
             # The longest first, so that no process ends alone with a long one.
             longest = sorted(busy, key=lambda place: -place.position)
             waiting: dict[Future[Tally], Place] = {

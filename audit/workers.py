@@ -5,6 +5,7 @@ whoever gave the order can write it down; told to stop, it ends after the step u
 the business of the process that gave the order: these ignore it.
 """
 
+import gc
 import multiprocessing
 import queue
 import signal
@@ -16,6 +17,7 @@ from audit.errors import AuditRefused
 from audit.plan import Plan
 from audit.session import connect, one_moment
 from audit.shard_check import ShardState, check_shard
+from projections.parallel import GC_THRESHOLDS
 
 LOOK_SECONDS = 0.5
 """How long to wait for news before looking whether the processes still live."""
@@ -103,6 +105,7 @@ def _elsewhere(
 
 def _work(plan: Plan, orders: Any, news: Any, stop: Event) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.set_threshold(*GC_THRESHOLDS)
     state: ShardState | None = None
     try:
         with connect(plan.url) as connection, one_moment(connection, plan.snapshot):

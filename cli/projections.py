@@ -33,12 +33,22 @@ from projections.system import System, rfm_segments_without_bounds
 
 
 class ReadModelName(StrEnum):
-    """What can be rebuilt."""
+    """The read models."""
 
     balances = "balances"
     tiers = "tiers"
     segments = "segments"
     kpis = "kpis"
+
+
+class Rebuilt(StrEnum):
+    """What can be rebuilt: one of them, or all in one pass over the log."""
+
+    balances = "balances"
+    tiers = "tiers"
+    segments = "segments"
+    kpis = "kpis"
+    all = rebuilding.ALL
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -170,7 +180,7 @@ Name = Annotated[ReadModelName, typer.Argument(help="Which read model.")]
 
 
 def rebuild(
-    name: Name,
+    name: Annotated[Rebuilt, typer.Argument(help="Which read model, or all in one pass.")],
     jobs: Annotated[int, typer.Option(min=1, max=64, help="Processes that fold.")] = 1,
     accept_differences: Annotated[
         bool, typer.Option(help="Exchange them also when the rows are others than those read.")
@@ -180,7 +190,8 @@ def rebuild(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Build one read model anew from the log beside the one that is read, compare, exchange them.
+    """Build one read model anew from the log beside the one that is read, compare, exchange them;
+    `all`: every one, in one pass over the log and one exchange.
 
     Readers and runners go on meanwhile. The same command goes on where one was broken off. What was
     read is kept: `points projections restore` is the way back.

@@ -83,8 +83,15 @@ def code() -> str:
     return digest.hexdigest()
 
 
-def begin(owner: Connection, build: Build, *, always_follow: bool = False) -> Build:
-    """Make what the build needs, or find what an earlier process left of it.
+def begin(
+    owner: Connection,
+    build: Build,
+    *,
+    always_follow: bool = False,
+    instead: Sequence[Build] = (),
+) -> Build:
+    """Make what the build needs, or find what an earlier process left of it. `instead`: builds in
+    the same schema of which this one takes the place, if they were begun.
 
     Raises ProjectionError (`not_begun`).
     """
@@ -97,13 +104,15 @@ def begin(owner: Connection, build: Build, *, always_follow: bool = False) -> Bu
             scratch.make_schema(owner, build.schema)
         for statement in _TABLES:
             owner.execute(sql.SQL(statement).format(schema=sql.Identifier(build.schema)))
-        row = owner.execute(
-            _in(build, "SELECT code, follows FROM {schema}.builds WHERE name = %s"), [build.name]
-        ).fetchone()
+        for other in instead:
+            if _begun(owner, other) is not None:
+                forget(owner, other)
+                scratch.drop_tables(owner, other.schema, other.tables())
+        row = _begun(owner, build)
         tables = build.tables()
         whole = scratch.are_there(owner, build.schema, tables)
         if row is not None and row[0] == code() and whole:
-            return build._replace(follows=bool(row[1]))
+            return build._replace(follows=row[1])
         forget(owner, build)
         scratch.drop_tables(owner, build.schema, tables)
         scratch.make_tables(owner, build.schema, tables, to_be_read=not build.audits)
@@ -129,6 +138,14 @@ def begin(owner: Connection, build: Build, *, always_follow: bool = False) -> Bu
             [list(build.models)],
         )
     return made
+
+
+def _begun(owner: Connection, build: Build) -> tuple[str, bool] | None:
+    """Which code began the build, and whether it follows; None: nobody began it."""
+    row = owner.execute(
+        _in(build, "SELECT code, follows FROM {schema}.builds WHERE name = %s"), [build.name]
+    ).fetchone()
+    return None if row is None else (row[0], bool(row[1]))
 
 
 def drop(owner: Connection, build: Build) -> bool:

@@ -4,6 +4,7 @@ A worker process ends with the one that started it, also when that was killed: i
 parent is between two pieces of work.
 """
 
+import gc
 import os
 import signal
 from collections import deque
@@ -18,6 +19,11 @@ work, and none has a queue worth mentioning."""
 
 POLL_SECONDS = 0.5
 """How often whoever waits is told that time passes."""
+
+GC_THRESHOLDS = (100_000, 20, 100)
+"""Of a worker process: allocations before Python looks for reference cycles. What is read, folded
+and written makes none worth mentioning, and many objects: with Python's 700 the search takes a
+tenth to a fifth of the time."""
 
 Given = TypeVar("Given")
 Result = TypeVar("Result")
@@ -34,6 +40,7 @@ def stopping() -> bool:
 def _begin(stop: Any, parent: int) -> None:
     global _stop, _parent
     _stop, _parent = stop, parent
+    gc.set_threshold(*GC_THRESHOLDS)
     # Ctrl-C goes to all processes of a terminal; the parent tells when to end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 

@@ -15,14 +15,14 @@ broken off; only comparing begins again.
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from typing import NamedTuple
 
 import psycopg
 from psycopg import Connection
 
-from projections import builds, comparing, meeting, pages, parallel, scratch, switching
+from projections import builds, comparing, meeting, pages, parallel, runner, scratch, switching
 from projections.builds import Build
 from projections.comparing import NOTHING, Compared, Page
 from projections.connection import connect
@@ -32,6 +32,9 @@ from projections.log import SYSTEM_SHARD
 
 NEXT = "read_next"
 """The schema in which read models are built."""
+
+ALL = "all"
+"""The name under which all read models are built in one pass over the log."""
 
 REBUILD_LOCK = 0x4E455854
 """First half of the advisory lock that keeps two rebuilds of a model apart ("NEXT")."""
@@ -68,18 +71,18 @@ def rebuild(
     jobs: int = 1,
     accept_differences: bool = False,
 ) -> Rebuilt:
-    """Build the projection `name` anew and put it in the place of the one that is read.
+    """Build the projection `name` anew and put it in the place of the one that is read; ALL: all of
+    them, in one pass over the log and one exchange.
 
     Raises ProjectionError (`unknown_projection`, `not_owner`, `rebuild_running`, `rows_differ`,
     `not_caught_up`, `cannot_follow`, `readers_busy`, `old_transactions`), LogDamaged,
     psycopg.Error. After any of them the same call goes on from there.
     """
     told: Progress = progress or (lambda *_: None)
-    builds.models_of([name])
-    build = Build(NEXT, name, (name,))
-    with _owning(database_url) as owner, alone(owner, name):
+    build = _build(name)
+    with _owning(database_url) as owner, _alone(owner, build):
         switching.check_followers(owner, build.tables())
-        build = builds.begin(owner, build)
+        build = builds.begin(owner, build, instead=_others(build))
         step("rebuild.after_created")
         with connect(database_url) as connection:
             events = fold(database_url, owner, connection, build, told, step, jobs)
@@ -106,9 +109,31 @@ def discard(database_url: str, name: str) -> bool:
 
     Raises ProjectionError (`unknown_projection`, `rebuild_running`).
     """
+    build = _build(name)
+    with _owning(database_url) as owner, _alone(owner, build):
+        return builds.drop(owner, build)
+
+
+def _build(name: str) -> Build:
+    """Raises ProjectionError (`unknown_projection`)."""
+    if name == ALL:
+        return Build(NEXT, ALL, tuple(model.name for model in runner.read_models()))
     builds.models_of([name])
-    with _owning(database_url) as owner, alone(owner, name):
-        return builds.drop(owner, Build(NEXT, name, (name,)))
+    return Build(NEXT, name, (name,))
+
+
+def _others(build: Build) -> list[Build]:
+    """Rebuilds of the same models under another name, of which this one takes the place."""
+    return [_build(name) for name in build.models] if build.name == ALL else [_build(ALL)]
+
+
+@contextmanager
+def _alone(owner: Connection, build: Build) -> Iterator[None]:
+    """With the locks of all its models. Raises ProjectionError (`rebuild_running`)."""
+    with ExitStack() as stack:
+        for name in build.models:
+            stack.enter_context(alone(owner, name))
+        yield
 
 
 def restore(database_url: str, name: str) -> None:
@@ -268,11 +293,14 @@ def _compared(
     jobs: int,
     accept: bool,
 ) -> Compared | None:
-    """None: the model that is read was never folded, or (only if differences are accepted) cannot
-    be compared."""
-    live = builds.live_places(connection, build.name)
-    if not any(place.position for shard, place in live.items() if shard != SYSTEM_SHARD):
+    """None: the models that are read were never folded, or (only if differences are accepted)
+    cannot be compared. Of several, one that was never folded is left out."""
+    folded = tuple(name for name in build.models if _was_folded(connection, name))
+    if not folded:
         return None
+    if folded != build.models:
+        build = build._replace(models=folded)
+        following = meeting.Following(connection, build)
     if following.behind() > COMPARED_BEHIND_MAX:
         reason = "it is too far behind: run `points projections run --until-caught-up` first"
     else:
@@ -292,6 +320,11 @@ def _compared(
         f"the rebuilt {build.name} cannot be compared with what is read ({reason}); nothing was"
         " exchanged; with --accept-differences it takes its place all the same",
     )
+
+
+def _was_folded(connection: Connection, name: str) -> bool:
+    live = builds.live_places(connection, name)
+    return any(place.position for shard, place in live.items() if shard != SYSTEM_SHARD)
 
 
 def _rows(connection: Connection, build: Build) -> int:

@@ -81,7 +81,6 @@ def switch(
 
     Raises ProjectionError (`cannot_follow`, `readers_busy`).
     """
-    (name,) = build.models
     tables = build.tables()
 
     def exchange() -> None:
@@ -89,9 +88,10 @@ def switch(
         owner.execute(_OLD_POSITIONS)
         scratch.drop_tables(owner, OLD, tables)
         _exchange(owner, tables, build.schema)
-        _keep_positions(owner, name)
-        _copy_positions(owner, name, build.schema, LIVE)
-        _next_generation(owner, name)
+        for name in build.models:
+            _keep_positions(owner, name)
+            _copy_positions(owner, name, build.schema, LIVE)
+            _next_generation(owner, name)
         builds.forget(owner, build)
         builds.forget_schema(owner, build)
         step("rebuild.before_switched")

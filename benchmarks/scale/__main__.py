@@ -24,6 +24,8 @@ from deploy.embedded import EmbeddedServicesError
 from ledger.errors import LedgerError
 from ledger.settings import PREFIX
 from projections.builds import FOLLOWED_EVENTS_MAX
+from projections.rebuild import drop_old
+from projections.runner import read_models
 
 EVENTS, MEMBERS = 20_000_000, 1_000_000
 
@@ -41,19 +43,22 @@ GROW_MICROS = 25.0
 ABOUT = """\
 Write a log of twenty million events over a million members, and measure what the audit makes of it:
 
-  verify       every hash, dedupe row, version and row of the read models (audit verify)
-  rebuild      each read model from the first event on (projections rebuild)
-  replay       all of them again, every row compared (audit replay)
-  decide again every input decided anew and compared byte for byte (audit redecide)
-  back-test    the whole history under another program (program backtest)
-  as of        one member at a past moment
+  rebuild         every read model from the first event on (projections rebuild all)
+  verify          every hash, dedupe row, version and row of the read models (audit verify)
+  replay          all read models folded once more, every row compared (audit replay)
+  decide          every input decided again and compared byte for byte (audit redecide)
+  back-test       the whole history under another program (program backtest)
+  verify-part, decide-part, back-test-part
+                  an eighth: of the shards (without read models), of the shards, of the members
+  as-of           one member at a past moment
 
-The log grows to 2, 5, 10 and 20 million events (a tenth, a quarter, a half, all of --events). An
-eighth of its shards is verified and decided again at every size; the rest is measured at the first
-and at the last. Every step is written down: running it again goes on where it stopped. At the end
-the database is removed (--keep leaves it); the figures stay. docs/performance.md tells more.
+The log grows to 2, 5, 10 and 20 million events (a tenth, a quarter, a half, all of --events). What
+is named -part, and as-of, is measured at each of these sizes, the rest at the first and the last.
+Every step is written down: running it again goes on where it stopped, or prints what was measured.
+When nothing is left to do the database is removed, unless --keep; the figures stay.
+docs/performance.md tells more.
 
-It takes some 45 GB of disk and, beside other work, hours; a tenth of it: --events 2000000
+It takes some 40 GB of disk, and longer than half an hour; a tenth of it: --events 2000000
 --members 100000.
 
 Example: make bench-scale ARGS="--events 200000 --members 10000 --json"
@@ -72,6 +77,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--data-dir", type=Path, default=FOLDER, help=f"where it all lies (default {FOLDER})"
     )
+    parser.add_argument(
+        "--only",
+        metavar="STEP",
+        action="append",
+        choices=steps.NAMES,
+        help=f"only these ({', '.join(steps.NAMES)}); what the log has outgrown is never measured",
+    )
     parser.add_argument("--keep", action="store_true", help="leave the database at the end")
     parser.add_argument("--fresh", action="store_true", help="throw away what is there and begin")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -87,7 +99,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         if options.fresh:
             _remove(folder)
-        found = Run(folder, options.events, options.members).go(keep=options.keep)
+        found = Run(folder, options.events, options.members, options.only or steps.NAMES).go(
+            keep=options.keep
+        )
     except (EmbeddedServicesError, LedgerError) as error:
         print(f"error [{error.code}] {error.message}", file=sys.stderr)
         sys.exit(1)
@@ -101,52 +115,75 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 class Run:
-    """One run in a folder, begun or gone on with."""
+    """One run in a folder, begun or gone on with. `only`: the steps that are wanted."""
 
-    def __init__(self, folder: Path, events: int, members: int) -> None:
+    def __init__(self, folder: Path, events: int, members: int, only: Sequence[str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
+        self.only = only
         self.state = state.load(folder, events, members)
         self.rates: dict[str, float] = {}
         self.since = time.monotonic()
 
     def go(self, *, keep: bool) -> State:
         """Do what is left to do; the figures."""
-        if self.state.ended:
-            _say("all was measured before: --fresh measures anew")
-            return self.state
-        services = database.start(self.folder / "services", _say)
-        try:
-            self._all(services)
-        finally:
-            self._store()
-            if not (self.state.ended and not keep):
+        if self._all_done():
+            _say("all of it was measured before: --fresh measures anew")
+        else:
+            services = database.start(self.folder / "services", _say)
+            try:
+                self.measure(services)
+            finally:
+                self._store()
                 embedded.stop(self.folder / "services")
         if not keep:
             embedded.remove(self.folder / "services", progress=_say)
         return self.state
 
-    def _all(self, services: embedded.Services) -> None:
+    def _all_done(self) -> bool:
+        if len(self.state.sizes) < len(SIZES):
+            return False
+        last = self.state.sizes[-1]
+        return not self._wanted(len(SIZES) - 1, last) and not self._as_of_wanted(last)
+
+    def measure(self, services: embedded.Services) -> None:
+        """Grow the log from size to size, and measure what is wanted at each."""
         known = self._histories(services)
         url = database.ledger(services, database.LOG)
         before = 0
         for place, part in enumerate(SIZES):
             members = max(1, round(self.state.members * part))
+            outgrown = len(self.state.sizes) > place + 1
             if len(self.state.sizes) == place:
                 self.state.sizes.append(Size(writer.events_of(known.lengths, members), members))
             size = self.state.sizes[place]
-            self._grow(services, url, before, size)
-            for step in self._steps(place):
-                if step.name not in size.took:
-                    if step.name.startswith("rebuild "):
-                        self._catch_up(services, url, place)
-                    self._step(services, url, size, step)
-            if size.as_of_ms is None:
-                size.as_of_ms = steps.ask_as_of(url, members)
-                size.bytes = database.size_of(url)
-                self._store()
-            before = members
-        self.state.ended = True
+            if not outgrown:
+                self._measure(services, url, place, before)
+            before = size.members
+
+    def _measure(self, services: embedded.Services, url: str, place: int, before: int) -> None:
+        size = self.state.sizes[place]
+        self._grow(services, url, before, size)
+        if self._as_of_wanted(size):
+            size.as_of_ms = steps.ask_as_of(url, size.members)
+            size.bytes = database.size_of(url)
+            _say(f"{size.events:,} events: a member as of then, {size.as_of_ms[0]:.1f} ms")
+            self._store()
+        for step in self._wanted(place, size):
+            if step.name == steps.REBUILD:
+                self._catch_up(services, url, place)
+            self._step(services, url, size, step)
+
+    def _wanted(self, place: int, size: Size | None) -> list[Step]:
+        """What is to be measured at a size and was not yet."""
+        some = steps.of_every_size(self.folder)
+        if place in (0, len(SIZES) - 1):
+            some += steps.whole(self.folder)
+        done = size.took if size is not None else {}
+        return [step for step in some if step.name in self.only and step.name not in done]
+
+    def _as_of_wanted(self, size: Size) -> bool:
+        return steps.AS_OF in self.only and size.as_of_ms is None
 
     def _histories(self, services: embedded.Services) -> Histories:
         file = self.folder / "histories"
@@ -165,19 +202,11 @@ class Run:
             part.rename(file)
         return histories.decode(file.read_bytes())
 
-    def _steps(self, place: int) -> list[Step]:
-        some = steps.every(self.folder)
-        if place in (0, len(SIZES) - 1):
-            some += steps.whole(self.folder)
-        return some
-
     def _grow(self, services: embedded.Services, url: str, before: int, size: Size) -> None:
-        name = "grow"
-        if name in size.took:
+        if steps.GROW in size.took:
             return
-        fresh = size.events - (0 if not before else self._events_before(size))
-        left = self._left()
-        _say(f"{size.events:,} events: writing {fresh:,} of them ({left})")
+        fresh = size.events - self._events_before(size)
+        _say(f"{size.events:,} events: writing {fresh:,} of them ({self._left()})")
         arguments = (url, str(self.folder / "histories"), str(before), str(size.members))
         took, _ = watch.run(
             arguments,
@@ -187,18 +216,18 @@ class Run:
             self.folder / "grow.log",
             "benchmarks.scale.grow",
         )
-        size.took[name] = took
-        self.rates[name] = took.wall / fresh * 1e6
+        size.took[steps.GROW] = took
+        self.rates[steps.GROW] = took.micros(took.wall)
         _say(f"  {took.wall:,.0f} s, {took.micros(took.wall):,.1f} µs/event")
         self._store()
 
     def _events_before(self, size: Size) -> int:
-        sizes = self.state.sizes
-        return sizes[sizes.index(size) - 1].events
+        place = self.state.sizes.index(size)
+        return self.state.sizes[place - 1].events if place else 0
 
     def _step(self, services: embedded.Services, url: str, size: Size, step: Step) -> None:
         _say(f"{size.events:,} events: {step.name} ({self._left()})")
-        log = self.folder / f"{size.events}-{step.name.replace(' ', '-').replace('/', '-')}.log"
+        log = self.folder / f"{size.events}-{step.name}.log"
         took, _ = watch.run(
             step.arguments,
             {"POINTS_DATABASE_URL": url},
@@ -213,8 +242,8 @@ class Run:
             f" {took.micros(took.cpu):,.1f} of CPU and {took.micros(took.postgres_cpu):,.1f} of"
             f" PostgreSQL's; {took.peak_mib} MiB"
         )
-        if step.name.startswith("rebuild "):
-            self._drop_old(services, url, step)
+        if step.name == steps.REBUILD:
+            self._drop_old(url)
         self._store()
 
     def _catch_up(self, services: embedded.Services, url: str, place: int) -> None:
@@ -230,27 +259,22 @@ class Run:
                 self.folder / "catch-up.log",
             )
 
-    def _drop_old(self, services: embedded.Services, url: str, step: Step) -> None:
+    def _drop_old(self, url: str) -> None:
         """What was read before is kept for a way back; nobody here wants to go back."""
-        watch.run(
-            ("projections", "drop-old", step.name.removeprefix("rebuild ")),
-            {"POINTS_DATABASE_URL": url},
-            services.postgres_pid,
-            0,
-            self.folder / "drop-old.log",
-        )
+        for model in read_models():
+            drop_old(url, model.name)
 
     def _left(self) -> str:
         """How long the rest will take, by what was measured so far."""
-        seconds, before = 0.0, 0
+        seconds, before, sizes = 0.0, 0, self.state.sizes
         for place, part in enumerate(SIZES):
-            done = self.state.sizes[place].took if place < len(self.state.sizes) else {}
+            size = sizes[place] if place < len(sizes) else None
             events = round(self.state.events * part)
-            if "grow" not in done:
-                seconds += (events - before) * self.rates.get("grow", GROW_MICROS) / 1e6
+            if size is None or steps.GROW not in size.took:
+                seconds += (events - before) * self.rates.get(steps.GROW, GROW_MICROS) / 1e6
             before = events
-            for step in self._steps(place):
-                if step.name not in done:
+            if place + 1 >= len(sizes):
+                for step in self._wanted(place, size):
                     rate = self.rates.get(step.name, step.micros)
                     seconds += events / step.part * rate / 1e6
         minutes = seconds / 60

@@ -25,7 +25,7 @@ SETTINGS = {
     "full_page_writes": "off",
     "wal_level": "minimal",
     "max_wal_senders": "0",
-    "max_wal_size": "8GB",
+    "max_wal_size": "3GB",
     "checkpoint_timeout": "30min",
     "shared_buffers": "1GB",
     "maintenance_work_mem": "512MB",

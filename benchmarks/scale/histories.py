@@ -1,6 +1,6 @@
 """What happened to some members, decided by the real ledger once, ready to be told of many others.
 
-A year of purchases of one to four lines, with returns, redemptions, reservations and surveys, goes
+A year of purchases of one to three lines, with returns, redemptions, reservations and surveys, goes
 through `Ledger.handle()` into a database of its own. What it stored is read back: each event's
 bytes, and the texts behind its dedupe row. Ids of members, orders and inputs all hold the same mark
 of seven letters, and a history is told of another member by putting seven digits in its place: so
@@ -63,6 +63,10 @@ OPENING_DAYS = 60
 
 RETURNS, REDEMPTIONS, RESERVATIONS, SURVEYS = 0.06, 0.08, 0.04, 0.3
 """How often: of purchases the first three, of members the last."""
+
+VISITS_MORE = 4
+"""Visits beyond the events that are wanted on average: a visit makes nearly two events, and nobody
+has more than half as many again."""
 
 POINTS_SPENT = 100
 """The least that the demo's program lets redeem: who has less is refused, which is an event too."""
@@ -140,7 +144,7 @@ def _inputs(history: int, events_each: int) -> Iterator[InputEvent]:
             subject=member,
             data=SurveyData("household-profile", f"c-{name}"),
         )
-    for visit in range(2 * events_each):
+    for visit in range(events_each + VISITS_MORE):
         at += timedelta(seconds=random.randrange(DAYS[0] * 86_400, DAYS[1] * 86_400))
         yield _purchase(random, member, f"{name}-{visit}", at)
         chance = random.random()
@@ -161,7 +165,7 @@ def _purchase(random: Random, member: str, order: str, at: datetime) -> Purchase
             Decimal(1),
             "PRODUCE" if line == 2 else "GROCERY",
         )
-        for line in range(1, random.randint(1, 4) + 1)
+        for line in range(1, random.randint(1, 3) + 1)
     )
     return PurchaseCompleted(
         specversion="1.0",

@@ -14,7 +14,6 @@ def as_json(state: State) -> dict[str, Any]:
         "events": state.sizes[-1].events if state.sizes else 0,
         "members": state.members,
         "seconds": round(state.seconds, 1),
-        "ended": state.ended,
         "sizes": [_size(size) for size in state.sizes],
         "growth": growth(state),
     }
@@ -24,7 +23,7 @@ def _size(size: Size) -> dict[str, Any]:
     return {
         "events": size.events,
         "members": size.members,
-        "bytes_per_event": round(size.bytes / size.events),
+        "bytes_per_event": round(size.bytes / max(size.events, 1)),
         "as_of_ms": None
         if size.as_of_ms is None
         else {"median": round(size.as_of_ms[0], 2), "max": round(size.as_of_ms[1], 2)},
@@ -49,13 +48,18 @@ def growth(state: State) -> dict[str, dict[str, list[float]]]:
     for an event over what it was at the smallest size, and `peak`, our memory likewise. 1 and less
     is linear or better."""
     found: dict[str, dict[str, list[float]]] = {}
-    for name in state.sizes[0].took if state.sizes else ():
+    for name in _names(state):
         took = [size.took[name] for size in state.sizes if name in size.took]
         if len(took) > 1:
             cpu = [one.micros(one.cpu + one.postgres_cpu) for one in took]
             peak = [float(one.peak_mib) for one in took]
             found[name] = {"cpu": _over(cpu), "peak": _over(peak)}
     return found
+
+
+def _names(state: State) -> list[str]:
+    """The steps that were measured, in their order."""
+    return list(dict.fromkeys(name for size in state.sizes for name in size.took))
 
 
 def _over(values: list[float]) -> list[float]:
@@ -65,19 +69,17 @@ def _over(values: list[float]) -> list[float]:
 def text(state: State) -> str:
     """As the tables of the documentation."""
     lines = [
-        "| step | events | wall, s | µs/event: wall | ours, CPU | PostgreSQL, CPU | peak MiB |"
-        " a session's MiB |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| step | log | over | wall, s | µs/event | CPU | PostgreSQL | peak MiB | session MiB |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for name in state.sizes[-1].took if state.sizes else ():
-        for size in state.sizes:
-            if name in size.took:
-                lines.append(_row(name, size, size.took[name]))
-    lines += ["", "| events in the log | members | as of, median ms | slowest of 100 | bytes/event |"]
+    for name in _names(state):
+        some = [size for size in state.sizes if name in size.took]
+        lines += [_row(name, size, size.took[name]) for size in some]
+    lines += ["", "| log | members | as of, median ms | slowest of 100, ms | bytes/event |"]
     lines.append("| --- | --- | --- | --- | --- |")
     for size in state.sizes:
         middle, slowest = size.as_of_ms or (0.0, 0.0)
-        each = round(size.bytes / size.events)
+        each = round(size.bytes / max(size.events, 1))
         lines.append(
             f"| {size.events:,} | {size.members:,} | {middle:.1f} | {slowest:.1f} | {each:,} |"
         )
@@ -87,8 +89,8 @@ def text(state: State) -> str:
 
 
 def _row(name: str, size: Size, took: Took) -> str:
+    micros = [number(took.micros(value)) for value in (took.wall, took.cpu, took.postgres_cpu)]
     return (
-        f"| {name} | {size.events:,} | {took.wall:,.0f} | {number(took.micros(took.wall))}"
-        f" | {number(took.micros(took.cpu))} | {number(took.micros(took.postgres_cpu))}"
-        f" | {took.peak_mib} | {took.postgres_mib} |"
+        f"| {name} | {size.events:,} | {took.events:,} | {took.wall:,.0f}"
+        f" | {' | '.join(micros)} | {took.peak_mib} | {took.postgres_mib} |"
     )

@@ -1,5 +1,4 @@
-"""How far a run came: a file beside the data, written after each step, so that none is done twice.
-"""
+"""How far a run came: a file beside the data, written after each step; none is done twice."""
 
 import os
 from pathlib import Path
@@ -14,8 +13,8 @@ FILE = "state.json"
 
 
 class Size(Struct):
-    """A size of the log. `took`: by step; `as_of_ms`: of one member, the middle and the slowest of a
-    hundred; `bytes`: of the database."""
+    """A size of the log. `took`: by step; `as_of_ms`: of one member, the middle and the slowest of
+    a hundred; `bytes`: of the database."""
 
     events: int
     members: int
@@ -31,7 +30,6 @@ class State(Struct):
     members: int
     sizes: list[Size] = field(default_factory=list)
     seconds: float = 0.0
-    ended: bool = False
 
 
 def load(folder: Path, events: int, members: int) -> State:

@@ -14,12 +14,12 @@ from msgspec import Struct
 
 from audit.as_of import as_of
 from audit.member_log import ledger_facts, member_log
-from benchmarks.scale.writer import number
 from benchmarks.scale.histories import member_of
+from benchmarks.scale.writer import number
 from benchmarks.stage import SHARDS
 from ledger.core.program.timeline import Timeline
 from projections.connection import connect
-from projections.runner import read_models
+from projections.rebuild import ALL
 from projections.system import System
 
 JOBS = 2
@@ -37,6 +37,10 @@ ASKED = 100
 PAST = 1_498_867_200_000_000
 """The moment: 1 July 2017, in the middle of the histories."""
 
+GROW, AS_OF, REBUILD = "grow", "as-of", "rebuild"
+"""Steps of which more is to be said: the first of each size, the one that is no command, and the
+one that fills the read models."""
+
 OTHER_PROGRAM = "other.yaml"
 """The back-test's program, beside the data: the demo's with twice the points."""
 
@@ -51,44 +55,35 @@ class Step(Struct, frozen=True):
     part: int = 1
 
 
-def every(folder: Path) -> list[Step]:
-    """Of every size."""
+def of_every_size(folder: Path) -> list[Step]:
+    """An eighth of the shards, or (back-test) of the members."""
     shards = tuple(text for shard in SOME for text in ("--shard", str(shard)))
-    jobs = ("--jobs", str(JOBS))
-    del folder
+    jobs = ("--json", "--jobs", str(JOBS))
+    program = str(folder / OTHER_PROGRAM)
+    sample = str(100 / PART)
     return [
+        Step("verify-part", ("audit", "verify", "--no-read-models", *jobs, *shards), 60, PART),
+        Step("decide-part", ("audit", "redecide", *jobs, *shards), 80, PART),
         Step(
-            "verify the log, 1/8",
-            ("audit", "verify", "--no-read-models", "--json", *jobs, *shards),
-            60,
-            PART,
+            "back-test-part", ("program", "backtest", program, "--sample", sample, *jobs), 80, PART
         ),
-        Step("decide again, 1/8", ("audit", "redecide", "--json", *jobs, *shards), 80, PART),
     ]
 
 
 def whole(folder: Path) -> list[Step]:
-    """Of the smallest and the largest size."""
-    jobs = ("--jobs", str(JOBS))
-    models = [model.name for model in read_models()]
+    """All of the log, at the smallest and the largest size."""
+    jobs = ("--json", "--jobs", str(JOBS))
     return [
-        *(
-            Step(
-                f"rebuild {name}",
-                ("projections", "rebuild", name, "--accept-differences", *jobs),
-                50,
-            )
-            for name in models
-        ),
-        Step("verify", ("audit", "verify", "--json", *jobs), 120),
-        Step("replay", ("audit", "replay", "--no-decide", "--json", *jobs), 120),
-        Step("decide again", ("audit", "redecide", "--json", *jobs), 80),
-        Step(
-            "back-test",
-            ("program", "backtest", str(folder / OTHER_PROGRAM), "--json", *jobs),
-            80,
-        ),
+        Step(REBUILD, ("projections", "rebuild", ALL, "--accept-differences", *jobs), 100),
+        Step("verify", ("audit", "verify", *jobs), 120),
+        Step("replay", ("audit", "replay", "--no-decide", *jobs), 100),
+        Step("decide", ("audit", "redecide", *jobs), 80),
+        Step("back-test", ("program", "backtest", str(folder / OTHER_PROGRAM), *jobs), 90),
     ]
+
+
+NAMES = (*(step.name for step in of_every_size(Path()) + whole(Path())), AS_OF)
+"""Of all steps that can be left out."""
 
 
 def ask_as_of(url: str, members: int) -> tuple[float, float]:

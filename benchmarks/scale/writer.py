@@ -121,8 +121,8 @@ def _write_shard(
                 "other_log",
             )
         log = ShardLog(shard, old, last, max(to_instant(recorded_at), time.time_ns() // 1_000))
-        latest = 0
-        for inputs, latest in _rows(known, program_id, log, fresh):
+        latest = max(event.occurred_at for event in known.events)
+        for inputs in _rows(known, program_id, log, fresh):
             _copy(connection, shard, "events", COPY_EVENTS, log.rows)
             _copy(connection, shard, "inputs", COPY_INPUTS, inputs)
             log.rows.clear()
@@ -135,9 +135,9 @@ def _write_shard(
 
 def _rows(
     known: Histories, program_id: str, log: ShardLog, members: Sequence[int]
-) -> Iterator[tuple[list[bytes], int]]:
+) -> Iterator[list[bytes]]:
     """Number the events of the members into `log`; now and then the dedupe rows of those that it
-    holds, and the moment of the last event."""
+    holds."""
     living: list[list[tuple[bytes, bytes]]] = [[] for _ in known.lengths]
     for index in members:
         name = number(index)
@@ -147,12 +147,10 @@ def _rows(
         living[history_of(index, len(known.lengths))].append((name.encode(), owner))
     add, shard = log.add, log.shard
     inputs: list[bytes] = []
-    at = 0
     for event in known.events:
-        at = event.occurred_at
         marked = mark(event.history).encode()
         before, after = pack_event(
-            b"", event.version, event.type_name, at, event.effects, event.payload
+            b"", event.version, event.type_name, event.occurred_at, event.effects, event.payload
         )
         payload, key = after.split(marked), event.key.split(marked)
         content = event.content.split(marked)
@@ -164,9 +162,9 @@ def _rows(
                 said = sha256(name.join(content)).digest()[:HASH_BYTES]
                 inputs.append(pack_input(shard, keyed, said, place))
         if len(log.rows) >= ROWS_AT_ONCE:
-            yield inputs, at
+            yield inputs
             inputs = []
-    yield inputs, at
+    yield inputs
 
 
 def _copy(

@@ -102,6 +102,54 @@ def test_each_model_is_built_anew_and_nothing_else_changes(shop: Shop) -> None:
     assert dump(shop.session) == folded_anew(shop)
 
 
+def test_all_models_are_built_in_one_pass_and_exchanged_together(shop: Shop) -> None:
+    write_history(shop.log, 4)
+    folder = catch_up(shop.session)
+    first, made = dump(shop.session), shape(shop)
+    done = built(shop, rebuild.ALL)
+    assert done.compared is not None
+    assert done.compared.differences == 0
+    own = [table.name for model in read_models() for table in model.tables]
+    assert done.compared.rows == sum(len(first[name].splitlines()) for name in own)
+    assert (dump(shop.session), shape(shop)) == (first, made)
+    assert schemas(shop) == {"read", "read_old"}
+    write_history(shop.log, 5, inputs=20, first=160)
+    catch_up(shop.session, folder)
+    assert dump(shop.session) == folded_anew(shop)
+    for name in NAMES:
+        rebuild.restore(shop.url, name)
+    catch_up(shop.session)
+    assert dump(shop.session) == folded_anew(shop)
+
+
+def test_of_all_models_one_that_was_never_folded_is_not_compared(shop: Shop) -> None:
+    write_history(shop.log, 4)
+    Runner(shop.url, [Balances()]).run(until_caught_up=True)
+    done = built(shop, rebuild.ALL)
+    assert done.compared is not None
+    assert done.compared.rows > 0
+    assert dump(shop.session) == folded_anew(shop)
+
+
+def test_a_rebuild_of_all_takes_the_place_of_one_that_was_broken_off(shop: Shop) -> None:
+    write_history(shop.log, 4)
+    catch_up(shop.session)
+    first = dump(shop.session)
+
+    def step(name: str) -> None:
+        if name == "rebuild.after_page":
+            raise Stopped
+
+    for broken, whole in (("tiers", rebuild.ALL), (rebuild.ALL, "segments")):
+        with pytest.raises(Stopped):
+            built(shop, broken, step=step)
+        done = built(shop, whole)
+        assert done.compared is not None
+        assert done.compared.differences == 0
+        assert not rebuild.discard(shop.url, broken)
+        assert dump(shop.session) == first
+
+
 def test_a_program_published_meanwhile_is_seen(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     write_history(shop.log, 4)
     catch_up(shop.session)
