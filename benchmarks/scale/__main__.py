@@ -49,7 +49,7 @@ Write a log of twenty million events over a million members, and measure what th
   decide          every input decided again and compared byte for byte (audit redecide)
   back-test       the whole history under another program (program backtest)
   verify-part, decide-part, back-test-part
-                  an eighth: of the shards (without read models), of the shards, of the members
+                  a sixteenth: of the shards (without read models), of the shards, of the members
   as-of           one member at a past moment
 
 The log grows to 2, 5, 10 and 20 million events (a tenth, a quarter, a half, all of --events). What

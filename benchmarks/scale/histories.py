@@ -20,10 +20,12 @@ from msgspec import Struct
 from psycopg.rows import TupleRow
 from pydantic import SecretStr
 
+from ledger.accounts import account_id_of
 from ledger.application import Ledger
 from ledger.dedupe import HASH_BYTES
 from ledger.received import INPUTS_MAX, Received, received
 from ledger.settings import Settings
+from ledger.sharding import shard_of
 from schemas import normal
 from schemas.decode import instant_of
 from schemas.fields import Instant
@@ -112,12 +114,14 @@ def decide(database_url: str, count: int, events_each: int) -> Histories:
     events: list[Happened] = []
     lengths: list[int] = []
     with psycopg.connect(database_url) as connection:
+        ledger = connection.execute("SELECT shards, program_id FROM ledger.ledger").fetchone()
+        assert ledger is not None
         for history, given in enumerate(inputs):
             wanted = events_each * (history + 1) - len(events)
             wanted = max(1, wanted + _more_or_less(history, events_each))
             if history == count - 1:
                 wanted = max(1, events_each * count - len(events))
-            told = _told(connection, history, given, wanted)
+            told = _told(connection, ledger, history, given, wanted)
             lengths.append(len(told))
             events.extend(told)
     events.sort(key=lambda one: (one.occurred_at, one.history, one.version))
@@ -239,18 +243,25 @@ async def _taken(ledger: Ledger, some: list[Received]) -> None:
 _EVENTS = """
 SELECT e.occurred_at, e.version, e.type, e.effects, e.payload, i.key, i.content
 FROM ledger.events e LEFT JOIN ledger.inputs i ON i.shard = e.shard AND i.position = e.position
-WHERE e.member_id = %s ORDER BY e.version
+WHERE e.shard = %s AND e.account_id = %s ORDER BY e.version
 """
 
 
 def _told(
-    connection: psycopg.Connection[TupleRow], history: int, given: list[InputEvent], wanted: int
+    connection: psycopg.Connection[TupleRow],
+    ledger: tuple[int, str],
+    history: int,
+    given: list[InputEvent],
+    wanted: int,
 ) -> list[Happened]:
     """The first events of the history that are a whole number of decisions and at least `wanted`,
     each with the input that it answers."""
     coming = iter(given)
     told: list[Happened] = []
-    found = connection.execute(_EVENTS, [member_of(mark(history))], binary=True).fetchall()
+    shards, program_id = ledger
+    member = member_of(mark(history))
+    place = [shard_of(member, shards), account_id_of(program_id, member)]
+    found = connection.execute(_EVENTS, place, binary=True).fetchall()
     for at, version, type_name, effects, payload, key, content in found:
         key_text = content_text = b""
         if key is not None:

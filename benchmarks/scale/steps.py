@@ -1,8 +1,8 @@
 """What is measured at each size of the log, and with which command.
 
-At every size: growing the log, verifying and deciding again an eighth of its shards, and members as
-of a past moment. At the smallest and at the largest also all of it: the read models built from the
-first event on, the whole audit, the replay, every decision made again, the back-test.
+At every size: growing the log, verifying and deciding again a sixteenth of its shards, and members
+as of a past moment. At the smallest and at the largest also all of it: the read models built from
+the first event on, the whole audit, the replay, every decision made again, the back-test.
 """
 
 import random
@@ -25,7 +25,7 @@ from projections.system import System
 JOBS = 2
 """Processes of each command: as many as the machine that the bound of time is of has cores."""
 
-PART = 8
+PART = 16
 """At every size one of so many shards is looked at."""
 
 SOME = tuple(range(0, SHARDS, PART))
@@ -56,7 +56,7 @@ class Step(Struct, frozen=True):
 
 
 def of_every_size(folder: Path) -> list[Step]:
-    """An eighth of the shards, or (back-test) of the members."""
+    """A sixteenth of the shards, or (back-test) of the members."""
     shards = tuple(text for shard in SOME for text in ("--shard", str(shard)))
     jobs = ("--json", "--jobs", str(JOBS))
     program = str(folder / OTHER_PROGRAM)

@@ -140,11 +140,11 @@ def _rows(
     holds."""
     living: list[list[tuple[bytes, bytes]]] = [[] for _ in known.lengths]
     for index in members:
-        name = number(index)
-        member = member_of(name)
+        digits = number(index)
+        member = member_of(digits)
         account_id: UUID = account_id_of(program_id, member)
         owner = pack_owner(account_id.bytes, member)
-        living[history_of(index, len(known.lengths))].append((name.encode(), owner))
+        living[history_of(index, len(known.lengths))].append((digits.encode(), owner))
     add, shard = log.add, log.shard
     inputs: list[bytes] = []
     for event in known.events:
@@ -172,5 +172,5 @@ def _copy(
 ) -> None:
     """Straight into the shard's partition: finding it anew for each row costs a tenth."""
     into = statement.replace(f"ledger.{table} ", f"ledger.{table}_{shard} ")
-    with connection.cursor() as cursor, cursor.copy(sql.SQL(into)) as copy:  # type: ignore[arg-type]
+    with connection.cursor() as cursor, cursor.copy(sql.SQL(into)) as copy:
         copy.write(copy_stream(rows))
