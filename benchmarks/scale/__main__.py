@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
+import msgspec
+
 from benchmarks.scale import database, histories, report, state, steps, watch, writer
 from benchmarks.scale.histories import HISTORIES, Histories
 from benchmarks.scale.state import Size, State
@@ -208,7 +210,7 @@ class Run:
         fresh = size.events - self._events_before(size)
         _say(f"{size.events:,} events: writing {fresh:,} of them ({self._left()})")
         arguments = (url, str(self.folder / "histories"), str(before), str(size.members))
-        took, _ = watch.run(
+        took, written = watch.run(
             arguments,
             {},
             services.postgres_pid,
@@ -216,6 +218,8 @@ class Run:
             self.folder / "grow.log",
             "benchmarks.scale.grow",
         )
+        # What was there already, of a run that was broken off, is not in the time.
+        took = msgspec.structs.replace(took, events=int(written))
         size.took[steps.GROW] = took
         self.rates[steps.GROW] = took.micros(took.wall)
         _say(f"  {took.wall:,.0f} s, {took.micros(took.wall):,.1f} µs/event")

@@ -10,7 +10,8 @@ TOLD_SECONDS = 5.0
 
 
 def main() -> None:
-    """Arguments: database URL, file of the histories, members before, members."""
+    """Arguments: database URL, file of the histories, members before, members. Prints how many
+    events it wrote."""
     url, file, before, members = sys.argv[1:]
     began = said = time.monotonic()
 
@@ -22,7 +23,7 @@ def main() -> None:
             left = (now - began) / done * (total - done)
             print(f"  {done:,} of {total:,} events, {left:,.0f} s left", file=sys.stderr)
 
-    writer.write(url, file, int(before), int(members), told)
+    print(writer.write(url, file, int(before), int(members), told))
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ def events_of(lengths: Sequence[int], members: int) -> int:
 
 
 def write(url: str, file: str, before: int, members: int, told: Told) -> int:
-    """Bring the log of `before` members to `members`; how many events were added. `file`: the
+    """Bring the log of `before` members to `members`; how many events were written. `file`: the
     histories. What an earlier call wrote is left as it is."""
     with open(file, "rb") as source:
         known = histories.decode(source.read())
@@ -80,7 +80,7 @@ def write(url: str, file: str, before: int, members: int, told: Told) -> int:
         assert found is not None
         shards, program_id = found
     total = events_of(known.lengths, members) - events_of(known.lengths, before)
-    done = 0
+    done = written = 0
     told(0, total)
     with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
         waiting = [
@@ -88,18 +88,20 @@ def write(url: str, file: str, before: int, members: int, told: Told) -> int:
             for shard in range(shards)
         ]
         for one in as_completed(waiting):
-            done += one.result()
+            there, now = one.result()
+            done, written = done + there, written + now
             told(done, total)
     with psycopg.connect(url, autocommit=True) as connection:
         # As rows of years are: seen, and counted for the planner.
         connection.execute("VACUUM (ANALYZE) ledger.events, ledger.inputs")
-    return total
+    return written
 
 
 def _write_shard(
     url: str, file: str, program_id: str, shards: int, shard: int, before: int, members: int
-) -> int:
-    """Add the shard's part of the members from `before` on; how many events that is."""
+) -> tuple[int, int]:
+    """Add the shard's part of the members from `before` on; how many events that is, and how many
+    of them were not there."""
     gc.set_threshold(1_000_000)  # rows are bytes: there is nothing in a cycle
     with open(file, "rb") as source:
         known = histories.decode(source.read())
@@ -113,7 +115,7 @@ def _write_shard(
         assert head is not None
         position, last, recorded_at = head
         if position == old + new:
-            return new
+            return new, 0
         if position != old:
             raise LedgerError(
                 f"shard {shard} has {position} events, not {old}: the log was not written by this"
@@ -130,7 +132,7 @@ def _write_shard(
             moment = from_instant(log.recorded_at)
             moved = (log.position, log.hash, moment, from_instant(latest), shard)
             connection.execute(_MOVE, moved)
-    return new
+    return new, new
 
 
 def _rows(
