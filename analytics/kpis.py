@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from psycopg import Connection
 
+from ledger.errors import LedgerError
+
 STREAM_ROWS = 2_000
 """Rows fetched at once: some hundred kilobytes."""
 
@@ -22,6 +24,21 @@ class Asked(NamedTuple):
     grain: str = "month"
     by: str = "all"
     idle_days: int = 90
+
+
+def period(
+    connection: Connection, since: datetime | None, until: datetime
+) -> tuple[datetime, datetime]:
+    """[since, until), from the beginning of all if `since` is None. Raises LedgerError
+    (no_period)."""
+    begin = min(beginning(connection), until) if since is None else since
+    if begin > until:
+        raise LedgerError(
+            f"The period begins ({begin.isoformat()}) after it ends ({until.isoformat()}): turn"
+            " them round.",
+            "no_period",
+        )
+    return begin, until
 
 
 FIGURES = {

@@ -18,6 +18,7 @@ from api.access.layer import open_access
 from api.door import Door, DoorFull
 from api.failures import on_bug, on_full, on_ledger_error
 from api.ingest import Ingest
+from api.jobs import Jobs
 from api.limits import Limits
 from api.problems import Problem
 from api.routes import GROUPS
@@ -29,6 +30,9 @@ from projections.connection import prepare
 
 GZIP_BYTES_MIN = 1_000
 """Answers below fit into one packet anyway."""
+
+STATEMENT_MS_MAX = 25_000
+"""Of a question, milliseconds: whoever asks is answered before ANSWER_SECONDS are over."""
 
 READS_MAX = 8
 """Sessions for questions: more would only wait for two cores."""
@@ -79,21 +83,27 @@ async def opened(settings: Settings) -> AsyncIterator[State]:
             settings.require_database_url(),
             min_size=1,
             max_size=READS_MAX,
-            kwargs={"application_name": "points api"},
+            kwargs={
+                "application_name": "points api",
+                "options": f"-c statement_timeout={STATEMENT_MS_MAX}",
+            },
             configure=prepare,
             open=False,
         )
         reads.open()
         try:
             door, ingest = Door(ledger), Ingest(settings)
+            jobs = Jobs(settings.data_dir / "jobs", settings.require_database_url())
+            jobs.open()
             try:
                 async with (
                     open_access(settings) as access,
                     approvals.opened(access, ledger, door, settings.approval_points) as waiting,
                 ):
-                    parts = {approvals.PART: waiting, LAYER: access}
+                    parts = {approvals.PART: waiting, LAYER: access, "jobs": jobs}
                     yield State(settings, ledger, door, reads, access, ingest, parts)
             finally:
+                await jobs.close()
                 await door.close()
                 await ingest.close()
         finally:

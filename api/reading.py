@@ -24,7 +24,7 @@ from ledger.core.calendar import to_instant
 from ledger.core.program.timeline import Timeline
 from ledger.errors import DatabaseUnavailable, LedgerError
 from projections.errors import LogDamaged, ProjectionError
-from projections.system import System
+from projections.system import System, rfm_segments_without_bounds
 from schemas.fields import ID_PATTERN, Instant
 
 P = ParamSpec("P")
@@ -139,6 +139,12 @@ class Known:
         with self._lock:
             self._system.catch_up(connection)
             return self._system.programs
+
+    def waiting_for_bounds(self, connection: Connection[Any]) -> tuple[str, ...]:
+        """Segments that are empty until RFM bounds are recorded."""
+        with self._lock:
+            self._system.catch_up(connection)
+            return rfm_segments_without_bounds(self._system)
 
 
 def known(state: State) -> Known:

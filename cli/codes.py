@@ -9,10 +9,8 @@ import typer
 
 from cli.context import open_ledger, print_json, run
 from ledger.code_files import COUNT_MAX, Made
-from ledger.core.calendar import INSTANT_MAX, INSTANT_MIN, format_instant
-from ledger.core.program.promo_codes import Series, normal
+from ledger.code_series import every_series, looked_up, plain
 from ledger.errors import LedgerError
-from ledger.promo_codes import SeriesCount
 from schemas.fields import ID_PATTERN
 
 commands = typer.Typer(
@@ -99,25 +97,7 @@ def show(
 
 async def _look(code: str) -> dict[str, Any]:
     async with open_ledger() as ledger:
-        for each in _series(ledger):
-            if each.code is not None and normal(each.code) == normal(code):
-                return await _plain(ledger, each, None)
-        row = await ledger.promo_code(code)
-        if row is None:
-            raise LedgerError(
-                "No series has this code: look for a typing error, or for the series in"
-                " `points codes list`.",
-                "unknown_code",
-            )
-        of: Series = ledger.series(row.series)
-        return {
-            "series": of.id,
-            "kind": "generated",
-            "member_id": row.member_id,
-            "uses": of.uses,
-            "uses_left": row.uses_left,
-            **_rules(of),
-        }
+        return plain(await looked_up(ledger, code))
 
 
 @commands.command("list")
@@ -129,8 +109,7 @@ def list_codes(as_json: AsJson = False) -> None:
 
     async def work() -> list[dict[str, Any]]:
         async with open_ledger() as ledger:
-            counts = await ledger.promo_code_counts()
-            return [await _plain(ledger, each, counts.get(each.id)) for each in _series(ledger)]
+            return [plain(each) for each in await every_series(ledger)]
 
     found = run(work())
     if as_json:
@@ -141,35 +120,6 @@ def list_codes(as_json: AsJson = False) -> None:
         left = "any number of uses" if each["uses"] is None else f"{each['uses_left']} uses left"
         typer.echo(f"{each['series']:<24} {each['kind']:<10} {what:<20} {left}")
     typer.echo(f"{len(found)} series")
-
-
-def _series(ledger: Any) -> list[Series]:
-    """The series of all versions; of one that several have, the last."""
-    found: dict[str, Series] = {}
-    for _, program in ledger.programs.versions:
-        found |= program.series
-    return [found[name] for name in sorted(found)]
-
-
-async def _plain(ledger: Any, series: Series, counts: Any) -> dict[str, Any]:
-    """A series as values for JSON."""
-    if series.code is not None:
-        left = None
-        if series.uses is not None:
-            left = max(0, series.uses - await ledger.budget_spent(series.budget))
-        told = {"series": series.id, "kind": "fixed", "code": series.code, "codes": 1}
-        return {**told, "uses": series.uses, "uses_left": left, **_rules(series)}
-    made = SeriesCount(0, 0, 0) if counts is None else counts
-    told = {"series": series.id, "kind": "generated", "code": None, "codes": made.codes}
-    return {**told, "uses": made.uses, "uses_left": made.uses_left, **_rules(series)}
-
-
-def _rules(series: Series) -> dict[str, Any]:
-    return {
-        "per_member": series.per_member,
-        "valid_from": None if series.start == INSTANT_MIN else format_instant(series.start),
-        "valid_to": None if series.end > INSTANT_MAX else format_instant(series.end),
-    }
 
 
 def register(app: typer.Typer) -> None:

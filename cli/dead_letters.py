@@ -7,15 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
-from msgspec.structs import replace
 
 from cli.context import open_ledger, print_json, run
 from cli.letters import place, plain, status_of, tell
-from ledger.dead_letters import LIST_MAX, DeadLetter
+from ledger.dead_letters import LIST_MAX, DeadLetter, again
 from ledger.errors import LedgerError
-from ledger.received import Outcome, Received, undecodable
-from schemas.decode import decode_record, instant_of
-from schemas.errors import Malformed
+from ledger.received import Outcome
 
 commands = typer.Typer(
     help="Inputs that could not be understood or decided.\n\n"
@@ -100,7 +97,7 @@ def retry(ids: Ids = None, code: Code = None, as_json: AsJson = False) -> None:
     async def work() -> None:
         async with open_ledger() as ledger:
             async for letter in _chosen(ledger, ids, code):
-                (outcome,) = await ledger.handle([_again(letter)], retry_of=letter.id)
+                (outcome,) = await ledger.handle([again(letter)], retry_of=letter.id)
                 outcomes[letter.id] = outcome
 
     done = False
@@ -195,17 +192,6 @@ async def _chosen(ledger: Any, ids: list[int] | None, code: str | None) -> Any:
         if len(page) < LIST_MAX:
             return
         after = page[-1].id
-
-
-def _again(letter: DeadLetter) -> Received:
-    """The input as it came. Its time of arrival no longer bounds its `occurred_at`: it may be
-    retried because that moment has come."""
-    record = replace(letter.record(), timestamp=None)
-    try:
-        event = decode_record(record.value, record.headers)
-    except Malformed as error:
-        return undecodable(record, error.code, error.path, error.message)
-    return Received(event, instant_of(event), record=record)
 
 
 def register(app: typer.Typer) -> None:

@@ -21,7 +21,6 @@ from cli.members import AsJson, At
 from cli.projections import moment_json, reading
 from cli.rows import AsCsv, one_form, print_csv, print_json_rows
 from ledger.core.calendar import from_instant
-from ledger.errors import LedgerError
 
 
 class Grain(StrEnum):
@@ -309,16 +308,8 @@ def asked_for(
     until_option: str = "--to",
 ) -> Asked:
     end = from_instant(parse_moment(until, until_option))
-    if since is None:
-        begin = min(kpis.beginning(connection), end)
-    else:
-        begin = from_instant(parse_moment(since, "--from"))
-    if begin > end:
-        raise LedgerError(
-            f"--from ({moment_json(begin)}) is later than --to ({moment_json(end)}): turn them "
-            "round.",
-            "no_period",
-        )
+    start = None if since is None else from_instant(parse_moment(since, "--from"))
+    begin, end = kpis.period(connection, start, end)
     return Asked(begin, end, grain.value, by.value, idle_days)
 
 

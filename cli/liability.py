@@ -1,43 +1,29 @@
 """`points liability …`: what is owed, how it moved, what will expire, what revenue is deferred.
 
 Thin: the figures are `analytics.liability*` and `analytics.deferred`, one fold of the log for each
-command, in one snapshot with the read models that it is compared with.
+command (`analytics.liability_report`).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
 from enum import StrEnum
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from psycopg import Connection, IsolationLevel
+from psycopg import Connection
 
-from analytics.deferred import Deferred, DeferredRevenue, Terms
-from analytics.liability import Bucket, outstanding
+from analytics import liability_report
+from analytics.deferred import Deferred
+from analytics.liability import Bucket
 from analytics.liability_export import items, write_beancount, write_csv
-from analytics.liability_log import (
-    KINDS,
-    Book,
-    Owed,
-    Story,
-    agree,
-    open_book,
-    owed_at,
-    stories,
-)
-from analytics.liability_movement import Month, Movement
+from analytics.liability_log import KINDS, Book, Progress
+from analytics.liability_movement import Month
 from cli.context import parse_moment, print_json
 from cli.members import AsJson, At
 from cli.progress import progress_shown
 from cli.projections import reading
 from cli.rows import AsCsv, one_form, print_csv
-from ledger.core.calendar import format_instant, from_instant, local, period_bounds, to_instant
-from ledger.errors import LedgerError
-from schemas.fields import Instant
 
 
 class By(StrEnum):
@@ -83,22 +69,10 @@ def owed(
         return
     one_form(as_json, as_csv)
     moment = parse_moment(at)
-    with _snapshot() as (connection, book, told):
-        found = outstanding(told(moment), book, moment, by.value)
-        agree(format_instant(moment), found.owed, owed_at(connection, from_instant(moment)))
+    with _asking() as (connection, progress):
+        found = liability_report.owed(connection, progress, moment, by.value)
     if as_json:
-        print_json(
-            {
-                "at": format_instant(moment),
-                "by": by.value,
-                "currency": found.currency,
-                "point_value": found.point_value,
-                "buckets": [bucket._asdict() for bucket in found.buckets],
-                "total": found.total._asdict(),
-                "debt": found.debt,
-                "debt_value": found.debt_value,
-            }
-        )
+        print_json(liability_report.owed_plain(found, by.value))
         return
     rows = [*found.buckets, *([] if as_csv else [found.total])]
     _print((by.value, *Bucket._fields[1:]), rows, as_csv)
@@ -118,17 +92,10 @@ def movement(
     Example: `points liability movement --from 2017-01 --to 2017-12 --csv`
     """
     one_form(as_json, as_csv)
-    with _snapshot() as (connection, book, told):
-        first, last = _span(book, since, until)
-        moves = Movement(book)
-        for story in told(last):
-            moves.add(story)
-        months = [month for month in moves.months(last) if month.ends_at >= first]
-        _agree(connection, months)
+    with _asking() as (connection, progress):
+        months = liability_report.moved(connection, progress, since, until)
     if as_json:
-        print_json(
-            [{**month._asdict(), "ends_at": format_instant(month.ends_at)} for month in months]
-        )
+        print_json(liability_report.moved_plain(months))
         return
     columns = ("month", "unit", "opening", *KINDS, "revaluation", "closing", "activated", "debt")
     _print(columns, _movement_rows(months), as_csv)
@@ -148,18 +115,13 @@ def breakage(at: At = None, as_json: AsJson = False, as_csv: AsCsv = False) -> N
     Example: `points liability breakage --at 2018-01-01T00:00:00Z`
     """
     one_form(as_json, as_csv)
-    from analytics.liability_breakage import Cohort, Lifetimes  # numpy takes a while
+    from analytics.liability_breakage import Cohort  # numpy takes a while
 
     moment = parse_moment(at)
-    with _snapshot() as (_, book, told):
-        lifetimes = Lifetimes(book, moment)
-        for story in told(moment):
-            lifetimes.add(story)
-    found = lifetimes.result()
+    with _asking() as (connection, progress):
+        found = liability_report.broken(connection, progress, moment)
     if as_json:
-        shown = {**found._asdict(), "at": format_instant(moment)}
-        shown["cohorts"] = [one._asdict() for one in found.cohorts]
-        print_json(shown)
+        print_json(liability_report.broken_plain(found, moment))
         return
     rows = [(*one[:6], f"{one.observed:.4f}", f"{one.expected:.1f}") for one in found.cohorts]
     _print(Cohort._fields, rows, as_csv)
@@ -187,7 +149,7 @@ def deferred(
     one_form(as_json, as_csv)
     _, months = _both(since, until, rate, allocation)
     if as_json:
-        print_json([{**one._asdict(), "ends_at": format_instant(one.ends_at)} for one in months])
+        print_json(liability_report.deferred_plain(months))
         return
     columns = [name for name in Deferred._fields if name != "ends_at"]
     _print(columns, [(one.month, *one[2:]) for one in months], as_csv)
@@ -232,76 +194,18 @@ def export(
 def _both(
     since: str | None, until: str | None, rate: str, allocation: Allocated
 ) -> tuple[tuple[list[Month], Book], list[Deferred]]:
-    terms = Terms(_rate(rate), allocation.value)
-    with _snapshot() as (connection, book, told):
-        first, last = _span(book, since, until)
-        moves, revenue = Movement(book), DeferredRevenue(book)
-        for story in told(last):
-            moves.add(story)
-            revenue.add(story)
-        of_points = [month for month in moves.months(last) if month.ends_at >= first]
-        _agree(connection, of_points)
-    return (of_points, book), [one for one in revenue.months(last, terms) if one.ends_at >= first]
-
-
-def _agree(connection: Connection, months: Sequence[Month]) -> None:
-    for month in months:
-        theirs = owed_at(connection, from_instant(month.ends_at))
-        agree(f"At the end of {month.month}", Owed(*month.owed), theirs)
+    with _asking() as (connection, progress):
+        moves, months, book = liability_report.deferred(
+            connection, progress, since, until, rate, allocation.value
+        )
+    return (moves, book), months
 
 
 @contextmanager
-def _snapshot() -> Iterator[tuple[Connection, Book, Callable[[Instant], Iterator[Story]]]]:
-    """A session whose questions all see the same log and read models."""
+def _asking() -> Iterator[tuple[Connection, Progress]]:
+    """A session, and whom to tell how far the fold is."""
     with reading() as connection, progress_shown("liability") as shown:
-        connection.isolation_level = IsolationLevel.REPEATABLE_READ
-        with connection.transaction():
-            book = open_book(connection)
-
-            def told(until: Instant) -> Iterator[Story]:
-                return stories(
-                    connection, book, until, lambda done, total: shown("log", done, total)
-                )
-
-            yield connection, book, told
-
-
-def _span(book: Book, since: str | None, until: str | None) -> tuple[Instant, Instant]:
-    """From the beginning of the first month to the last instant of the last one."""
-    last = to_instant(datetime.now(UTC)) if until is None else _month(book, until, "--to")
-    end = period_bounds(last, "month", book.zone)[1] - 1
-    first = book.values[0][0] if since is None else _month(book, since, "--from")
-    if first > end:
-        raise LedgerError(
-            f"--from ({since}) is later than --to ({local(last, book.zone):%Y-%m}): turn them"
-            " round.",
-            "no_period",
-        )
-    return first, end
-
-
-def _month(book: Book, text: str, option: str) -> Instant:
-    try:
-        day = date.fromisoformat(f"{text}-01")
-    except ValueError:
-        raise LedgerError(
-            f"{option} {text!r} is not a month: write for instance 2017-06.", "bad_month"
-        ) from None
-    middle = to_instant(datetime(day.year, day.month, 15, tzinfo=book.zone))
-    return period_bounds(middle, "month", book.zone)[0]
-
-
-def _rate(text: str) -> Fraction:
-    try:
-        rate = Fraction(Decimal(text))
-    except (InvalidOperation, ValueError, OverflowError):
-        rate = Fraction(-1)
-    if not 0 <= rate < 1:
-        raise LedgerError(
-            f"--breakage {text!r} is not a share: write a decimal from 0 up to below 1, as 0.15.",
-            "bad_share",
-        )
-    return rate
+        yield connection, lambda done, total: shown("log", done, total)
 
 
 def _print(columns: Sequence[str], rows: Iterable[Sequence[Any]], as_csv: bool) -> None:

@@ -17,10 +17,8 @@ from ledger.core.program.document import FILE_SIZE_MAX, write_document
 from ledger.core.program.form import Program
 from ledger.core.program.load import ProgramErrors, load_program
 from ledger.core.program.timeline import Timeline
-from ledger.errors import LedgerError, ProgramRefused
-
-PREFIX_MIN = 4
-"""Fewest characters that may stand for a version: fewer name several by chance."""
+from ledger.errors import ProgramRefused
+from ledger.programs import version_named
 
 SHOWN = 12
 """Characters of a version shown in lists: enough to tell versions apart, and to name one."""
@@ -162,7 +160,7 @@ def show(
         program = read_program(path)
         version = version_of(program)
     else:
-        found = _named(run(_timeline()), which)
+        found = version_named(run(_timeline()), which)
         program, version = found.form, found.version
     content = json.loads(canonical(program))
     if as_json:
@@ -170,21 +168,6 @@ def show(
         return
     typer.echo(f"# version {version}")
     typer.echo(write_document(content), nl=False)
-
-
-def _named(timeline: Timeline, prefix: str) -> Compiled:
-    found = [each for _, each in timeline.versions if each.version.startswith(prefix)]
-    if len(prefix) < PREFIX_MIN or not found:
-        message = (
-            f"{prefix} is neither a file nor at least {PREFIX_MIN} characters of a published "
-            "version; see `points program list`"
-        )
-        raise LedgerError(message, "unknown_version")
-    if len(found) > 1:
-        raise LedgerError(
-            f"{prefix} begins {len(found)} versions; write more of it", "unknown_version"
-        )
-    return found[0]
 
 
 def _start(program: Program) -> str:

@@ -7,13 +7,14 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
 from cli.context import open_ledger, print_json, run
-from ledger.core.catalogue import is_counted, units
 from ledger.core.program.compiled import Compiled
 from ledger.core.program.timeline import NoProgram, Timeline
 from ledger.errors import LedgerError
+from ledger.stock import offers
 
 CODE_LENGTH_MAX = 256
 """Characters of a voucher code: no issuer's is longer."""
@@ -42,24 +43,9 @@ def list_rewards(as_json: AsJson = False) -> None:
 
 async def _rewards() -> list[dict[str, Any]]:
     async with open_ledger() as ledger:
-        rewards = _in_force(ledger.programs).rewards
-        stock = await ledger.reward_stock(list(rewards))
-    found = []
-    for reward in rewards.values():
-        loaded, given = stock.get(reward.id, (0, 0))
-        counted = is_counted(reward)
-        found.append(
-            {
-                "id": reward.id,
-                "kind": reward.kind,
-                "points": reward.points,
-                "stock": reward.stock,
-                "codes_loaded": loaded if reward.kind == "voucher" else None,
-                "given": given if counted else None,
-                "left": max(units(reward, loaded) - given, 0) if counted else None,
-            }
-        )
-    return found
+        program = _in_force(ledger.programs)
+        stock = await ledger.reward_stock(list(program.rewards))
+    return [msgspec.to_builtins(offer) for offer in offers(program, stock)]
 
 
 def load_codes(

@@ -9,12 +9,15 @@ from datetime import datetime
 from typing import Any, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 from psycopg.rows import TupleRow
 
 from ledger.errors import DeadLetterUnavailable
 from ledger.headers import Headers, read_headers
 from ledger.lookups import Connection
-from ledger.received import RecordRef
+from ledger.received import Received, RecordRef, undecodable
+from schemas.decode import decode_record, instant_of
+from schemas.errors import Malformed
 
 Status = Literal["open", "retried", "discarded"]
 
@@ -82,6 +85,17 @@ class DeadLetter(Struct, frozen=True):
             self.headers,
             self.record_timestamp,
         )
+
+
+def again(letter: DeadLetter) -> Received:
+    """The input as it came, to retry it. Its time of arrival no longer bounds its `occurred_at`: it
+    may be retried because that moment has come."""
+    record = replace(letter.record(), timestamp=None)
+    try:
+        event = decode_record(record.value, record.headers)
+    except Malformed as error:
+        return undecodable(record, error.code, error.path, error.message)
+    return Received(event, instant_of(event), record=record)
 
 
 async def list_dead_letters(

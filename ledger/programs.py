@@ -18,7 +18,7 @@ from ledger.core.program.compiled import Compiled, compile_program
 from ledger.core.program.form import CatalogueReward, Program
 from ledger.core.program.promo_codes import normal
 from ledger.core.program.timeline import Timeline
-from ledger.errors import ProgramRefused
+from ledger.errors import LedgerError, ProgramRefused
 from ledger.identity import Identity
 from ledger.sharding import SYSTEM_SHARD
 from schemas.decisions import ProgramPublished
@@ -29,6 +29,26 @@ _PUBLISHED = """
 SELECT position, payload FROM ledger.events
 WHERE shard = %s AND position > %s AND type = 'ProgramPublished' ORDER BY position
 """
+
+
+PREFIX_MIN = 4
+"""Fewest characters that may stand for a version: fewer name several by chance."""
+
+
+def version_named(timeline: Timeline, prefix: str) -> Compiled:
+    """The version whose name begins with `prefix`. Raises LedgerError (unknown_version)."""
+    found = [each for _, each in timeline.versions if each.version.startswith(prefix)]
+    if len(prefix) < PREFIX_MIN or not found:
+        message = (
+            f"{prefix} is neither a file nor at least {PREFIX_MIN} characters of a published "
+            "version; see `points program list`"
+        )
+        raise LedgerError(message, "unknown_version")
+    if len(found) > 1:
+        raise LedgerError(
+            f"{prefix} begins {len(found)} versions; write more of it", "unknown_version"
+        )
+    return found[0]
 
 
 class Programs:

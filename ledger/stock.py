@@ -7,11 +7,13 @@ claims of the batch are decided again under the lock; no further row is locked f
 A voucher's code is the one whose number is the unit's; the log holds the number alone.
 """
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 from msgspec import Struct
 
 from ledger.batch import Batch, Stock
+from ledger.core.catalogue import is_counted, units
+from ledger.core.program.compiled import Compiled
 from ledger.crash import crash_point
 from ledger.lookups import Connection
 from ledger.work import Work, claimed_by
@@ -150,6 +152,39 @@ async def code_of(connection: Connection, shard: int, position: int) -> str | No
 async def stock(connection: Connection, names: Sequence[str]) -> dict[str, Stock]:
     """What is loaded and given of these rewards; those that nobody asked for have no row."""
     return await _rows(connection, _READ, names)
+
+
+class Offer(Struct, frozen=True):
+    """A reward of the catalogue. `stock`: units of it in all, `codes_loaded`: of a voucher; `given`
+    and `left`: of one whose units are counted. Null: not counted."""
+
+    id: str
+    kind: str
+    points: int
+    stock: int | None
+    codes_loaded: int | None
+    given: int | None
+    left: int | None
+
+
+def offers(program: Compiled, found: Mapping[str, Stock]) -> list[Offer]:
+    """The catalogue of a program; `found`: what is loaded and given of its rewards."""
+    told = []
+    for reward in program.rewards.values():
+        loaded, given = found.get(reward.id, Stock())
+        counted = is_counted(reward)
+        told.append(
+            Offer(
+                reward.id,
+                reward.kind,
+                reward.points,
+                reward.stock,
+                loaded if reward.kind == "voucher" else None,
+                given if counted else None,
+                max(units(reward, loaded) - given, 0) if counted else None,
+            )
+        )
+    return told
 
 
 async def load_codes(connection: Connection, reward_id: str, codes: Sequence[str]) -> Loaded:

@@ -204,6 +204,28 @@ def standings(connection: Connection) -> list[Standing]:
     return [Standing._make(row) for row in rows]
 
 
+class ShardHead(NamedTuple):
+    """Where a shard's log ends. `decided_to`: latest occurred_at decided in it; `behind`: events
+    that the projection furthest behind has still to fold."""
+
+    shard: int
+    position: int
+    recorded_at: datetime
+    decided_to: datetime
+    behind: int
+
+
+def shard_heads(connection: Connection) -> list[ShardHead]:
+    """All shards, the system shard (-1) first."""
+    rows = connection.execute(
+        "SELECT h.shard, h.position, h.recorded_at, h.decided_to, "
+        "       coalesce(max(h.position - p.position), h.position)::bigint "
+        "FROM ledger.heads AS h LEFT JOIN read.positions AS p USING (shard) "
+        "GROUP BY h.shard, h.position, h.recorded_at, h.decided_to ORDER BY h.shard"
+    ).fetchall()
+    return [ShardHead._make(row) for row in rows]
+
+
 def position_in(connection: Connection, projection: str, shard: int) -> int:
     """How far a projection has folded one shard; 0 when it never has."""
     row = connection.execute(

@@ -4,14 +4,19 @@ from fastapi import APIRouter
 
 from api.routes import (
     audit_trail,
+    catalogue,
     changes,
     health,
     ingest,
+    jobs,
     keys,
     me,
     members,
+    operations,
     preview,
+    programs,
     proposals,
+    reports,
     webhooks,
 )
 
@@ -26,4 +31,9 @@ GROUPS: tuple[APIRouter, ...] = (
     audit_trail.group,
     proposals.group,
     webhooks.group,
+    catalogue.group,
+    programs.group,
+    jobs.group,
+    reports.group,
+    operations.group,
 )

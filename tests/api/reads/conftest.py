@@ -27,6 +27,8 @@ TEST_SECONDS = 60
 
 SCOPES_HEADER = "x-test-scopes"
 
+PERSON_HEADER = "x-test-person"
+
 
 class Anybody:
     """An access layer that believes the scopes that a request names; without any it has all."""
@@ -38,7 +40,8 @@ class Anybody:
         """Who asks."""
         named = request.headers.get(SCOPES_HEADER)
         scopes = frozenset(Scope) if named is None else frozenset(map(Scope, named.split()))
-        return Caller("ann", "ann-key", scopes, "ann")
+        person = request.headers.get(PERSON_HEADER, "ann")
+        return Caller(person, f"{person}-key", scopes, person)
 
     async def refused(self, request: Request, caller: Caller, scope: Scope) -> None:
         """Somebody lacked a scope."""
