@@ -152,22 +152,27 @@ h1 { font-size: 1.5rem; } h2 { font-size: 1.05rem; margin: 0 0 .5rem; }
 main { display: grid; gap: 1.5rem;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); }
 section { min-width: 0; }
-img { display: block; width: 100%; height: auto; border-radius: .4rem; background: #fff; }
-p { color: var(--quiet); overflow-wrap: anywhere; }
+img { display: block; width: 100%; height: auto; }
+@media (prefers-color-scheme: dark) { img { filter: invert(1) hue-rotate(180deg); } }
+p { color: var(--quiet); overflow-wrap: anywhere; margin: .5rem 0 0; font-size: .9rem; }
 """
 
 
 def _page(found: Sequence[Chart], since: datetime, until: datetime) -> str:
     span = f"{since.astimezone(UTC):%Y-%m-%d} to {until.astimezone(UTC):%Y-%m-%d}"
-    sections = "\n".join(
-        f'<section>\n<h2>{html.escape(chart.title)}</h2>\n<img alt="{html.escape(chart.text)}"'
-        f' src="data:image/png;base64,{base64.b64encode(chart.png).decode()}">\n'
-        f"<p>{html.escape(chart.text)}</p>\n</section>"
-        for chart in found
-    )
+    sections = "\n".join(map(_section, found))
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>Points, {span}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
         f"<h1>Points, {span}</h1>\n<main>\n{sections}\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _section(chart: Chart) -> str:
+    title, text = html.escape(chart.title), html.escape(chart.text)
+    picture = base64.b64encode(chart.inlay).decode()
+    return (
+        f'<section>\n<h2>{title}</h2>\n<img alt="{title}. {text}"'
+        f' src="data:image/png;base64,{picture}">\n<p>{text}</p>\n</section>'
     )
