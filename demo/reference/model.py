@@ -591,7 +591,7 @@ class ReferenceProgram:
             return
         referral.status, referral.order_id = "qualified", order.purchase.order_id
         if terms.referee_points:
-            lot = self._grant(member, terms.referee_points, at, terms.activation, terms.expiry)
+            lot = self._grant(member, terms.referee_points, at, *terms.referee_dates)
             order.rewards.append(Reward(member, lot, at, terms.referee_points, True))
         self._reward(referral, order, at, terms.referrer_points)
 
@@ -622,7 +622,7 @@ class ReferenceProgram:
             )
             if times >= most.most:
                 return
-        lot = self._grant(who, points, at, terms.activation, terms.expiry)
+        lot = self._grant(who, points, at, *terms.referrer_dates)
         self.settle(who, at)
         reward = Reward(who, lot, at, points, per="" if most is None else most.per)
         who.rewarded.append(reward)

@@ -193,8 +193,8 @@ class ReferralTerms:
     share_orders: int
     per_referrer: Limit | None
     referee_points: int
-    activation: Activation
-    expiry: Expiry
+    referrer_dates: tuple[Activation, Expiry]
+    referee_dates: tuple[Activation, Expiry]
 
 
 @dataclass(frozen=True)
@@ -389,13 +389,15 @@ class Program:
         return Survey(_fixed(entry["award"]), counts, budget, *_valid(entry), *self._when(entry))
 
     def _referral(self, entry: Mapping[str, Any]) -> ReferralTerms:
-        _only(entry, "qualifies referrer referee activation expiry per_referrer", "referral")
+        _only(entry, "qualifies referrer referee per_referrer", "referral")
         ((kind, terms),) = entry["qualifies"].items()
         if kind not in ("first_purchase", "purchase"):
             raise UnsupportedError(f"referral qualifies: {kind}")
         _only(terms, "at_least within", "referral")
         referrer, most = entry.get("referrer") or {}, entry.get("per_referrer")
-        _only(referrer, "fixed share", "referrer")
+        referee = entry.get("referee") or {}
+        _only(referrer, "fixed share activation expiry", "referrer")
+        _only(referee, "fixed activation expiry", "referee")
         share = referrer.get("share") or {}
         _only(share, "rate orders", "share")
         return ReferralTerms(
@@ -406,8 +408,9 @@ class Program:
             _award({"rate": share["rate"]}, "share").rate if share else Fraction(0),
             int(share.get("orders", 1)) if share else 0,
             Limit("times", int(most["times"]), str(most.get("per", "lifetime"))) if most else None,
-            _fixed(entry["referee"]) if "referee" in entry else 0,
-            *self._when(entry),
+            int(referee.get("fixed", 0)),
+            self._when(referrer),
+            self._when(referee),
         )
 
 

@@ -383,6 +383,21 @@ def test_a_referral_is_rewarded_on_the_first_purchase() -> None:
     assert till.of("a", "2017-03-09T00:00:00Z", "granted") == (100,)
 
 
+def test_each_reward_of_a_referral_has_moments_of_its_own() -> None:
+    rewards = {
+        "referrer": {"fixed": 100, "activation": {"after": "P1D"}},
+        "referee": {"fixed": 50, "activation": "immediately", "expiry": {"after": "P2D"}},
+    }
+    till = Till(program(earn=[], referral=REFERRAL | rewards))
+    refer(till, "b", "a", "2017-01-01T00:00:00Z")
+    till.buy("b", "2017-01-10T00:00:00Z", "o1", 2000)
+    assert till.of("a", "2017-01-10T00:00:00Z", "available", "pending") == (0, 100)
+    assert till.of("a", "2017-01-11T00:00:00Z", "available", "pending") == (100, 0)
+    assert till.of("b", "2017-01-10T00:00:00Z", "available", "pending") == (50, 0)
+    assert till.of("b", "2017-01-12T00:00:00Z", "available", "expired") == (0, 50)
+    assert till.of("a", "2017-07-11T00:00:00Z", "available", "expired") == (0, 100)
+
+
 def test_a_first_purchase_that_does_not_qualify_closes_the_referral() -> None:
     till = Till(program(earn=[], referral=REFERRAL))
     refer(till, "b", "a", "2017-01-01T00:00:00Z")
@@ -455,8 +470,8 @@ def test_one_reward_per_survey() -> None:
 def test_the_reward_of_a_referral_pays_the_debt_together_with_the_welcome() -> None:
     levels = [{"id": "silver", "at_least": 1, "welcome": 20}]
     tiers = {"qualify_by": {"purchases": {"window": "lifetime"}}, "levels": levels}
-    referral = {"qualifies": {"first_purchase": {"at_least": 0}}, "referee": {"fixed": 7}}
-    referral["expiry"] = {"after": "P3Y"}
+    reward = {"fixed": 7, "expiry": {"after": "P3Y"}}
+    referral = {"qualifies": {"first_purchase": {"at_least": 0}}, "referee": reward}
     till = Till(program(activation="immediately", earn=[], tiers=tiers, referral=referral))
     refer(till, "b", "a", "2017-01-10T00:00:00Z")
     data = {"points": -15, "allow_debt": True, "actor": "office", "reason": "asked for"}
