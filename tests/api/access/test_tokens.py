@@ -68,24 +68,23 @@ def test_a_person_without_a_role_may_do_nothing(with_issuer: Play, issuer: Issue
     with_issuer(story)
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"aud": "another"},
-        {"aud": None},
-        {"iss": "https://evil.example"},
-        {"iss": None},
-        {"sub": None},
-        {"sub": 7},
-        {"exp": None},
-        {"nbf": int(time.time()) + 3_600},
-        {"iat": int(time.time()) + 3_600},
-    ],
-    ids=lambda other: " ".join(f"{name}={str(value)[:8]}" for name, value in other.items()),
-)
-def test_claims_that_are_refused(with_issuer: Play, issuer: Issuer, other: dict[str, Any]) -> None:
+WRONG_CLAIMS: list[dict[str, Any]] = [
+    {"aud": "another"},
+    {"aud": None},
+    {"iss": "https://evil.example"},
+    {"iss": None},
+    {"sub": None},
+    {"sub": 7},
+    {"exp": None},
+    {"nbf": int(time.time()) + 3_600},
+    {"iat": int(time.time()) + 3_600},
+]
+
+
+def test_claims_that_are_refused(with_issuer: Play, issuer: Issuer) -> None:
     async def story(api: Api) -> None:
-        assert await asked(api, issuer.token(**other)) == (401, "bad_token")
+        for other in WRONG_CLAIMS:
+            assert await asked(api, issuer.token(**other)) == (401, "bad_token"), other
 
     with_issuer(story)
 
@@ -118,10 +117,10 @@ def unsigned(issuer: Issuer, algorithm: str) -> str:
     return f"{header.decode()}.{body.decode()}."
 
 
-@pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "HS256", "RS256", ""])
-def test_a_token_without_a_signature(with_issuer: Play, issuer: Issuer, algorithm: str) -> None:
+def test_a_token_without_a_signature(with_issuer: Play, issuer: Issuer) -> None:
     async def story(api: Api) -> None:
-        assert await asked(api, unsigned(issuer, algorithm)) == (401, "bad_token")
+        for algorithm in ("none", "None", "NONE", "HS256", "RS256", ""):
+            assert await asked(api, unsigned(issuer, algorithm)) == (401, "bad_token")
 
     with_issuer(story)
 
@@ -179,22 +178,21 @@ def test_an_algorithm_that_is_not_the_keys(with_issuer: Play, issuer: Issuer) ->
     with_issuer(story)
 
 
-@pytest.mark.parametrize(
-    ("algorithm", "key"),
-    [
-        ("ES256", ec.generate_private_key(ec.SECP256R1())),
-        ("ES384", ec.generate_private_key(ec.SECP384R1())),
-        ("EdDSA", ed25519.Ed25519PrivateKey.generate()),
-        ("PS256", rsa_key()),
-    ],
-    ids=["ES256", "ES384", "EdDSA", "PS256"],
-)
-def test_other_algorithms(with_issuer: Play, issuer: Issuer, algorithm: str, key: Any) -> None:
-    issuer.published = [public_jwk(key, "k1")]
+def test_other_algorithms(with_issuer: Play, issuer: Issuer) -> None:
+    signing = {
+        "ES256": ec.generate_private_key(ec.SECP256R1()),
+        "ES384": ec.generate_private_key(ec.SECP384R1()),
+        "EdDSA": ed25519.Ed25519PrivateKey.generate(),
+        "PS256": rsa_key(),
+    }
+    issuer.published = [public_jwk(key, name) for name, key in signing.items()]
 
     async def story(api: Api) -> None:
-        token = issuer.token(key=key, algorithm=algorithm)
-        assert (await api.call("GET", "/v1/me", token)).status_code == 200
+        for name, key in signing.items():
+            token = issuer.token(key=key, algorithm=name, headers={"kid": name})
+            assert (await api.call("GET", "/v1/me", token)).status_code == 200
+            other = issuer.token(key=key, algorithm=name, headers={"kid": "RS256"})
+            assert await asked(api, other) == (401, "bad_token")
 
     with_issuer(story)
 
@@ -277,31 +275,29 @@ def test_without_an_issuer_no_token_is_taken(play: Play, issuer: Issuer) -> None
     play(story)
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        "Basic YTpi",
-        "Bearer",
-        "Bearer ",
-        "pl_aaaaaaaa",
-        "Bearer " + "x" * (TOKEN_CHARACTERS_MAX + 1),
-        "Bearer " + "a." * 3_000,
-        "Bearer ..",
-        "Bearer a.b.c",
-        "Bearer e30.e30.e30",
-        "Bearer \xff\xfe",
-        "Bearer ' OR 1=1 --",
-    ],
-    ids=range(11),
+NO_CREDENTIALS = (
+    "Basic YTpi",
+    "Bearer",
+    "Bearer ",
+    "pl_aaaaaaaa",
+    "Bearer " + "x" * (TOKEN_CHARACTERS_MAX + 1),
+    "Bearer " + "a." * 3_000,
+    "Bearer ..",
+    "Bearer a.b.c",
+    "Bearer e30.e30.e30",
+    "Bearer \xff\xfe",
+    "Bearer ' OR 1=1 --",
 )
-def test_credentials_that_are_none(with_issuer: Play, value: str) -> None:
+
+
+def test_credentials_that_are_none(with_issuer: Play) -> None:
     async def story(api: Api) -> None:
-        answer = await api.client.get(
-            "/v1/me", headers=[(b"Authorization", value.encode("latin-1"))]
-        )
-        assert answer.status_code == 401
-        assert "www-authenticate" in answer.headers
-        assert "Traceback" not in answer.text
+        for value in NO_CREDENTIALS:
+            sent = [(b"Authorization", value.encode("latin-1"))]
+            answer = await api.client.get("/v1/me", headers=sent)
+            assert answer.status_code == 401, value
+            assert "www-authenticate" in answer.headers
+            assert "Traceback" not in answer.text
 
     with_issuer(story)
 

@@ -131,32 +131,38 @@ def test_auditors_read_it_page_by_page(play: Play) -> None:
     play(story)
 
 
-@pytest.mark.parametrize(
-    "value",
-    ["' OR '1'='1", "x'; DROP TABLE api.keys; --", "%00", "..%2f..%2fetc%2fpasswd", "$(id)"],
+HOSTILE = (
+    "' OR '1'='1",
+    "x'; DROP TABLE api.keys; --",
+    "%00",
+    "..%2f..%2fetc%2fpasswd",
+    "$(id)",
 )
-def test_what_looks_like_sql_is_a_name_that_nobody_has(play: Play, value: str) -> None:
+
+
+def test_what_looks_like_sql_is_a_name_that_nobody_has(play: Play) -> None:
     async def story(api: Api) -> None:
         made = await api.key(
             "audit:read", "access:admin", "proposals:read", "members:standing", "redeem"
         )
-        answer = await api.call("GET", "/v1/audit-trail", made.secret, params={"who": value})
-        assert answer.json()["items"] == []
-        for method, path in (
-            ("POST", "/v1/keys/{}/revocation"),
-            ("GET", "/v1/proposals/{}"),
-            ("POST", "/v1/members/{}/freeze"),
-            ("POST", "/v1/members/m-1/reservations/{}/cancel"),
-        ):
-            answer = await api.call(
-                method,
-                path.format(value.replace("/", "%2f").replace(" ", "%20").replace("$", "%24")),
-                made.secret,
-                headers={"Idempotency-Key": "k-3"},
-                json=None if method == "GET" else {},
-            )
-            assert answer.status_code in (404, 405, 422), (path, answer.text)
-        assert (await api.call("GET", "/v1/keys", made.secret)).status_code == 200
+        for value in HOSTILE:
+            answer = await api.call("GET", "/v1/audit-trail", made.secret, params={"who": value})
+            assert answer.json()["items"] == []
+            for method, path in (
+                ("POST", "/v1/keys/{}/revocation"),
+                ("GET", "/v1/proposals/{}"),
+                ("POST", "/v1/members/{}/freeze"),
+                ("POST", "/v1/members/m-1/reservations/{}/cancel"),
+            ):
+                answer = await api.call(
+                    method,
+                    path.format(value.replace("/", "%2f").replace(" ", "%20").replace("$", "%24")),
+                    made.secret,
+                    headers={"Idempotency-Key": "k-3"},
+                    json=None if method == "GET" else {},
+                )
+                assert answer.status_code in (404, 405, 422), (path, answer.text)
+            assert (await api.call("GET", "/v1/keys", made.secret)).status_code == 200
 
     play(story)
 
