@@ -33,6 +33,7 @@ from cli import (
     schemas,
     serve,
     services,
+    webhooks,
     worker,
 )
 
@@ -87,6 +88,7 @@ for group in (
     kpi,
     liability,
     feeds,
+    webhooks,
     export,
     report,
     api,

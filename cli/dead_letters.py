@@ -133,7 +133,7 @@ def discard(
         discarded = []
         async with open_ledger() as ledger:
             async for letter in _chosen(ledger, ids, code):
-                await ledger.discard_dead_letter(letter.id, why, _who())
+                await ledger.discard_dead_letter(letter.id, why, who())
                 discarded.append(letter.id)
         return discarded
 
@@ -170,7 +170,7 @@ def purge(
         typer.echo(f"{purged} purged")
 
 
-def _who() -> str:
+def who() -> str:
     """The operator, as the operating system knows him."""
     try:
         return getpass.getuser()

@@ -19,11 +19,12 @@ from psycopg import AsyncConnection, Connection, sql
 
 from api.tasks import ended
 from api.webhooks import outbox
+from api.webhooks.attempts import Ended
 from api.webhooks.errors import WebhookRefused
 from api.webhooks.making import make
 from api.webhooks.metrics import WebhookMetrics
 from api.webhooks.outbox import Due
-from api.webhooks.sending import Ended, Sender
+from api.webhooks.sending import Sender
 from api.webhooks.subscriptions import CHANNEL
 from projections.connection import CONNECT_SECONDS, connect
 from projections.runner import CHANNEL as LOG_CHANNEL

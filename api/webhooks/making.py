@@ -69,11 +69,11 @@ def make(connection: Connection[Any]) -> Made:
     with connection.transaction():
         wanted = _locked(connection, {id_ for _, ids in places.values() for id_ in ids})
         with connection.pipeline():
-            asked = {
-                shard: ask_batch(connection, shard, position, EVENTS_MAX)
+            asked = [
+                (shard, position, ask_batch(connection, shard, position, EVENTS_MAX))
                 for shard, (position, _) in places.items()
-            }
-        read = {shard: read_batch(each, shard, places[shard][0]) for shard, each in asked.items()}
+            ]
+        read = {shard: read_batch(cursor, shard, position) for shard, position, cursor in asked}
         rows: list[_Row] = []
         moved: list[tuple[str, int, int]] = []
         for shard, entries in read.items():

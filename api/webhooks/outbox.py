@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from psycopg import Connection
 
+from api.webhooks.attempts import Attempt, Ended
 from api.webhooks.schedule import DEAD_SECONDS, DONE_KEEP_DAYS, FAILED_KEEP_DAYS, pause_after
-from api.webhooks.sending import Attempt, Ended
 
 PURGED_AT_ONCE = 1_000
 """Rows deleted in one transaction: some 10 ms."""

@@ -4,20 +4,18 @@ Redirects are not followed, no proxy is used, and the answer is read to its firs
 """
 
 import asyncio
-import base64
-import hashlib
-import hmac
 import ssl
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Literal, NamedTuple
 
 import httpx
 
 from api.webhooks.addresses import AddressRefused, Resolver, addresses_of, checked_url, resolve
+from api.webhooks.attempts import Attempt, Ended
 from api.webhooks.errors import WebhookRefused
+from api.webhooks.signing import signature
 
 CONNECT_SECONDS = 5.0
 """For a connection: a healthy server takes milliseconds."""
@@ -38,41 +36,7 @@ longest are closed."""
 IDLE_SECONDS = 30.0
 """How long an open connection waits for its next delivery."""
 
-SECRET_PREFIX = "whsec_"
-
 _NUL = "\x00"
-
-
-class Attempt(NamedTuple):
-    """What is to be sent: `secrets`: the current one first."""
-
-    id: str
-    url: str
-    body: bytes
-    secrets: tuple[bytes, ...]
-
-
-class Ended(NamedTuple):
-    """How an attempt ended. `gone`: the endpoint says that it is no more. `error`: None, or what
-    went wrong: http_status, timeout, unreachable, broken, unresolved, private_address, bad_url,
-    https_required."""
-
-    outcome: Literal["done", "failed", "gone"]
-    status: int | None
-    answer: str
-    error: str | None
-    seconds: float
-
-
-def secret_text(secret: bytes) -> str:
-    """A secret as its owner is shown it."""
-    return SECRET_PREFIX + base64.b64encode(secret).decode()
-
-
-def signature(secret: bytes, id_: str, timestamp: int, body: bytes) -> str:
-    """HMAC-SHA256 over id, timestamp and body, as the specification writes it."""
-    digest = hmac.new(secret, b"%s.%d.%s" % (id_.encode(), timestamp, body), hashlib.sha256)
-    return "v1," + base64.b64encode(digest.digest()).decode()
 
 
 def headers_of(attempt: Attempt, timestamp: int) -> dict[str, str]:
@@ -154,7 +118,9 @@ class Sender:
             error, answer = refused.code, refused.message
         except httpx.ConnectError as failed:
             error, answer = "unreachable", str(failed)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as failed:
+        except httpx.InvalidURL as failed:
+            error, answer = "bad_url", str(failed)
+        except (httpx.HTTPError, OSError, ValueError) as failed:
             error, answer = "broken", str(failed) or type(failed).__name__
         seconds = time.monotonic() - begun
         answer = answer.replace(_NUL, "\ufffd")[:ANSWER_BYTES_MAX]

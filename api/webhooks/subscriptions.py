@@ -16,16 +16,13 @@ from api.webhooks.addresses import refuse_private
 from api.webhooks.errors import WebhookRefused
 from api.webhooks.matching import checked_types
 from api.webhooks.schedule import FORMER_SECRET_SECONDS
-from api.webhooks.sending import secret_text
+from api.webhooks.signing import SECRET_BYTES, secret_text
 
 CHANNEL = "points_webhooks"
 """Where the deliverer hears that a subscription or delivery was changed by somebody else."""
 
 SUBSCRIPTIONS_MAX = 50
 """Of a ledger: with what is under way for each, a bound for the whole deliverer."""
-
-SECRET_BYTES = 32
-"""Of a new secret; the specification asks for 24 to 64."""
 
 DESCRIPTION_CHARACTERS_MAX = 500
 

@@ -9,6 +9,7 @@ from urllib.error import HTTPError
 import pytest
 from prometheus_client import Metric
 
+from api.webhooks.metrics import WebhookMetrics
 from ledger.cache import AccountCache
 from ledger.stats import Stats
 from streams.http import Probes
@@ -36,7 +37,7 @@ def exposed(family: Metric) -> str:
     return f"{family.name}_total" if family.type == "counter" else family.name
 
 
-def labels_of(metrics: Metrics, family: Metric) -> tuple[str, ...]:
+def labels_of(metrics: Metrics | WebhookMetrics, family: Metric) -> tuple[str, ...]:
     """The labels of a metric, also of one that nothing was counted in yet."""
     for collector in vars(metrics).values():
         if getattr(collector, "_name", None) == family.name:
@@ -46,7 +47,9 @@ def labels_of(metrics: Metrics, family: Metric) -> tuple[str, ...]:
 
 LOOPBACK = "127.0.0.1"
 METRICS = watched()
-FAMILIES = {exposed(family): family for family in METRICS.registry.collect()}
+WEBHOOKS = WebhookMetrics()
+OF_WEBHOOKS = {exposed(family): family for family in WEBHOOKS.registry.collect()}
+FAMILIES = {exposed(family): family for family in METRICS.registry.collect()} | OF_WEBHOOKS
 
 
 def test_every_metric_has_its_line_and_every_line_its_metric() -> None:
@@ -60,7 +63,7 @@ def test_the_line_says_what_the_code_says(name: str) -> None:
     assert kind == family.type
     assert unit
     listed = re.findall(r"`(\w+)`", " ".join(labels))
-    assert tuple(listed) == labels_of(METRICS, family)
+    assert tuple(listed) == labels_of(WEBHOOKS if name in OF_WEBHOOKS else METRICS, family)
     assert item.text.startswith(family.documentation)
 
 
