@@ -1,7 +1,7 @@
 """Folding gives the same bytes whatever the batch, the order of shards or who folded when."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -9,13 +9,16 @@ from psycopg import Connection
 
 from ledger.core.calendar import to_instant
 from ledger.sharding import shard_of
-from projections import cache, folding, positions
+from projections import cache, folding, positions, tables
+from projections.balances import LOTS
 from projections.cache import MemberCache
 from projections.errors import LogDamaged
 from projections.folding import Folder
 from projections.log import Entry, few_histories
 from projections.rfm import compute_bounds
+from projections.round_trip import RoundTrip
 from projections.runner import Runner, read_models
+from projections.tables import Row, Writes
 from schemas.decisions import RfmBoundsSet
 from tests.projections.conftest import Shop
 from tests.projections.history import catch_up, dump, empty, folded_anew, write_history
@@ -81,6 +84,77 @@ def test_news_of_many_shards_is_folded_alike(
         catch_up(shop.session, Folder(read_models()))
     assert dump(shop.session) == folded_anew(shop)
     assert (together > 0) == (bool(events) and ahead == 20_000)
+
+
+@pytest.mark.parametrize("rows", [0, 7])
+def test_rows_are_the_same_inserted_or_copied(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    """All of a batch inserted is all of it copied, and so is some of each."""
+    write_history(shop.log, 4, inputs=120)
+    catch_up(shop.session)
+    inserted = dump(shop.session)
+    monkeypatch.setattr(tables, "INSERTED_MAX", rows)
+    empty(shop.session)
+    catch_up(shop.session, Folder(read_models(), batch_events=20))
+    assert dump(shop.session) == inserted
+
+
+def test_what_is_inserted_is_what_is_copied(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Texts of several bytes, nothing where nothing is allowed, arrays of no and of many elements,
+    the least and the largest numbers."""
+    largest = 2**63 - 1
+    rules: list[tuple[str, ...]] = [(), ("čaj", 'a "b", {c}', ""), ("NULL", "\\")]
+    rows: list[Row] = [
+        ("茶", number, of, "null", largest, -largest - 1, 0, -1, 0, -1, None if number else 0)
+        for number, of in enumerate(rules)
+    ]
+    found = []
+    for most in (0, 100):
+        monkeypatch.setattr(tables, "INSERTED_MAX", most)
+        shop.session.execute("TRUNCATE read.open_lots")
+        writes = Writes()
+        for row in rows:
+            writes.append(LOTS, row)
+        writes.flush(shop.session)
+        found.append(shop.session.execute("SELECT * FROM read.open_lots ORDER BY lot").fetchall())
+    assert found[0] == found[1]
+    assert [tuple(row[2]) for row in found[0]] == rules
+
+
+def test_few_events_are_folded_in_two_round_trips(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of many shards, of members that are in memory."""
+    write_history(shop.log, 5, inputs=60)
+    folder = catch_up(shop.session)
+    for member in range(12):
+        shop.log.take(f"m{member}", purchase(f"new-{member}", day(300)))
+    trips = 0
+    entered = RoundTrip.__enter__
+
+    def counted(trip: RoundTrip) -> RoundTrip:
+        nonlocal trips
+        trips += 1
+        return entered(trip)
+
+    monkeypatch.setattr(RoundTrip, "__enter__", counted)
+    monkeypatch.setattr(type(shop.session), "execute", _only_within(shop.session))
+    assert folder.cycle(shop.session) == 12
+    assert trips == 2
+    monkeypatch.undo()
+    assert dump(shop.session) == folded_anew(shop)
+
+
+def _only_within(session: Connection) -> Callable[..., Any]:
+    """`execute`, which fails where it would wait for an answer by itself."""
+    execute = type(session).execute
+
+    def executed(connection: Connection, *arguments: Any, **options: Any) -> Any:
+        assert connection._pipeline is not None, "a round trip of its own"
+        return execute(connection, *arguments, **options)
+
+    return executed
 
 
 def test_folding_as_the_log_grows_is_folding_it_afterwards(shop: Shop) -> None:
