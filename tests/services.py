@@ -30,13 +30,22 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded.Serv
     """PostgreSQL and Kafka, running."""
     kept = os.environ.get("TEST_SERVICES_DIR")
     if kept is not None:
-        yield embedded.start(Path(kept))
+        yield without_fsync(embedded.start(Path(kept)))
         return
     folder = tmp_path_factory.mktemp("services")
     try:
-        yield embedded.start(folder)
+        yield without_fsync(embedded.start(folder))
     finally:
         embedded.remove(folder)
+
+
+def without_fsync(services: embedded.Services) -> embedded.Services:
+    """No test of these services switches the machine off: what a killed server had written is
+    there, and thousands of commits and databases need not wait for the disk."""
+    with psycopg.connect(services.database_url, autocommit=True) as admin:
+        admin.execute("ALTER SYSTEM SET fsync = off")
+        admin.execute("SELECT pg_reload_conf()")
+    return services
 
 
 @pytest.fixture(scope="module")

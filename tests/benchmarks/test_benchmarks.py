@@ -27,7 +27,7 @@ from ledger.errors import LedgerError
 
 ROOT = Path(__file__).parents[2]
 
-RUN_SECONDS = 600
+RUN_SECONDS = 3_600
 """The small run of all stages takes less than a minute on two idle processors."""
 
 STAGES = ("pipeline", "projections", "stock", "cpu", "memory", "latency", "handle", "decide")

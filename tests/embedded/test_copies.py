@@ -78,7 +78,9 @@ def test_a_copy_with_its_data_is_on_its_own(base: Path) -> None:
     assert add_row(first, 4) == [1, 2, 4]
 
 
+@pytest.mark.long
 def test_a_moved_folder_has_its_data(base: Path) -> None:
+    """In `make test` the next one, which moves it while it runs."""
     add_row(embedded.start(base / "M1"), 1)
     embedded.stop(base / "M1")
     (base / "M1").rename(base / "M2")
