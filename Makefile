@@ -4,10 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 MUTATION_STAMP := $(VENV)/.installed-mutation
+LOAD := .venv-load
+LOAD_STAMP := $(LOAD)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long faults bench bench-scale mutation check format requirements schemas texts clean
+.PHONY: help setup demo test test-long faults bench bench-api bench-scale mutation check format requirements schemas texts clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -41,6 +43,14 @@ bench: $(STAMP)  ## measure it against its floor and stock parts (ARGS="--only d
 bench-scale: $(STAMP)  ## audit, replay, rebuild and back-test of twenty million events (ARGS="--events 200000 --members 10000")
 	@$(BIN)/python -m benchmarks.scale $(ARGS)
 
+$(LOAD_STAMP): requirements/load.txt
+	@$(PYTHON) -m venv $(LOAD)
+	@$(LOAD)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/load.txt
+	@touch $(LOAD_STAMP)
+
+bench-api: $(STAMP) $(LOAD_STAMP)  ## measure the HTTP API beside a busy worker (ARGS="--json"); three minutes
+	@$(BIN)/python -m benchmarks.api $(ARGS)
+
 # mutmut's operators and coverage come on top: nothing else needs them.
 $(MUTATION_STAMP): requirements/mutation.txt $(STAMP)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/mutation.txt
@@ -69,7 +79,8 @@ requirements:  ## pin the dependencies again (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra dev --no-annotate --no-header pyproject.toml -o requirements/dev.txt
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-annotate --no-header -c requirements/dev.txt pyproject.toml -o requirements/runtime.txt
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra mutation --no-annotate --no-header -c requirements/dev.txt pyproject.toml -o requirements/mutation.txt
+	echo locust | uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-annotate --no-header -c requirements/dev.txt - -o requirements/load.txt
 	echo hatchling | uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-annotate --no-header -c requirements/dev.txt - -o requirements/build.txt
 
 clean:  ## remove .venv and caches (not .points, which holds data)
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(LOAD) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -14,7 +14,8 @@ from ledger.create import create_ledger
 from ledger.migrate import migrate
 from ledger.settings import Settings, load_settings
 from tests.api.access.callers import Api, opened
-from tests.api.conftest import PARTITIONS, PROGRAM, SHARDS
+from tests.api.conftest import PROGRAM, SHARDS
+from tests.services import PARTITIONS
 
 Story = Callable[[Api], Any]
 

@@ -27,7 +27,7 @@ def routes() -> Iterator[APIRoute]:
                 yield route
 
 
-ROUTES = [(method, route.path) for route in routes() for method in sorted(route.methods)]
+ROUTES = [(method, route.path) for route in routes() for method in sorted(route.methods or ())]
 
 
 def place(path: str) -> str:
