@@ -14,6 +14,7 @@ from starlette.requests import Request
 
 from api.access import approvals, proposals
 from api.caller import Caller
+from api.problems import Problem
 from api.scopes import Scope
 from ledger.core.program.form import Program
 from ledger.core.program.load import load_program
@@ -139,7 +140,7 @@ def test_a_machine_does_not_approve(play: Play, settings: Any) -> None:
             {"type": "http", "method": "POST", "path": "/", "headers": [], "query_string": b""}
             | {"server": ("points", 80), "scheme": "http", "client": None, "root_path": ""}
         )
-        with pytest.raises(approvals.Problem) as refused:
+        with pytest.raises(Problem) as refused:
             await api.approvals.approve(request, machine, proposal)
         assert (refused.value.status, refused.value.code) == (403, "person_needed")
 

@@ -31,10 +31,13 @@ def test_what_is_no_key(text: str) -> None:
 
 
 def test_digests_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    compared = []
-    monkeypatch.setattr(
-        secret.hmac, "compare_digest", lambda a, b: compared.append((a, b)) or a == b
-    )
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return one == other
+
+    monkeypatch.setattr("api.access.secret.hmac.compare_digest", compare)
     made = secret.made()
     assert secret.is_of(made, made.digest)
     assert not secret.is_of(made, bytes(32))

@@ -87,7 +87,9 @@ def test_shards_streams_and_read_models_say_how_far_they_are(
     changing: Asking, own_url: str
 ) -> None:
     with psycopg.connect(own_url) as connection:
-        heads: dict[int, int] = dict(connection.execute("SELECT shard, position FROM ledger.heads").fetchall())
+        heads: dict[int, int] = dict(
+            connection.execute("SELECT shard, position FROM ledger.heads").fetchall()
+        )
 
     async def test(client: httpx.AsyncClient) -> None:
         rows = await pages(client, "/shards", limit=2)
