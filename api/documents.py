@@ -93,6 +93,14 @@ def _reference(kind: Any) -> dict[str, Any]:
     return schema
 
 
+def _both_spellings(components: dict[str, Any]) -> None:
+    """A decimal is read as a JSON number too, which the description of its type does not say."""
+    for component in components.values():
+        for field in component.get("properties", {}).values():
+            if field.get("format") == "decimal":
+                field["type"] = ["string", "number"]
+
+
 def describe(app: FastAPI) -> None:
     """Let the application's OpenAPI document name every type."""
 
@@ -108,6 +116,7 @@ def describe(app: FastAPI) -> None:
             _, components = msgspec.json.schema_components(
                 sorted(TYPES, key=str), ref_template=REFS
             )
+            _both_spellings(components)
             parts = document.setdefault("components", {})
             parts.setdefault("schemas", {}).update(components)
             parts["securitySchemes"] = {

@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from msgspec import UNSET, Struct, UnsetType
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from api.correlation import correlation_of
 
@@ -91,8 +92,21 @@ async def on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = _CODES.get(error.status_code, "http_error")
     detail = _DETAILS.get(error.status_code, f"{error.detail}.")
-    problem = Problem(error.status_code, code, detail, headers=error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_methods(request))
+    problem = Problem(error.status_code, code, detail, headers=headers)
     return response_of(problem, correlation_of(request.scope))
+
+
+def _methods(request: Request) -> list[str]:
+    """The methods that the path knows, of all routes: each route tells only its own."""
+    found: set[str] = set()
+    for route in request.app.routes:
+        matched, _ = route.matches(request.scope)
+        if matched is not Match.NONE:
+            found |= getattr(route, "methods", None) or set()
+    return sorted(found)
 
 
 async def on_parameters(request: Request, error: Exception) -> Response:

@@ -14,14 +14,19 @@ from api.caller import Caller, require
 from api.changing import ChangeAnswer, IdempotencyKey, changed
 from api.documents import operation, waits
 from api.events import checked_id, event_of
+from api.reading import moment_of
 from api.scopes import Scope
+from ledger.core.calendar import from_instant
 from schemas import inputs
 
 group = APIRouter(prefix="/v1", tags=["changes"])
 
 OccurredAt = Annotated[
-    datetime | None,
-    Query(description="When it happened, RFC 3339 with an offset; left out: now."),
+    str | None,
+    Query(
+        description="When it happened, RFC 3339 with an offset; left out: now.",
+        json_schema_extra={"format": "date-time"},
+    ),
 ]
 
 
@@ -122,7 +127,7 @@ def _endpoint(change: Change) -> Callable[..., Awaitable[Response]]:
         caller: Caller,
         member_id: str | None,
         reservation_id: str | None,
-        occurred_at: datetime | None,
+        occurred_at: str | None,
     ) -> Response:
         told: dict[str, Any] = {}
         if change.actor:
@@ -135,7 +140,7 @@ def _endpoint(change: Change) -> Callable[..., Awaitable[Response]]:
             type_name,
             key,
             member_id=member_id,
-            occurred_at=occurred_at,
+            occurred_at=_moment(occurred_at),
             told=told,
         )
         if isinstance(event, inputs.PointsAdjust):
@@ -188,6 +193,11 @@ def _described(change: Change, told: tuple[str, ...]) -> dict[str, Any]:
     if change.kind is inputs.PointsAdjust:
         described["responses"] |= waits(ProposalAnswer)
     return described
+
+
+def _moment(text: str | None) -> datetime | None:
+    at = moment_of(text, "occurred_at")
+    return None if at is None else from_instant(at)
 
 
 for _change in CHANGES:

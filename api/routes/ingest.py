@@ -87,7 +87,7 @@ group.routes[-1].openapi_extra = {  # type: ignore[attr-defined]
                     "type": "array",
                     "minItems": 1,
                     "maxItems": EVENTS_MAX,
-                    "items": {"type": "object"},
+                    "items": {},
                 }
             }
         },

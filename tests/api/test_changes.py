@@ -295,3 +295,16 @@ def _count(url: str, kind: str) -> int:
         row = owner.execute("SELECT count(*) FROM ledger.events WHERE type = %s", [kind]).fetchone()
     assert row is not None
     return int(row[0])
+
+
+def test_a_wrong_method_is_told_which_there_are(play: Any) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        answer = await client.request("OPTIONS", "/v1/keys")
+        assert answer.status_code == 405
+        assert answer.headers["allow"] == "GET, POST"
+        moment = await change(
+            client, "/members/anna/purchases?occurred_at=0.5", basket(order_id="o1")
+        )
+        assert moment.json()["code"] == "bad_time"
+
+    play(story)
