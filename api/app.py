@@ -50,6 +50,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         lifespan=_lifespan(settings),
     )
+    app.state.groups = GROUPS
     for group in GROUPS:
         app.include_router(group)
     app.add_middleware(GZipMiddleware, minimum_size=GZIP_BYTES_MIN)

@@ -102,7 +102,7 @@ async def on_http(request: Request, error: Exception) -> Response:
 def _methods(request: Request) -> list[str]:
     """The methods that the path knows, of all routes: each route tells only its own."""
     found: set[str] = set()
-    for route in request.app.routes:
+    for route in (each for group in request.app.state.groups for each in group.routes):
         matched, _ = route.matches(request.scope)
         if matched is not Match.NONE:
             found |= getattr(route, "methods", None) or set()
