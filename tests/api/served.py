@@ -7,6 +7,9 @@ from typing import IO
 
 from deploy.embedded.ports import find_free_ports
 
+START_SECONDS = 300
+"""For a command that takes two."""
+
 COMMAND = (sys.executable, "-m", "cli.main")
 
 
@@ -60,6 +63,6 @@ def key_of(url: str, kafka: str, client: str, *scopes: str) -> str:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=START_SECONDS,
     )
     return next(word for word in made.stdout.split() if word.startswith("pl_"))

@@ -3,34 +3,28 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 import pytest
 
 from deploy.embedded import Services
-from ledger.core.program.load import load_program
-from ledger.create import create_ledger
-from ledger.migrate import migrate
 from ledger.settings import Settings, load_settings
 from tests.api.access.callers import Api, opened
-from tests.api.conftest import PROGRAM, SHARDS
+from tests.api.conftest import PLAY_SECONDS, SHARDS
+from tests.databases import copied, server_of
 from tests.services import PARTITIONS
 
 Story = Callable[[Api], Any]
 
 
 @pytest.fixture(scope="module")
-def access_url(services: Services) -> Iterator[str]:
+def access_url(services: Services, api_template: str) -> Iterator[str]:
     """A database with an empty ledger."""
-    base, name = services.database_url.rpartition("/")[0], f"access_{uuid4().hex[:12]}"
-    with psycopg.connect(services.database_url, autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name}")
-        url = f"{base}/{name}"
-        migrate(url)
-        create_ledger(url, load_program(PROGRAM.read_text("utf-8"), PROGRAM.name), SHARDS)
+    with (
+        psycopg.connect(services.database_url, autocommit=True) as admin,
+        copied(server_of(services.database_url), admin, api_template) as url,
+    ):
         yield url
-        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
@@ -55,6 +49,6 @@ def play(settings: Settings) -> Callable[..., Any]:
             async with opened(settings.model_copy(update=changed)) as api:
                 return await story(api)
 
-        return asyncio.run(asyncio.wait_for(played(), 60))
+        return asyncio.run(asyncio.wait_for(played(), PLAY_SECONDS))
 
     return run

@@ -20,7 +20,7 @@ from ledger.core.program.form import Program
 from ledger.core.program.load import load_program
 from ledger.errors import DatabaseUnavailable
 from tests.api.access.callers import Api, code_of
-from tests.api.conftest import PROGRAM
+from tests.api.conftest import PLAY_SECONDS, PROGRAM
 
 Play = Callable[..., Any]
 
@@ -223,7 +223,7 @@ def test_a_process_that_dies_after_the_approval(
     async def lives(api: Api) -> None:
         member = Office(api)
         member.member = members[0].member
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PLAY_SECONDS):
             while (await api.approvals.find(proposal)).state != "done":  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         assert await member.available() == LARGE

@@ -23,7 +23,7 @@ from tests.ledger.events import PARTITIONS, SHARDS
 __all__ = ["admin", "owner", "server", "shop", "template", "written"]
 """Fixtures that these tests share with others."""
 
-TEST_SECONDS = 60
+TEST_SECONDS = 300
 
 SCOPES_HEADER = "x-test-scopes"
 

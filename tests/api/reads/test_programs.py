@@ -19,7 +19,7 @@ from tests.api.reads.test_members import get
 from tests.audit.logs import program_with_everything
 from tests.ledger.conftest import PROGRAM
 
-JOB_SECONDS = 40
+JOB_SECONDS = 240
 """A process that begins and folds a small log takes three; the machine may be busy."""
 
 TEXT = PROGRAM.read_text(encoding="utf-8")

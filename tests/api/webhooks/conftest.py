@@ -11,7 +11,7 @@ from api.webhooks import subscriptions
 from api.webhooks.deliverer import Deliverer
 from api.webhooks.sending import Sender
 from api.webhooks.subscriptions import NewWebhook
-from tests.api.webhooks.receiver import Receiver, receiving
+from tests.api.webhooks.receiver import WAIT_SECONDS, Receiver, receiving
 from tests.projections.conftest import Shop, shop, template
 
 __all__ = ["shop", "template"]
@@ -41,8 +41,8 @@ def add(shop: Shop, receiver: Receiver) -> Add:
 
 
 @contextmanager
-def delivering(url: str) -> Iterator[Deliverer]:
-    """A deliverer in a thread of its own; stopped in order at the end."""
+def delivering(url: str, *, until_ended: bool = False) -> Iterator[Deliverer]:
+    """A deliverer in a thread of its own; stopped in order at the end, or awaited."""
     made: list[Deliverer] = []
     failed: list[BaseException] = []
     begun = threading.Event()
@@ -63,13 +63,15 @@ def delivering(url: str) -> Iterator[Deliverer]:
 
     thread = threading.Thread(target=work)
     thread.start()
-    assert begun.wait(10)
+    assert begun.wait(WAIT_SECONDS)
     try:
+        if until_ended:
+            thread.join(WAIT_SECONDS)
         yield made[0]
     finally:
         if thread.is_alive():
             loop.call_soon_threadsafe(made[0].stop)
-        thread.join(30)
+        thread.join(WAIT_SECONDS)
     assert not failed, failed
 
 

@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+WAIT_SECONDS = 300.0
+"""For what takes a second or two: a busy machine is no failure."""
+
 
 class Received(NamedTuple):
     """One request."""
@@ -60,7 +63,9 @@ class Receiver:
         self.decide: Decide = lambda _: Answer()
         self.changed = threading.Condition()
 
-    def wait(self, until: Callable[[list[Received]], bool], seconds: float = 30) -> list[Received]:
+    def wait(
+        self, until: Callable[[list[Received]], bool], seconds: float = WAIT_SECONDS
+    ) -> list[Received]:
         """What was taken, once that is enough."""
         with self.changed:
             assert self.changed.wait_for(lambda: until(self.taken), seconds), [

@@ -14,7 +14,7 @@ from api.webhooks.errors import WebhookRefused
 from api.webhooks.subscriptions import Wanted
 from projections.runner import Runner
 from tests.api.webhooks.conftest import Add, delivering
-from tests.api.webhooks.receiver import Answer, Receiver
+from tests.api.webhooks.receiver import WAIT_SECONDS, Answer, Receiver
 from tests.projections.conftest import Shop
 from tests.projections.log_writer import confirm, day, erase, purchase, reserve, survey
 
@@ -32,9 +32,15 @@ def rows(shop: Shop, query: str) -> list[tuple[Any, ...]]:
     return shop.session.execute(query.encode()).fetchall()
 
 
+@pytest.fixture
+def again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries within seconds, and so many that nothing is given up while a test waits."""
+    monkeypatch.setattr(schedule, "RETRY_SECONDS", (QUICK[0],) * round(WAIT_SECONDS / QUICK[0]))
+
+
 def until(shop: Shop, query: str, wanted: object) -> None:
     """Wait for the database to say so."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + WAIT_SECONDS
     while (found := rows(shop, query)) != wanted:
         assert time.monotonic() < deadline, found
         time.sleep(0.05)
@@ -100,7 +106,7 @@ def test_only_what_was_asked_for(shop: Shop, add: Add, receiver: Receiver) -> No
     ]
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("again_and_again")
 def test_one_that_is_not_taken_holds_back_its_own_member_only(
     shop: Shop, add: Add, receiver: Receiver
 ) -> None:
@@ -323,8 +329,9 @@ def test_a_second_deliverer_is_refused(
     monkeypatch.setattr("api.webhooks.deliverer.LOCK_SECONDS", 0.3)
     with psycopg.connect(shop.url, autocommit=True) as other:
         other.execute("SELECT pg_advisory_lock(x'484f4f4b'::int)")
-        with pytest.raises(AssertionError, match="deliverer_running"), delivering(shop.url):
-            time.sleep(2)
+        running = delivering(shop.url, until_ended=True)
+        with pytest.raises(AssertionError, match="deliverer_running"), running:
+            pass
 
 
 def test_it_goes_on_after_the_database_went_away(
@@ -343,7 +350,10 @@ def test_it_goes_on_after_the_database_went_away(
         shop.log.take("m1", purchase("o2", day(2), (1_000,)))
         receiver.wait_for(2)
         until(shop, DONE, [(2,)])
-        assert deliverer.metrics.interruptions._value.get() >= 1
+        deadline = time.monotonic() + WAIT_SECONDS
+        while not deliverer.metrics.interruptions._value.get():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
 
 def test_the_pauses_grow_to_days() -> None:

@@ -4,7 +4,6 @@ import asyncio
 import ssl
 import subprocess
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from api.webhooks import sending
 from api.webhooks.attempts import Attempt, Ended
 from api.webhooks.sending import Sender
 from api.webhooks.signing import secret_text
-from tests.api.webhooks.receiver import Answer, Received, receiving
+from tests.api.webhooks.receiver import WAIT_SECONDS, Answer, Received, receiving
 
 BODY = '{"type":"points.earned","timestamp":"2026-01-01T00:00:00Z","data":{"name":"ё"}}'.encode()
 NEW, FORMER = bytes(range(32)), bytes(range(32, 64))
@@ -77,14 +76,12 @@ def test_who_answers_late_or_by_drops_is_given_up(monkeypatch: pytest.MonkeyPatc
     over = threading.Event()
 
     def late(_: Received) -> Answer:
-        over.wait(10)
+        over.wait(WAIT_SECONDS)
         return Answer()
 
     with receiving() as receiver:
         receiver.decide = late
-        begun = time.monotonic()
         ended = sent(receiver.url)
-        assert time.monotonic() - begun < 5
         over.set()
     assert (ended.outcome, ended.error) == ("failed", "timeout")
 
