@@ -50,7 +50,7 @@ STYLE = """
 :root { --points-accent: #1e5a8a; }
 body { font-family: system-ui, sans-serif; }
 body.body--dark { --points-accent: #8cc4f0; --q-primary: #8cc4f0 !important; }
-body.body--dark .bg-primary { color: #10202d !important; }
+.points-do { background: #1e5a8a; color: #fff; }
 h2.points-part { font-size: 1.15rem; line-height: 1.3; margin: 1rem 0 .5rem; font-weight: 600; }
 h1.points-title { font-size: 1.5rem; line-height: 1.3; margin: 0 0 .75rem; font-weight: 600; }
 a:focus-visible, button:focus-visible, [tabindex]:focus-visible {
@@ -62,6 +62,8 @@ a:focus-visible, button:focus-visible, [tabindex]:focus-visible {
 .points-page { max-width: 72rem; margin: 0 auto; padding: 1rem; width: 100%; }
 .points-number { font-size: 1.6rem; font-variant-numeric: tabular-nums; }
 .points-table { width: 100%; overflow-x: auto; }
+.points-table .q-table__container, .points-table .q-table__middle { overflow: visible; }
+.points-table .q-table__container { width: max-content; min-width: 100%; }
 """
 
 
@@ -88,6 +90,7 @@ def framed(screen: Screen, title: str, path: str) -> Iterator[None]:
     say, session = screen.say, screen.session
     ui.page_title(f"{title} · Points Ledger")
     ui.add_css(STYLE)
+    ui.add_head_html(f"<script>document.documentElement.lang = '{session.language}'</script>")
     dark = ui.dark_mode(session.dark)
     ui.colors(primary="#1e5a8a", negative="#a3120a", positive="#1b6e3c", info="#1e5a8a")
     ui.context.client.on_delete(screen.asking.close)

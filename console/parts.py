@@ -9,6 +9,9 @@ from nicegui import ui
 
 from console.frame import Screen, shown
 
+DO = "points-do"
+"""The class of a button that does what a screen is for: readable on light and on dark ground."""
+
 Work = Callable[[], Awaitable[None]]
 
 
@@ -34,7 +37,9 @@ def table(
         }
         for name, label in columns
     ]
-    with ui.element("div").classes("points-table"):
+    # What scrolls is a region of its own, so that a keyboard gets there.
+    region = ui.element("div").classes("points-table")
+    with region.props(f'tabindex=0 role=region aria-label="{caption}"'):
         found = ui.table(columns=shown_columns, rows=list(rows), row_key=columns[0][0])
         found.props(f'flat bordered dense aria-label="{caption}" :rows-per-page-options="[0]"')
         found.props("hide-bottom")
@@ -79,8 +84,8 @@ def asks(
                 ui.button(
                     screen.say("Do it"),
                     on_click=carry_out,
-                    color="negative" if danger else "primary",
-                )
+                    color="negative" if danger else None,
+                ).classes("" if danger else DO)
 
     return opened
 

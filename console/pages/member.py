@@ -9,7 +9,7 @@ from starlette.responses import Response
 from console.asking import Refused
 from console.frame import Console, Screen, framed, shown
 from console.pages.member_acts import acts
-from console.parts import figure, heading, moment, table
+from console.parts import DO, figure, heading, moment, table
 
 PAGE = 30
 
@@ -156,7 +156,7 @@ async def _history(screen: Screen, member_id: str) -> None:
             for entry in told["items"]:
                 _entry(screen, entry)
             if told["next"]:
-                button = ui.button(screen.say("More"))
+                button = ui.button(screen.say("More"), color=None).classes(DO)
 
                 async def more() -> None:
                     button.delete()

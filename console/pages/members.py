@@ -7,7 +7,7 @@ from nicegui import ui
 from starlette.responses import Response
 
 from console.frame import Console, framed, shown
-from console.parts import moment
+from console.parts import DO, moment
 
 PAGE = 50
 
@@ -61,7 +61,7 @@ def register(console: Console) -> None:
                                 with ui.item_section().props("side"):
                                     ui.item_label(screen.texts.points(each["available"]))
                     if told["next"]:
-                        button = ui.button(say("More"))
+                        button = ui.button(say("More"), color=None).classes(DO)
 
                         async def more() -> None:
                             button.delete()
@@ -71,6 +71,8 @@ def register(console: Console) -> None:
 
             box.on("keydown.enter", lambda: listed())
             box.on("clear", lambda: listed())
-            ui.button(say("Search"), icon="search", on_click=lambda: listed())
+            ui.button(say("Search"), icon="search", color=None, on_click=lambda: listed()).classes(
+                DO
+            )
             await listed()
         return None

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from console.asking import Refused
 from console.frame import Console, Screen, framed, shown
 from console.pages.proposals import proposals
-from console.parts import figure, heading, moment, table
+from console.parts import DO, figure, heading, moment, table
 from console.watching import watched
 
 CHECK_SECONDS = 0.6
@@ -74,9 +74,15 @@ async def _editor(screen: Screen, versions: list[dict[str, Any]]) -> None:
             published = (await ask.text(f"/programs/{each['version']}", YAML)).decode()
     heading(say("A new version"))
     may = ask.may("programs:write")
-    editor = ui.codemirror(published, language="YAML", line_wrapping=False)
+    editor = ui.codemirror(published, language="YAML", theme="githubLight", line_wrapping=True)
     label = say("The program as YAML")
-    editor.classes("w-full h-96").props(f'aria-label="{label}"')
+    editor.classes("w-full h-96")
+    # The editor's own elements have no names and no way in for a keyboard.
+    ui.run_javascript(
+        f"const each = setInterval(() => {{ const text = document.querySelector('.cm-content');"
+        f" if (!text) return; clearInterval(each); text.setAttribute('aria-label', '{label}');"
+        f" document.querySelector('.cm-scroller').setAttribute('tabindex', '0'); }}, 50)"
+    )
     problems = ui.column().classes("w-full").props("role=status")
     with ui.expansion(say("Difference to the version in force")).classes("w-full"):
         difference = ui.code(language="diff").classes("w-full")
@@ -139,7 +145,7 @@ async def _editor(screen: Screen, versions: list[dict[str, Any]]) -> None:
 
     with ui.row().classes("gap-2"):
         ui.button(say("Back-test"), icon="history", on_click=backtest).props("outline")
-        ui.button(say("Publish"), icon="publish", on_click=publish)
+        ui.button(say("Publish"), icon="publish", color=None, on_click=publish).classes(DO)
 
 
 def _changes(screen: Screen, told: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from console.asking import Refused
 from console.frame import Console, Screen, framed, shown
-from console.parts import figure, heading, table
+from console.parts import DO, figure, heading, table
 
 FIGURES = ("sales", "points", "campaigns", "retention", "churn", "referrals", "rfm")
 GRAINS = ("month", "week", "day", "all")
@@ -94,6 +94,6 @@ async def _figures(screen: Screen) -> None:
         await shown(work)
 
     with ui.row().classes("gap-2"):
-        ui.button(say("Show"), on_click=show)
+        ui.button(say("Show"), color=None, on_click=show).classes(DO)
         ui.button(say("As a CSV file"), icon="download", on_click=download).props("outline")
     await show()

@@ -1,0 +1,153 @@
+"""Every screen in a browser: it opens, fits, has no serious fault for people who cannot see it, and
+one whole story of a member goes through it."""
+
+import re
+from typing import Any
+
+import httpx
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from points_client import Basket, Client, Line
+from tests.api.served import Server
+from tests.console.conftest import MEMBER, PICTURES, WAIT_MS
+
+expect.set_options(timeout=WAIT_MS)
+
+SCREENS = {
+    "/": "Overview",
+    "/members": "Members",
+    f"/members/{MEMBER}": "Member anna",
+    "/programs": "Programs",
+    "/campaigns": "Campaigns and codes",
+    "/reports": "Reports",
+    "/operations": "Operations",
+}
+
+SERIOUS = ("serious", "critical")
+
+
+def opened(page: Page, server: Server, path: str) -> None:
+    page.goto(f"{server.url}/console{path}")
+    page.wait_for_selector("h1")
+    page.wait_for_function("document.querySelectorAll('.q-loading, .q-spinner').length === 0")
+
+
+def checked(page: Page, name: str) -> None:
+    """It fits into its window, and axe finds nothing serious."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
+    width = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+    assert width[0] <= width[1], f"{name} is wider than its window: {width}"
+    found = Axe().run(page).response["violations"]
+    told = [
+        (each["id"], each["help"], [node["html"][:200] for node in each["nodes"]][:3])
+        for each in found
+        if each["impact"] in SERIOUS
+    ]
+    assert not told, f"{name}: {told}"
+
+
+@pytest.mark.parametrize("path", SCREENS)
+def test_each_screen(page: Page, shown: tuple[Server, str], path: str) -> None:
+    server, _ = shown
+    opened(page, server, path)
+    expect(page.locator("h1")).to_have_text(SCREENS[path])
+    checked(page, "wide" + re.sub(r"\W", "-", path))
+
+
+@pytest.mark.parametrize("path", SCREENS)
+def test_each_screen_on_a_telephone_in_the_dark_in_russian(
+    narrow: Page, shown: tuple[Server, str], path: str
+) -> None:
+    server, _ = shown
+    opened(narrow, server, path)
+    assert re.search("[а-яА-Я]", narrow.inner_text("h1"))
+    checked(narrow, "narrow" + re.sub(r"\W", "-", path))
+
+
+def test_a_member_buys_spends_returns_and_hears_why(page: Page, shown: tuple[Server, str]) -> None:
+    server, key = shown
+    basket = Basket("s1", "store", "USD", [Line("1", "x", 10_000)])
+    with Client(server.url, key) as till:
+        till.purchase("story", "s1", basket)
+        told = till.preview("story", basket)
+        held = basket.for_points()
+        till.reserve("story", "r1", told.payable.points, basket=held)
+        till.confirm("story", "r1", order_id="s2")
+        till.return_goods("story", "s1", "back")
+    opened(page, server, "/members/story")
+    expect(page.get_by_text("Owed", exact=False).or_(page.locator("h1"))).to_be_visible()
+    for words in ("bought for", "returned", "spent"):
+        expect(page.get_by_text(words).first).to_be_visible()
+    page.get_by_role("button", name="Adjust").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Points (below 0 takes)").fill("25")
+    dialog.get_by_label("Reason").fill("the till was slow")
+    dialog.get_by_role("button", name="Do it").click()
+    expect(page.get_by_text("the till was slow").first).to_be_attached()
+    page.get_by_role("button", name="Freeze").click()
+    page.get_by_role("dialog").get_by_label("Reason").fill("a doubt")
+    page.get_by_role("dialog").get_by_role("button", name="Do it").click()
+    expect(page.get_by_role("button", name="Unfreeze")).to_be_visible()
+    page.screenshot(path=PICTURES / "story.png", full_page=True)
+
+
+def test_a_refusal_is_told(page: Page, shown: tuple[Server, str]) -> None:
+    server, _ = shown
+    opened(page, server, "/members/bob")
+    page.get_by_role("button", name="Transfer").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Points").fill("999999")
+    dialog.get_by_label("To member").fill(MEMBER)
+    dialog.get_by_role("button", name="Do it").click()
+    expect(page.get_by_role("alert").filter(has_text="points are available")).to_be_visible()
+
+
+def test_a_program_is_checked_while_it_is_typed(page: Page, shown: tuple[Server, str]) -> None:
+    server, _ = shown
+    opened(page, server, "/programs")
+    editor = page.locator(".cm-content")
+    editor.click()
+    page.keyboard.press("Control+End")
+    page.keyboard.type("nonsense: 1")
+    expect(page.get_by_text("nonsense", exact=False).last).to_be_visible()
+    expect(page.get_by_text("is not known here", exact=False)).to_be_visible()
+
+
+def test_a_wrong_key_does_not_get_in(browser: Browser, shown: tuple[Server, str]) -> None:
+    server, _ = shown
+    page = browser.new_page()
+    page.set_default_timeout(WAIT_MS)
+    page.goto(f"{server.url}/console")
+    page.wait_for_url("**/console/sign-in")
+    page.fill("#token", "pl_wrongwro_" + "a" * 48)
+    page.click("button[type=submit]")
+    expect(page.get_by_role("alert")).to_contain_text("not known")
+    page.close()
+
+
+def test_another_site_cannot_sign_in_or_out(shown: tuple[Server, str]) -> None:
+    server, key = shown
+    foreign = {"Origin": "https://evil.example"}
+    with httpx.Client(base_url=server.url) as client:
+        answer = client.post("/console/sign-in", data={"token": key}, headers=foreign)
+        assert answer.status_code == 403
+        assert "set-cookie" not in answer.headers
+        assert client.post("/console/sign-out", headers=foreign).status_code == 403
+        own = client.post("/console/sign-in", data={"token": key})
+        cookie = own.headers["set-cookie"].lower()
+        assert own.status_code == 303
+        assert all(word in cookie for word in ("httponly", "samesite=strict", "path=/console"))
+
+
+def test_markup_in_what_people_write_stays_text(page: Page, shown: tuple[Server, str]) -> None:
+    server, key = shown
+    attack = "<img src=x onerror=window.hacked=1><script>window.hacked=1</script>"
+    with Client(server.url, key) as points:
+        points.adjust("marked", 5, attack)
+    opened(page, server, "/members/marked")
+    expect(page.get_by_text("onerror", exact=False).first).to_be_attached()
+    hacked: Any = page.evaluate("window.hacked")
+    assert hacked is None
