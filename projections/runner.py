@@ -31,10 +31,10 @@ log = logging.getLogger(__name__)
 CHANNEL = "points_ledger"
 """Where the ledger says, after a commit, that shards have grown."""
 
-LINGER_SECONDS = 0.05
-"""After small batches of all shards, how long news gathers before the next: half of what a small
-batch costs is the same for any number of events. A balance waits for this, for the batches before
-its own and for its own, a quarter of a second at most in all (docs/performance.md)."""
+LINGER_SECONDS = 0.02
+"""After small batches of all shards, how long news gathers before the next: some of what a small
+batch costs is the same for any number of events. A balance waits for this, for the batch before
+its own and for its own (docs/performance.md)."""
 
 LINGER_BELOW = BATCH_EVENTS // 4
 """A batch smaller than this is small."""

@@ -6,7 +6,6 @@ commits and livelock checks have nothing to do here.
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, Protocol, cast
 
@@ -34,14 +33,6 @@ DRAIN_WAIT_SECONDS = 0.2
 DRAIN_WAIT_FULL_SECONDS = 0.01
 """The same while some are full: one of them may get room meanwhile, and its records are here."""
 
-DRAIN_EVERY_SECONDS = 0.02
-"""Least time from one drain to the next while they bring little. Each asks the brokers whether the
-topics are the same and hands chunks to other threads: with a record or two in each, that took more
-of the processors than the records (docs/performance.md)."""
-
-DRAIN_FEW_RECORDS = 100
-"""What is little: a drain with more is followed by the next at once."""
-
 
 class Delivery(Protocol):
     """What the consumer needs of the side that decides."""
@@ -60,8 +51,6 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
     """Delivers chunks of the partitions that have room, from the offsets that PostgreSQL holds."""
 
     _thread: ChunkThread
-    _drained_at = 0.0
-    _few = False
 
     @property
     def delivery(self) -> Delivery:
@@ -105,10 +94,6 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         timeout: float,  # noqa: ARG002, ASYNC109 (Faust's second is too long, see below)
     ) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Deliver the next chunks of partitions with room."""
-        early = self._drained_at + DRAIN_EVERY_SECONDS - time.monotonic()
-        if self._few and early > 0:
-            await asyncio.sleep(early)
-        self._drained_at = time.monotonic()
         if not self.flow_active:
             await self.wait(self.can_resume_flow)
         delivery = self.delivery
@@ -133,7 +118,6 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         except LedgerError as error:
             delivery.fail(error)
             return
-        self._few = sum(map(len, fetched.values())) < DRAIN_FEW_RECORDS
         for tp, chunk in self.scheduler.iterate(fetched):
             # A drain may begin before a rebalance and end between its seek and the moment at which
             # Faust lets the flow go on: the positions are past it, nothing would read it again.

@@ -5,10 +5,8 @@ from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
 from faust.types import TP
 
-from streams import consumer as consumer_module
 from streams.chunks import ChunkScheduler, Fetched, Room
 from streams.consumer import ChunkConsumer
 
@@ -98,27 +96,5 @@ def test_a_drain_of_before_the_seek_is_not_delivered() -> None:
         await asyncio.sleep(0)
         consumer.resume_flow()
         assert await asyncio.wait_for(reading, WAIT_SECONDS) == []
-
-    asyncio.run(play())
-
-
-@pytest.mark.parametrize(("little", "waits"), [(100, True), (1, False)])
-def test_drains_that_bring_little_leave_time_for_more_to_come(
-    monkeypatch: pytest.MonkeyPatch, little: int, waits: bool
-) -> None:
-    monkeypatch.setattr(consumer_module, "DRAIN_EVERY_SECONDS", 4 * AT_ONCE_SECONDS)
-    monkeypatch.setattr(consumer_module, "DRAIN_FEW_RECORDS", little)
-
-    async def play() -> None:
-        async def drain() -> dict[TP, Fetched]:
-            return drained(epoch=1)
-
-        consumer = Consumer(Thread(drain))
-        consumer.resume_flow()
-        assert await chunks_of(consumer) == [(7, 8)]
-        reading = asyncio.create_task(chunks_of(consumer))
-        done, _ = await asyncio.wait({reading}, timeout=AT_ONCE_SECONDS)
-        assert bool(done) != waits
-        assert await asyncio.wait_for(reading, 10) == [(7, 8)]
 
     asyncio.run(play())
