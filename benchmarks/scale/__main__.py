@@ -94,6 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error("--members: from 10 to ten million")
     if not 2 <= options.events // options.members <= 100:
         parser.error("--events: from 2 to 100 for each member")
+    # Also where whoever starts it in the background has it ignored: commands are ended by it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         del os.environ[name]  # what is measured has the settings of the documentation

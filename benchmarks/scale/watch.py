@@ -6,6 +6,7 @@ sessions is the server's cache, and has a size of its own). Both are looked at f
 """
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -20,6 +21,9 @@ from ledger.errors import LedgerError
 
 LOOK_SECONDS = 0.25
 """Between two looks at memory."""
+
+END_SECONDS = 30.0
+"""For a command to end in order: some times what its longest step takes."""
 
 TAIL_LINES = 15
 """Of a failed command's log: enough for its last message."""
@@ -66,8 +70,7 @@ def run(
                 memory = max(memory, _largest(_children(server), "RssAnon:"))
                 time.sleep(LOOK_SECONDS)
         except BaseException:
-            process.terminate()
-            process.wait()
+            _end(process)
             raise
     told = log.read_text()
     if process.returncode != 0:
@@ -84,6 +87,16 @@ def run(
         memory >> 10,
     )
     return took, told
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """End it in order, as Ctrl-C does; or at once, with all that it started."""
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _started(
