@@ -6,13 +6,16 @@ lines that the page shows; they begin it.
 
 import asyncio
 import json
+import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+import psycopg
 import pytest
 from typer.testing import CliRunner
 
 from cli.app import app
+from deploy import embedded
 from ledger.application import Ledger
 from ledger.core.program.load import load_program
 from ledger.create import create_ledger
@@ -21,11 +24,14 @@ from ledger.received import received
 from ledger.settings import load_settings
 from projections.runner import Runner
 from schemas.decode import decode_record
+from schemas.feeds import FEEDS as TOPICS
 from streams.effects import encode_effect
+from tests.analytics.grocer import SHARDS, write
+from tests.databases import new_database, server_of
 from tests.docs.codes import ROOT
 from tests.docs.pages import blocks, page
 
-PUBLISHED, BALANCE, HISTORY = blocks(page("tutorial.md"), "")
+PUBLISHED, BALANCE, HISTORY, LIABILITY, CAMPAIGNS, FEEDS, VERIFIED = blocks(page("tutorial.md"), "")
 
 EVENTS = (ROOT / "demo" / "first-steps.jsonl").read_text(encoding="utf-8").splitlines()
 
@@ -101,3 +107,41 @@ def test_the_history(points: Points) -> None:
 def test_the_other_questions(points: Points) -> None:
     assert points("points segments m-1001 --at 2026-04-01T00:00:00Z")
     assert points("points balances --csv").count("m-100") == 2
+
+
+HOUSEHOLDS = 60
+
+
+@pytest.fixture(scope="module")
+def year(services: embedded.Services) -> Iterator[str]:
+    """The URL of a database with what `points demo --households 60` loads."""
+    with (
+        psycopg.connect(services.database_url, autocommit=True) as admin,
+        new_database(admin, "year") as name,
+    ):
+        url = server_of(services.database_url) + name
+        migrate(url)
+        program = (ROOT / "demo" / "program.yaml").read_text(encoding="utf-8")
+        create_ledger(url, load_program(program, "program.yaml"), SHARDS)
+        asyncio.run(write(url, HOUSEHOLDS))
+        Runner(url).run(until_caught_up=True)
+        yield url
+
+
+def test_the_figures_of_a_year(year: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert f"points demo --households {HOUSEHOLDS} --keep" in page("tutorial.md")
+    monkeypatch.setenv("POINTS_DATABASE_URL", year)
+    for begins, shown in (("points liability", LIABILITY), ("points kpi", CAMPAIGNS)):
+        (command,) = [
+            line
+            for text in blocks(page("tutorial.md"), "sh")
+            for line in text.splitlines()
+            if line.startswith(begins)
+        ]
+        done = CliRunner().invoke(app, command.split()[1:], catch_exceptions=False)
+        assert done.stdout == shown
+
+
+def test_what_auditors_and_readers_see_is_of_the_same_form() -> None:
+    assert re.search(r"^33 shards, \d+ events and \d+ dedupe rows verified", VERIFIED)
+    assert [line.split()[0] for line in FEEDS.splitlines()] == list(TOPICS)
