@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-LIBRARIES = ("faust", "mode", "aiokafka", "asyncio", "aiohttp", "psycopg")
+LIBRARIES = ("faust", "mode", "aiokafka", "asyncio", "aiohttp", "httpx", "httpcore", "psycopg")
 
 QUIET = (
     *LIBRARIES,

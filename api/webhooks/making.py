@@ -23,8 +23,9 @@ from schemas.decisions import LogEvent
 EVENTS_MAX = 200
 """Events of one shard in one round: with all shards some thousand, a second's work."""
 
-SHARDS_MAX = 32
-"""Places of the log read in one round."""
+PLACES_MAX = 32
+"""Places of the log (a shard and a position) read in one round, chosen by chance, so that none
+waits for one that is far behind."""
 
 WAITING_MAX = 50_000
 """Deliveries that wait for one subscription before it goes no further in the log: some 50 MB."""
@@ -52,7 +53,7 @@ _LAGS = (
     " FROM api.subscription_positions p JOIN api.subscriptions s ON s.id = p.subscription_id"
     " JOIN ledger.heads h USING (shard)"
     " WHERE s.status = 'active' AND s.waiting < %s AND h.position > p.position"
-    " GROUP BY p.shard, p.position ORDER BY max(h.position - p.position) DESC LIMIT %s"
+    " GROUP BY p.shard, p.position ORDER BY random() LIMIT %s"
 )
 
 
@@ -61,31 +62,29 @@ def make(connection: Connection[Any]) -> Made:
 
     Raises LogDamaged.
     """
-    lags = connection.execute(_LAGS, [WAITING_MAX, SHARDS_MAX]).fetchall()
-    # Of two places of one shard one is read now, the other in the next round.
-    places = {shard: (position, ids) for shard, position, ids in reversed(lags)}
+    places = connection.execute(_LAGS, [WAITING_MAX, PLACES_MAX]).fetchall()
     if not places:
         return Made(0, 0)
     with connection.transaction():
-        wanted = _locked(connection, {id_ for _, ids in places.values() for id_ in ids})
+        wanted = _locked(connection, {id_ for *_, ids in places for id_ in ids})
         with connection.pipeline():
             asked = [
-                (shard, position, ask_batch(connection, shard, position, EVENTS_MAX))
-                for shard, (position, _) in places.items()
+                ask_batch(connection, shard, position, EVENTS_MAX) for shard, position, _ in places
             ]
-        read = {shard: read_batch(cursor, shard, position) for shard, position, cursor in asked}
         rows: list[_Row] = []
         moved: list[tuple[str, int, int]] = []
-        for shard, entries in read.items():
-            ids = [id_ for id_ in places[shard][1] if id_ in wanted]
-            if not entries or not ids:
-                continue
-            rows += _rows(connection, shard, entries, {id_: wanted[id_] for id_ in ids})
-            moved += [(id_, shard, entries[-1].position) for id_ in ids]
+        events = 0
+        for (shard, position, ids), cursor in zip(places, asked, strict=True):
+            entries = read_batch(cursor, shard, position)
+            types = {id_: wanted[id_] for id_ in ids if id_ in wanted}
+            if entries and types:
+                events += len(entries)
+                rows += _rows(connection, shard, entries, types)
+                moved += [(id_, shard, entries[-1].position) for id_ in types]
         _insert(connection, rows)
         _count(connection, rows)
         _move(connection, moved)
-    return Made(len(rows), sum(map(len, read.values())))
+    return Made(len(rows), events)
 
 
 def _locked(connection: Connection[Any], ids: Iterable[str]) -> dict[str, list[str]]:

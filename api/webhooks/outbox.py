@@ -176,6 +176,7 @@ def _pause(connection: Connection[Any], id_: str, because: str) -> None:
 _PURGE = (
     "DELETE FROM api.deliveries WHERE id IN (SELECT id FROM api.deliveries WHERE status = %s"
     " AND ended_at < now() - make_interval(days => %s) ORDER BY ended_at LIMIT %s)"
+    " AND status = %s"  # asked again of a row that is being repeated at this moment
 )
 
 
@@ -184,7 +185,7 @@ def purge(connection: Connection[Any]) -> int:
     PURGED_AT_ONCE or more: there may be more."""
     purged = 0
     for status, days in (("done", DONE_KEEP_DAYS), ("failed", FAILED_KEEP_DAYS)):
-        purged += connection.execute(_PURGE, [status, days, PURGED_AT_ONCE]).rowcount
+        purged += connection.execute(_PURGE, [status, days, PURGED_AT_ONCE, status]).rowcount
     left = connection.execute(
         "DELETE FROM api.deliveries WHERE id IN (SELECT d.id FROM api.subscriptions s"
         " JOIN api.deliveries d ON d.subscription_id = s.id WHERE s.status = 'deleted' LIMIT %s)",

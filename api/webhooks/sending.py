@@ -43,6 +43,7 @@ def headers_of(attempt: Attempt, timestamp: int) -> dict[str, str]:
     """The headers of an attempt: a signature for each secret that is valid."""
     return {
         "content-type": "application/json",
+        "accept-encoding": "identity",  # the answer is kept as it comes
         "user-agent": f"points-ledger/{version('points-ledger')}",
         "webhook-id": attempt.id,
         "webhook-timestamp": str(timestamp),

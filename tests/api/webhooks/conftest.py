@@ -41,8 +41,8 @@ def add(shop: Shop, receiver: Receiver) -> Add:
 
 
 @contextmanager
-def delivering(url: str, *, until_ended: bool = False) -> Iterator[Deliverer]:
-    """A deliverer in a thread of its own; stopped in order at the end, or awaited."""
+def delivering(url: str) -> Iterator[Deliverer]:
+    """A deliverer in a thread of its own; stopped in order at the end."""
     made: list[Deliverer] = []
     failed: list[BaseException] = []
     begun = threading.Event()
@@ -65,8 +65,6 @@ def delivering(url: str, *, until_ended: bool = False) -> Iterator[Deliverer]:
     thread.start()
     assert begun.wait(WAIT_SECONDS)
     try:
-        if until_ended:
-            thread.join(WAIT_SECONDS)
         yield made[0]
     finally:
         if thread.is_alive():

@@ -1,16 +1,19 @@
 """A deliverer that is killed (SIGKILL) again and again, before and after what it sent was answered:
 each event arrives at least once, under one id, in the order of its member."""
 
+import asyncio
+import multiprocessing
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.context import ForkServerProcess
 
+from api.webhooks.deliverer import Deliverer
+from api.webhooks.sending import Sender
 from tests.api.webhooks.conftest import Add
 from tests.api.webhooks.receiver import Answer, Received, Receiver
 from tests.projections.conftest import Shop
@@ -25,21 +28,34 @@ KILLS = (1, 9, 30, 31, 60, 100)
 SECONDS = 900
 """Until all is told: a busy machine is no failure."""
 
+# Not forked from the tests' process, whose threads and connections a child must not have.
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["tests.crash.plays", "tests.api.webhooks.test_killed"])
+
+
+def deliver(url: str) -> None:
+    """What `points webhooks run` does, in a process that starts quickly."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+    async def run() -> None:
+        deliverer = Deliverer(url, Sender(allow_private=True))
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, deliverer.stop)
+        await deliverer.run()
+
+    asyncio.run(run())
+
 
 @contextmanager
-def process(url: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """`points webhooks run`, as an operator starts it."""
-    environ = {k: v for k, v in os.environ.items() if not k.startswith("POINTS_")}
-    environ |= {"POINTS_DATABASE_URL": url, "POINTS_WEBHOOKS_PRIVATE_ADDRESSES": "allow"}
-    command = [sys.executable, "-m", "cli.main", "webhooks", "run"]
-    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE) as started:
-        try:
-            assert started.stdout is not None
-            assert started.stdout.readline().startswith(b"webhooks: http://127.0.0.1:")
-            yield started
-        finally:
-            if started.poll() is None:
-                started.kill()
+def process(url: str) -> Iterator[ForkServerProcess]:
+    """A deliverer of its own."""
+    started = _CONTEXT.Process(target=deliver, args=(url,))
+    started.start()
+    try:
+        yield started
+    finally:
+        if started.is_alive():
+            started.kill()
+        started.join()
 
 
 def test_killed_again_and_again(shop: Shop, add: Add, receiver: Receiver) -> None:
@@ -53,7 +69,7 @@ def test_killed_again_and_again(shop: Shop, add: Add, receiver: Receiver) -> Non
         else:
             shop.log.take(member, reserve(f"r{number}", day(number), 10))
     dice = random.Random(20)
-    running: list[subprocess.Popen[bytes]] = []
+    running: list[ForkServerProcess] = []
     count = 0
     lock = threading.Lock()
 
@@ -65,7 +81,7 @@ def test_killed_again_and_again(shop: Shop, add: Add, receiver: Receiver) -> Non
         if number in KILLS:
             victim = running[-1]
             if KILLS.index(number) % 2:
-                victim.send_signal(signal.SIGKILL)
+                victim.kill()
             else:
                 threading.Timer(dice.uniform(0, 0.01), victim.kill).start()
         # Some are refused, so that what is under way is of every kind.
@@ -77,15 +93,16 @@ def test_killed_again_and_again(shop: Shop, add: Add, receiver: Receiver) -> Non
     for _ in range(len(KILLS) + 1):
         with process(shop.url) as started:
             running.append(started)
-            while started.poll() is None and not nothing_left(shop):
+            while started.is_alive() and not nothing_left(shop):
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
-            if started.poll() is not None:
+            if not started.is_alive():
                 killed += 1
-                assert started.returncode == -signal.SIGKILL
+                assert started.exitcode == -signal.SIGKILL
                 continue
-            started.send_signal(signal.SIGTERM)
-            assert started.wait(SECONDS) == 0
+            started.terminate()
+            started.join(SECONDS)
+            assert started.exitcode == 0
             break
     # Two that come at the same moment may hit the same process.
     assert len(KILLS) // 2 <= killed <= len(KILLS)
