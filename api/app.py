@@ -18,7 +18,7 @@ from api.access.layer import open_access
 from api.door import Door, DoorFull
 from api.failures import on_bug, on_full, on_ledger_error
 from api.ingest import Ingest
-from api.jobs import Jobs
+from api.jobs import PART, Jobs
 from api.limits import Limits
 from api.problems import Problem
 from api.routes import GROUPS
@@ -101,7 +101,7 @@ async def opened(settings: Settings) -> AsyncIterator[State]:
                     open_access(settings) as access,
                     approvals.opened(access, ledger, door, settings.approval_points) as waiting,
                 ):
-                    parts = {approvals.PART: waiting, LAYER: access, "jobs": jobs}
+                    parts = {approvals.PART: waiting, LAYER: access, PART: jobs}
                     yield State(settings, ledger, door, reads, access, ingest, parts)
             finally:
                 await jobs.close()

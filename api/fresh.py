@@ -42,8 +42,7 @@ def of_content(
     if "gzip" in request.headers.get("accept-encoding", ""):
         tag += "-gzip"  # other bytes on the wire, so another strong tag
     headers = {"ETag": f'"{tag}"', "Cache-Control": keep}
-    if vary:
-        headers["Vary"] = "Accept"
+    headers["Vary"] = "Accept, Accept-Encoding" if vary else "Accept-Encoding"
     asked = request.headers.get("if-none-match")
     if asked is not None and (asked.strip() == "*" or tag in _TAG.findall(asked)):
         return Response(None, 304, headers)

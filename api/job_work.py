@@ -16,8 +16,10 @@ from typing import Any
 import msgspec
 
 from api.jobs import RESULT_BYTES_MAX, JobError, News, Order
+from ledger.core.calendar import parse_instant
 from ledger.errors import LedgerError
 from projections.errors import ProjectionError
+from schemas.fields import Instant
 
 TOLD_SECONDS = 0.2
 """Between two lines of progress: quick enough for a bar that moves."""
@@ -39,8 +41,8 @@ def backtest(url: str, asked: dict[str, Any], tell: Tell) -> object:
     from ledger.core.program.load import load_program
 
     options = Options(
-        start=asked["from"],
-        end=asked["to"],
+        start=_moment(asked["since"]),
+        end=_moment(asked["until"]),
         jobs=PROCESSES,
         sample=asked["sample"],
         seed=asked["seed"],
@@ -90,7 +92,15 @@ def liability(url: str, asked: dict[str, Any], tell: Tell) -> object:
     from projections.connection import connect
 
     with connect(url) as connection:
-        return report(connection, asked, lambda done, total: tell("log", done, total))
+        return report(
+            connection,
+            {**asked, "at": parse_instant(asked["as_of"])},
+            lambda done, total: tell("log", done, total),
+        )
+
+
+def _moment(text: str | None) -> Instant | None:
+    return None if text is None else parse_instant(text)
 
 
 WORK: dict[str, Callable[[str, dict[str, Any], Tell], object]] = {

@@ -26,6 +26,9 @@ from api.scopes import Scope
 
 log = logging.getLogger(__name__)
 
+PART = "jobs"
+"""The name among `State.parts`."""
+
 AT_ONCE = 1
 """Jobs under way: each folds the log, and tills need what is left of the machine."""
 
@@ -258,6 +261,8 @@ class Jobs:
                     self._end(job, "done")
                 else:
                     job.step, job.done, job.total = news.step, news.done, news.total
+                if job.ended_at is not None:
+                    break  # what the process still does is nothing to wait for
         finally:
             await _end_process(process)
 

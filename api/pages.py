@@ -48,7 +48,7 @@ def after_of(listing: tuple[Any, ...], cursor: str | None, kind: type[T]) -> T |
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
         found = base64.b64decode(padded, altchars=b"-_", validate=True)
         check, text = found[:_CHECK_BYTES], found[_CHECK_BYTES:]
-        if check == _check(listing, text):
+        if check == _check(listing, text) and b"\\u0000" not in text:
             return msgspec.json.decode(text, type=kind)
     except (binascii.Error, ValueError, msgspec.MsgspecError):
         pass

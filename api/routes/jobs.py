@@ -10,7 +10,7 @@ from starlette.responses import Response
 from api.caller import Caller, require
 from api.documents import json_of, operation
 from api.fresh import fresh, question
-from api.jobs import KINDS, Job, JobError, Jobs
+from api.jobs import KINDS, PART, Job, JobError, Jobs
 from api.pages import DEFAULT, Cursor, Limit, slice_of
 from api.problems import Problem
 from api.reading import state_of
@@ -64,7 +64,7 @@ class JobsAnswer(Struct, frozen=True):
 
 def jobs_of(request: Request) -> Jobs:
     """The jobs of this process."""
-    found: Jobs = state_of(request).parts["jobs"]
+    found: Jobs = state_of(request).parts[PART]
     return found
 
 

@@ -21,7 +21,7 @@ from api.problems import Problem
 from api.reading import in_thread, moment_of, now, state_of
 from api.routes.jobs import accepted, job_begun
 from api.scopes import Scope
-from ledger.core.calendar import from_instant
+from ledger.core.calendar import format_instant, from_instant
 from ledger.core.program.canonical import canonical, version_of
 from ledger.core.program.document import FILE_SIZE_MAX, write_document
 from ledger.core.program.form import Program
@@ -258,8 +258,8 @@ async def backtest(
     await checked(body.text)
     asked = {
         "program": body.text,
-        "from": since,
-        "to": until,
+        "since": None if since is None else format_instant(since),
+        "until": None if until is None else format_instant(until),
         "sample": body.sample,
         "seed": body.seed,
         "top": body.top,

@@ -20,8 +20,9 @@ from api.problems import Problem
 from api.reading import AsOf, known, moment_of, now, reading, state_of
 from api.routes.jobs import accepted, job_begun
 from api.scopes import Scope
-from ledger.core.calendar import from_instant
+from ledger.core.calendar import format_instant, from_instant
 from ledger.core.program.timeline import NoProgram
+from ledger.errors import LedgerError
 
 group = APIRouter(prefix="/v1", tags=["reports"])
 
@@ -114,11 +115,14 @@ def kpi(
     """A figure of docs/kpi.md over a time, by period and dimension."""
     start, end = moment_of(since, "from"), moment_of(until, "to")
     with reading(state_of(request)) as connection:
-        first, last = kpis.period(
-            connection,
-            None if start is None else from_instant(start),
-            from_instant(now() if end is None else end),
-        )
+        try:
+            first, last = kpis.period(
+                connection,
+                None if start is None else from_instant(start),
+                from_instant(now() if end is None else end),
+            )
+        except LedgerError as error:
+            raise Problem(422, error.code, error.message, path="from") from None
         asked = kpis.Asked(first, last, grain, by, idle_days)
         with kpis.rows_of(connection, name, asked) as (columns, found):
             rows = list(islice(found, ROWS_MAX + 1))
@@ -188,7 +192,7 @@ async def report(
     share(body.rate)
     asked = {
         "report": body.report,
-        "at": now() if at is None else at,
+        "as_of": format_instant(now() if at is None else at),
         "by": body.by,
         "since": body.since,
         "until": body.until,

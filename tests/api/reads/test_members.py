@@ -7,6 +7,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from api.pages import cursor_of
 from audit.as_of import as_of
 from audit.as_of_all import programs_known
 from audit.member_log import ledger_facts, member_log
@@ -245,6 +246,16 @@ def test_a_cursor_that_was_not_given_is_refused(asking: Asking) -> None:
         assert answer.status_code == 422
         other = await client.get("/v1/members/a/history", params={"cursor": given})
         assert other.status_code == 422
+        # Who knows how they are made cannot do more harm than see another page.
+        for listing, path, afters in (
+            (("members", ""), "/members", ("a\0", "'; --", "é")),
+            (("history", "b", None), "/members/b/history", (-1, 0, 2**31, 2**63, 2**70)),
+            (("lots", "b", None, "occurred"), "/members/b/lots", (-1, 2**70)),
+        ):
+            for after in afters:
+                params = {"cursor": cursor_of(listing, after)}
+                answer = await client.get(f"/v1{path}", params=params)
+                assert answer.status_code in (200, 422), (path, after)
 
     asking(test)
 

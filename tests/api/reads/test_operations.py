@@ -31,7 +31,7 @@ def letters(own_url: str, tmp_path: Path) -> None:
                 b' "data": {"survey_id": "household-profile", "completion_id": "late-1"}}'
             )
             for offset, value in enumerate((good, BYTES, b"")):
-                headers = (("caf\udce9", b"\xff"), ("none", None))
+                headers = (("caf\udce9", b"\xff"), ("none", None)) if offset else ()
                 record = RecordRef("surveys", 1, offset, b"k\xff", value, headers, 1_500)
                 await ledger.handle([undecodable(record, "not_json", "$", "It is no JSON.")])
         finally:
