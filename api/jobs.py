@@ -179,7 +179,7 @@ class Jobs:
         return self._jobs.get(job_id)
 
     def submit(self, kind: str, asked: dict[str, Any], by: str) -> Job:
-        """Begin a job, or let it wait. Raises Problem (503 too_many_jobs, no_jobs_here)."""
+        """Begin a job, or let it wait. Raises Problem (429 too_many_jobs, 503 no_jobs_here)."""
         if self._closing or not self._take():
             raise Problem(
                 503,
@@ -189,7 +189,7 @@ class Jobs:
             )
         if len(self._waiting) >= WAITING_MAX:
             raise Problem(
-                503,
+                429,
                 "too_many_jobs",
                 f"{WAITING_MAX} jobs wait already: stop one, or ask again when one has ended.",
                 headers={"Retry-After": "60"},

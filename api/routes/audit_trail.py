@@ -1,6 +1,5 @@
 """The audit trail, for auditors."""
 
-from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -14,13 +13,18 @@ from api.caller import Caller, require
 from api.documents import json_of, operation
 from api.limits import PAGE_DEFAULT, PAGE_MAX
 from api.problems import Problem
+from api.reading import moment_of
 from api.scopes import Scope
+from ledger.core.calendar import from_instant
 from ledger.database import translated
 
 group = APIRouter(prefix="/v1", tags=["access"])
 
 Name = Annotated[str | None, Query(max_length=200, pattern=r"^[\x20-\x7e]*$")]
-Moment = Annotated[datetime | None, Query(description="RFC 3339 with an offset.")]
+Moment = Annotated[
+    str | None,
+    Query(description="RFC 3339 with an offset.", json_schema_extra={"format": "date-time"}),
+]
 
 
 class TrailAnswer(Struct, frozen=True):
@@ -51,17 +55,15 @@ async def audit_trail(
     cursor: Annotated[str | None, Query(max_length=CURSOR_CHARACTERS_MAX)] = None,
 ) -> Response:
     """A page of it. Raises Problem (422 bad_cursor, bad_time)."""
-    for name, moment in (("since", since), ("until", until)):
-        if moment is not None and moment.tzinfo is None:
-            raise Problem(422, "bad_time", f"Write {name} with an offset.", path=name)
+    begins, ends = moment_of(since, "since"), moment_of(until, "until")
     asked = Asked(
         kind=kind,
         who=who,
         person=person,
         operation=operation,
         correlation_id=correlation_id,
-        since=since,
-        until=until,
+        since=None if begins is None else from_instant(begins),
+        until=None if ends is None else from_instant(ends),
     )
     before = NEWEST if cursor is None else _before(cursor)
     with translated():

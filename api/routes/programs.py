@@ -201,7 +201,7 @@ Body = Annotated[str, Depends(program_text)]
 
 
 @group.post(
-    "/programs/check",
+    "/program-checks",
     operation_id="check_program",
     **_with_yaml(operation(body=ProgramText, answer=CheckAnswer)),
 )
@@ -240,13 +240,13 @@ async def checked(text: str) -> Program:
         raise Problem(
             422,
             "bad_program",
-            f"The program cannot be used ({count} in all, `POST /v1/programs/check` tells each):"
+            f"The program cannot be used ({count} in all, `POST /v1/program-checks` tells each):"
             f" line {first.line}, {first.path}: {first.message} [{first.code}].",
             path=first.path,
         ) from None
 
 
-@group.post("/programs/backtests", operation_id="begin_backtest", **accepted(BacktestBody))
+@group.post("/backtests", operation_id="begin_backtest", **accepted(BacktestBody))
 async def backtest(
     request: Request,
     caller: Writer,

@@ -89,7 +89,7 @@ async def _editor(screen: Screen, versions: list[dict[str, Any]]) -> None:
 
     async def check() -> None:
         async def work() -> None:
-            told = await ask.change("/programs/check", {"text": editor.value})
+            told = await ask.change("/program-checks", {"text": editor.value})
             problems.clear()
             with problems:
                 if told["ok"]:
@@ -125,7 +125,7 @@ async def _editor(screen: Screen, versions: list[dict[str, Any]]) -> None:
 
     async def backtest() -> None:
         async def work() -> None:
-            job = await ask.change("/programs/backtests", {"text": editor.value})
+            job = await ask.change("/backtests", {"text": editor.value})
             result.clear()
             with result:
                 await watched(screen, job["id"], lambda told: _changes(screen, told))

@@ -57,12 +57,12 @@ def test_a_check_tells_every_problem_with_its_place(asking: Asking) -> None:
     broken = TEXT.replace("rounding: floor", "rounding: up\nmistake: 1")
 
     async def test(client: httpx.AsyncClient) -> None:
-        answer = await client.post("/v1/programs/check", content=broken, headers=YAML)
+        answer = await client.post("/v1/program-checks", content=broken, headers=YAML)
         told = answer.json()
         assert (answer.status_code, told["ok"]) == (200, False)
         assert {each["path"] for each in told["problems"]} == {"rounding", "mistake"}
         assert all(each["line"] > 1 and each["message"] for each in told["problems"])
-        fine = await client.post("/v1/programs/check", json={"text": LATER})
+        fine = await client.post("/v1/program-checks", json={"text": LATER})
         assert fine.json()["version"] == version_of(load_program(LATER, "later"))
         assert fine.json()["published"] is False
         key = {"Idempotency-Key": "p0"}
@@ -77,7 +77,7 @@ def test_a_check_tells_every_problem_with_its_place(asking: Asking) -> None:
             ('{"text": "x", "more": 1}', "application/json", "invalid_field"),
         ):
             headers = {"Content-Type": kind}
-            answer = await client.post("/v1/programs/check", content=content, headers=headers)
+            answer = await client.post("/v1/program-checks", content=content, headers=headers)
             if code is None:
                 assert answer.json()["ok"] is False
             else:
@@ -99,10 +99,10 @@ def test_a_published_program_is_in_force_once_another_person_approves(changing: 
         version = version_of(load_program(LATER, "later"))
         rows = (await get(client, "/programs", limit=1))["items"]
         assert (rows[0]["version"], rows[0]["in_force"]) == (version, True)
-        checked = await client.post("/v1/programs/check", json={"text": LATER})
+        checked = await client.post("/v1/program-checks", json={"text": LATER})
         assert checked.json()["published"] is True
         scope = {SCOPES_HEADER: "programs:read"}
-        for path in ("/v1/programs", "/v1/programs/check", "/v1/programs/backtests"):
+        for path in ("/v1/programs", "/v1/program-checks", "/v1/backtests"):
             forbidden = await client.post(path, json={"text": LATER}, headers={**key, **scope})
             assert forbidden.status_code == 403
 
@@ -124,7 +124,7 @@ def test_a_backtest_is_a_job_with_progress_and_a_result(asking: Asking) -> None:
     other = TEXT.replace("{points: 1, per_amount: 100}", "{points: 2, per_amount: 100}")
 
     async def test(client: httpx.AsyncClient) -> None:
-        begun = await client.post("/v1/programs/backtests", json={"text": other, "sample": 100})
+        begun = await client.post("/v1/backtests", json={"text": other, "sample": 100})
         assert begun.status_code == 202, begun.text
         assert begun.json()["state"] in ("queued", "running")
         assert begun.headers["location"] == f"/v1/jobs/{begun.json()['id']}"
@@ -143,11 +143,11 @@ def test_a_backtest_is_a_job_with_progress_and_a_result(asking: Asking) -> None:
         key = {SCOPES_HEADER: "operations:read"}
         assert (await client.get(path, headers=key)).status_code == 403
         refused = await client.post(
-            "/v1/programs/backtests", json={"text": other, "since": "2999-01-01T00:00:00Z"}
+            "/v1/backtests", json={"text": other, "since": "2999-01-01T00:00:00Z"}
         )
         failed = await ended(client, refused.json()["id"])
         assert (failed["state"], failed["error"]["code"]) == ("failed", "empty_range")
-        bad = await client.post("/v1/programs/backtests", json={"text": other, "since": "soon"})
+        bad = await client.post("/v1/backtests", json={"text": other, "since": "soon"})
         assert (bad.status_code, bad.json()["code"]) == (422, "bad_time")
 
     asking(test)
@@ -157,10 +157,10 @@ def test_a_job_that_waits_and_one_that_runs_are_stopped(asking: Asking) -> None:
     async def test(client: httpx.AsyncClient) -> None:
         ids = []
         for _ in range(jobs_module.AT_ONCE + jobs_module.WAITING_MAX):
-            begun = await client.post("/v1/programs/backtests", json={"text": TEXT})
+            begun = await client.post("/v1/backtests", json={"text": TEXT})
             ids.append(begun.json()["id"])
-        full = await client.post("/v1/programs/backtests", json={"text": TEXT})
-        assert (full.status_code, full.json()["code"]) == (503, "too_many_jobs")
+        full = await client.post("/v1/backtests", json={"text": TEXT})
+        assert (full.status_code, full.json()["code"]) == (429, "too_many_jobs")
         for job_id in reversed(ids):
             stopped = await client.delete(f"/v1/jobs/{job_id}")
             assert stopped.status_code == 200
