@@ -55,7 +55,7 @@ class Office:
 
     async def available(self) -> int:
         account = await self.api.app.state.points.ledger.account(self.member)
-        return 0 if account is None else int(account.available)
+        return int(account.balances().available)
 
     async def events(self) -> int:
         async with self.api.layer.pool.connection() as connection:
