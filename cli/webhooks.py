@@ -37,7 +37,7 @@ def _session() -> Iterator[tuple[Connection[Any], bool]]:
 
 
 def _plain(value: object) -> Any:
-    return msgspec.to_builtins(value)
+    return msgspec.json.decode(msgspec.json.encode(value))  # a payload is JSON already
 
 
 @commands.command("list")
