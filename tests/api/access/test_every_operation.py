@@ -27,12 +27,16 @@ def routes() -> Iterator[APIRoute]:
                 yield route
 
 
+NAMES = {"/v1/kpis/{name}": "sales"}
+
 ROUTES = [(method, route.path) for route in routes() for method in sorted(route.methods or ())]
 
 
 def place(path: str) -> str:
     for name in ("member_id", "reservation_id", "key_id", "proposal_id"):
         path = path.replace("{" + name + "}", "x1")
+    path = path.replace("{job_id}", "0" * 32).replace("{letter_id}", "1")
+    path = path.replace("{version}", "abcd").replace("{name}", NAMES.get(path, "balances"))
     return path.replace("{", "").replace("}", "")
 
 

@@ -62,7 +62,7 @@ def test_dead_letters_are_shown_with_their_bytes_retried_and_given_up(changing: 
         again = await client.post(f"/v1/dead-letters/{ids[0]}/retry")
         assert (again.status_code, again.json()["code"]) == (409, "closed")
         still = await client.post(f"/v1/dead-letters/{ids[1]}/retry")
-        assert (still.json()["outcome"], still.json()["code"]) == ("dead_lettered", "not_json")
+        assert (still.json()["outcome"], still.json()["code"]) == ("dead_lettered", "not_utf8")
 
         path = f"/v1/dead-letters/{ids[2]}/discard"
         for body in ({}, {"reason": ""}, {"reason": " \n"}, {"reason": "x" * 501}):
