@@ -33,6 +33,7 @@ ROUTES = [(method, route.path) for route in routes() for method in sorted(route.
 
 
 def place(path: str) -> str:
+    path = path.replace("{job_id}", "0" * 32)
     for name in ("member_id", "reservation_id", "key_id", "proposal_id"):
         path = path.replace("{" + name + "}", "x1")
     path = path.replace("{job_id}", "0" * 32).replace("{letter_id}", "1")
