@@ -236,15 +236,22 @@ class Jobs:
         self._begin()
 
     async def _work(self, job: Job) -> None:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "api.job_work",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            limit=RESULT_BYTES_MAX,
-            start_new_session=True,
+        starting = asyncio.ensure_future(
+            asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "api.job_work",
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                limit=RESULT_BYTES_MAX,
+                start_new_session=True,
+            )
         )
+        try:
+            process = await asyncio.shield(starting)
+        except asyncio.CancelledError:  # it may have begun all the same
+            await _end_process(await starting)
+            raise
         try:
             assert process.stdin is not None
             assert process.stdout is not None
