@@ -21,6 +21,7 @@ from points_client.answers import (
     Preview,
     PreviewAward,
     PromoCode,
+    Proposal,
     RuleWithout,
 )
 from points_client.basket import Basket, Line
@@ -43,6 +44,7 @@ __all__ = [
     "PreviewAward",
     "Problem",
     "PromoCode",
+    "Proposal",
     "RuleWithout",
     "Unavailable",
 ]

@@ -35,6 +35,16 @@ class Change(Struct, frozen=True):
     balance: Balance | None = None
 
 
+class Proposal(Struct, frozen=True):
+    """A change that waits for another person's approval: nothing was changed yet. `state`: open,
+    approved, rejected, expired, done or failed."""
+
+    id: str
+    state: str
+    subject: str
+    expires_at: datetime
+
+
 class PreviewAward(Struct, frozen=True):
     """What a rule would give. `expires_at` None: never."""
 

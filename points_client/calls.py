@@ -14,20 +14,24 @@ from points_client.errors import Problem
 
 T = TypeVar("T")
 
+ACCEPTED = 202
+
 AGAIN = frozenset((408, 429, 502, 503, 504))
 """Statuses after which the same call may go through."""
 
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
-    """`key`: the Idempotency-Key of a change; "" for a question."""
+    """`key`: the Idempotency-Key of a change; "" for a question. `waiting`: what the answer is that
+    it waits for another person (202)."""
 
     method: str
     path: str
-    answer: type[T]
+    answer: Any
     body: Any = None
     params: Mapping[str, str] | None = None
     key: str = ""
+    waiting: Any = None
 
     def request(self, client: httpx.Client | httpx.AsyncClient) -> httpx.Request:
         """As httpx sends it."""
@@ -43,7 +47,10 @@ class Call(Generic[T]):
     def result(self, response: httpx.Response) -> T:
         """What the answer says. Raises Problem."""
         if response.is_success:
-            return msgspec.json.decode(response.content, type=self.answer)
+            waits = self.waiting is not None and response.status_code == ACCEPTED
+            kind = self.waiting if waits else self.answer
+            found: T = msgspec.json.decode(response.content, type=kind)
+            return found
         try:
             body = msgspec.json.decode(response.content, type=dict[str, Any])
         except msgspec.DecodeError:  # a proxy's own page

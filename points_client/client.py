@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from points_client import operations
-from points_client.answers import Change, Ingested, Preview
+from points_client.answers import Change, Ingested, Preview, Proposal
 from points_client.basket import Basket
 from points_client.calls import AGAIN, Call, pause_before
 from points_client.errors import Unavailable
@@ -186,21 +186,9 @@ class Client:
         allow_debt: bool | None = None,
         expires_at: datetime | None = None,
         key: str | None = None,
-    ) -> Change:
-        """Give points by hand, or below 0 take them."""
-        return self.send(
-            operations.simple(
-                member_id,
-                "adjustments",
-                {
-                    "points": points,
-                    "reason": reason,
-                    "allow_debt": allow_debt,
-                    "expires_at": expires_at,
-                },
-                key,
-            )
-        )
+    ) -> Change | Proposal:
+        """Give points by hand, or below 0 take them. Many points wait for another person."""
+        return self.send(operations.adjust(member_id, points, reason, allow_debt, expires_at, key))
 
     def enrol(
         self, member_id: str, profile: Mapping[str, Any] | None = None, *, key: str | None = None

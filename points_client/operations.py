@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from points_client.answers import Change, Ingested, Preview
+from points_client.answers import Change, Ingested, Preview, Proposal
 from points_client.basket import Basket
 from points_client.calls import Call, change, member
 
@@ -101,6 +101,24 @@ def simple(
     method: str = "POST",
 ) -> Call[Change]:
     return change(member(member_id, what), Change, body, key, occurred_at, method)
+
+
+def adjust(
+    member_id: str,
+    points: int,
+    reason: str,
+    allow_debt: bool | None,
+    expires_at: datetime | None,
+    key: str | None,
+) -> Call[Change | Proposal]:
+    body = {
+        "points": points,
+        "reason": reason,
+        "allow_debt": allow_debt,
+        "expires_at": expires_at,
+    }
+    made = change(member(member_id, "adjustments"), Change, body, key)
+    return Call(made.method, made.path, Change, made.body, key=made.key, waiting=Proposal)
 
 
 def ingest(events: Sequence[Mapping[str, Any]]) -> Call[Ingested]:

@@ -8,7 +8,17 @@ from typing import Any
 import httpx
 import pytest
 
-from points_client import AsyncClient, Basket, Client, Line, Problem, Unavailable, client
+from points_client import (
+    AsyncClient,
+    Basket,
+    Change,
+    Client,
+    Line,
+    Problem,
+    Proposal,
+    Unavailable,
+    client,
+)
 from points_client.calls import pause_before
 
 BASKET = Basket("s1", "store", "USD", [Line("1", "x", 10_000, category="A"), Line("2", "y", 5)])
@@ -96,6 +106,16 @@ def test_without_an_answer_the_key_is_told() -> None:
     with sync(server) as points, pytest.raises(Unavailable) as unavailable:
         points.cancel("anna", "r1", key="mine")
     assert unavailable.value.key == "mine"
+
+
+def test_a_large_adjustment_waits_for_another_person() -> None:
+    waiting = {"id": "p1", "state": "open", "subject": "anna", "expires_at": "2027-01-01T00:00:00Z"}
+    server = Server(httpx.Response(202, json=waiting), httpx.Response(200, json=CHANGED))
+    with sync(server) as points:
+        proposed = points.adjust("anna", 1_000_000, "sorry")
+        assert isinstance(proposed, Proposal)
+        assert proposed.id == "p1"
+        assert isinstance(points.adjust("anna", 5, "sorry"), Change)
 
 
 def test_a_page_of_a_proxy_is_a_problem_too() -> None:
