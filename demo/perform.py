@@ -256,8 +256,16 @@ def _try_next(report: Mapping[str, Any]) -> list[str]:
         f"{where} segments {member} --at {report['at']}",
         f"{where} balances --at {report['at']} --csv",
         f"{where} dead-letters list",
+        f"{where} api keys create --client me --role viewer --role operator",
+        f"{where} serve    (then sign in with that key at {_console()})",
     ]
     if own:
         return commands
     before = [] if report["kept"] else [f"{points} up --data-dir {folder}"]
     return [*before, *commands, f"{points} down --data-dir {folder}"]
+
+
+def _console() -> str:
+    """Where the console is, as the API listens without being told otherwise."""
+    settings = load_settings()
+    return f"http://{settings.api_host}:{settings.api_port}/console"
