@@ -3,6 +3,8 @@
 Whatever a person can put right ends as `error [code] sentence` on standard error and exit status 1
 (2 for wrong usage, 130 for Ctrl-C). A traceback is a defect of ours and is shown as one. Nothing
 of weight is imported before `main` runs, so that Ctrl-C has its meaning from the first moment.
+SIGTERM ends a command in the same order as Ctrl-C, so that no process of its own is left behind;
+commands that run until stopped have a way of their own for both.
 """
 
 import errno
@@ -13,6 +15,9 @@ from types import FrameType
 
 INTERRUPTED = 130
 """The exit status of Ctrl-C, as shells have it."""
+
+TERMINATED = 143
+"""The exit status of SIGTERM, as shells have it."""
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """What output may meet, told without the name of a file."""
@@ -35,6 +40,14 @@ def main() -> None:
     finally:
         if asked:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+    told_to_end = []
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        told_to_end.append(True)
+        raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, end)
     try:
         try:
             app()
@@ -43,10 +56,11 @@ def main() -> None:
     except SystemExit as ended:
         if ended.code == INTERRUPTED:
             print("interrupted", file=sys.stderr)
+            sys.exit(TERMINATED if told_to_end else INTERRUPTED)
         raise
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        sys.exit(TERMINATED if told_to_end else INTERRUPTED)
     except (LedgerError, EmbeddedServicesError, ProjectionError) as error:
         _say(error.code, error.message)
     except BrokenPipeError:

@@ -219,24 +219,78 @@ def test_the_help_of_a_group_has_an_example(group: str) -> None:
     assert "Example: points " in shown
 
 
-def interrupt(process: subprocess.Popen[str], after: float) -> None:
+def interrupt(
+    process: subprocess.Popen[str], after: float, number: signal.Signals = signal.SIGINT
+) -> None:
     """Ctrl-C after so many seconds; it ends at once, and says no more than that."""
     assert process.stderr is not None
     time.sleep(after)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     told = process.stderr.read()
-    assert process.wait() == 130
+    assert process.wait() == 128 + number
     assert told == "interrupted\n"
+
+
+POOL = """
+import time
+from concurrent.futures import ProcessPoolExecutor
+from cli import app as application
+
+@application.app.command()
+def pool() -> None:
+    with ProcessPoolExecutor(1) as processes:
+        print(processes.submit(__import__("os").getpid).result(), flush=True)
+        time.sleep(600)
+
+from cli.main import main
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_that_is_ended_leaves_no_process_behind(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", POOL, "pool"],
+        env=environ(tmp_path),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        worker = int(process.stdout.readline())
+        interrupt(process, 0.0, number)
+    deadline = time.monotonic() + 60
+    while Path(f"/proc/{worker}").exists():
+        assert time.monotonic() < deadline, "the worker process is left behind"
+        time.sleep(0.05)
+
+
+BEGUN = """
+import signal
+before = signal.signal
+
+def told(number, handler):
+    found = before(number, handler)
+    print(flush=True)
+    return found
+
+signal.signal = told
+from cli.main import main
+main()
+"""
+"""Says when `main` has taken Ctrl-C into its hands; before that Python itself is interrupted."""
 
 
 @pytest.mark.parametrize("after", [0.0, 0.1, 0.2, 0.4, 2.0])
 def test_ctrl_c_of_a_command(tmp_path: Path, after: float) -> None:
     """While it starts, and when it waits for what never comes on standard input. Through the
-    console script's own way in: `cli.main` is imported, then `main` called; before that Python
-    itself is interrupted."""
-    code = "import sys; from cli.main import main; print(flush=True); main()"
+    console script's own way in: `cli.main` is imported, then `main` called."""
     with subprocess.Popen(
-        [sys.executable, "-c", code, "publish", "-"],
+        [sys.executable, "-c", BEGUN, "publish", "-"],
         env=environ(tmp_path),
         cwd=ROOT,
         stdin=subprocess.PIPE,
