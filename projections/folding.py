@@ -177,12 +177,12 @@ class Folder:
         writes.copy_many(connection)
         with round_trip(connection) as trip:
             writes.insert_few(connection)
-            self._reached(trip, "fold.after_rows")
+            self._reached("fold.after_rows", trip)
             positions.store(connection, moved, self._schema)
-            self._reached(trip, "fold.before_commit")
+            self._reached("fold.before_commit", trip)
             connection.execute("COMMIT")
 
-    def _reached(self, trip: RoundTrip, name: str) -> None:
+    def _reached(self, name: str, trip: RoundTrip) -> None:
         """Whoever is to die at a step has sent the statements before it."""
         if self._step is not no_step:
             trip.send()

@@ -32,9 +32,10 @@ WAIT_MS = 60_000.0
 """For anything on a screen, on a machine with much else to do."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium, headless."""
+    """Chromium, headless. Of one module: while it runs, Playwright's event loop counts as running in
+    this thread, and no other test could run one of its own."""
     path = os.environ.get("CHROMIUM") or shutil.which("chromium")
     if path is None:
         pytest.skip("no Chromium: install Debian's package chromium, or name one in CHROMIUM")

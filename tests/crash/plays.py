@@ -349,6 +349,7 @@ def initialised(stage: Stage) -> None:
 def emptied(stage: Stage) -> None:
     """A database without a ledger."""
     with psycopg.connect(stage.url, autocommit=True) as owner:
+        owner.execute("DROP SCHEMA IF EXISTS audit_scratch CASCADE")
         owner.execute("DROP SCHEMA IF EXISTS api CASCADE")
         owner.execute("DROP SCHEMA read CASCADE")
         owner.execute("DROP SCHEMA ledger CASCADE")
