@@ -34,8 +34,8 @@ WAIT_MS = 60_000.0
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium, headless. Of one module: while it runs, Playwright's event loop counts as running in
-    this thread, and no other test could run one of its own."""
+    """Chromium, headless. Of one module: while it runs, Playwright's event loop counts as running
+    in this thread, and no other test could run one of its own."""
     path = os.environ.get("CHROMIUM") or shutil.which("chromium")
     if path is None:
         pytest.skip("no Chromium: install Debian's package chromium, or name one in CHROMIUM")

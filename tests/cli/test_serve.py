@@ -1,0 +1,91 @@
+"""`points serve`: everything of one machine, one stream of logs, what dies comes back."""
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from deploy.embedded import Services
+from tests.api.conftest import api_template, ledger_url
+from tests.api.served import environment
+from tests.services import kafka_topics
+
+__all__ = ["api_template", "kafka_topics", "ledger_url"]
+"""Fixtures that this test shares with others."""
+
+WAIT_SECONDS = 300.0
+PROCESSES = {"worker", "projections", "webhooks", "api"}
+
+
+def until(holds: Callable[[], Any], what: str) -> Any:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        found = holds()
+        if found:
+            return found
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)
+
+
+def answers(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def children(pid: int) -> dict[str, int]:
+    """The supervisor's processes by what they run."""
+    found = {}
+    for line in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        arguments = Path(f"/proc/{line}/cmdline").read_bytes().decode().split("\0")
+        found[arguments[3]] = int(line)
+    return found
+
+
+def test_everything_runs_comes_back_and_ends_in_order(
+    ledger_url: str,
+    kafka_topics: str,
+    services: Services,
+    tmp_path: Path,
+) -> None:
+    told, log = tmp_path / "told", tmp_path / "log"
+    with told.open("wb") as out:
+        serving = subprocess.Popen(
+            [sys.executable, "-m", "cli.main", "serve", "--port", "0", "--log-file", str(log)],
+            env=environment(ledger_url, services.kafka_bootstrap),
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        until(lambda: "console: http" in told.read_text(), told.read_text())
+        address = next(line for line in told.read_text().splitlines() if line.startswith("api: "))
+        port = int(address.split(":")[3].partition("/")[0])
+        until(lambda: answers(port), "the API answers")
+        until(lambda: "worker: http" in told.read_text(), "the worker tells where it is")
+        before = until(lambda: c if len(c := children(serving.pid)) == 4 else None, "all run")
+        assert before.keys() == PROCESSES
+        os.kill(before["worker"], signal.SIGKILL)
+        until(lambda: children(serving.pid).get("worker", before["worker"]) != before["worker"],
+              "the worker comes back")  # fmt: skip
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        assert {line["process"] for line in lines} <= PROCESSES
+        assert {"worker", "api"} <= {line["process"] for line in lines}
+        serving.send_signal(signal.SIGTERM)
+        assert serving.wait(WAIT_SECONDS) == 0, told.read_text()
+        for pid in before.values():
+            assert not Path(f"/proc/{pid}").exists()
+    finally:
+        if serving.poll() is None:
+            serving.kill()
+            serving.wait()
