@@ -170,7 +170,7 @@ async def program(request: Request, version: Version, _: Reader) -> Response:
 
 def _with_yaml(described: dict[str, Any]) -> dict[str, Any]:
     """The body may be the file itself, too."""
-    described["openapi_extra"]["requestBody"]["content"][YAML] = {"schema": {"type": "string"}}
+    described["openapi_extra"]["requestBody"]["content"][YAML] = {"schema": {}}
     return described
 
 
