@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import Header, Request
 from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
 from starlette.responses import Response
 
 from api.documents import json_of
@@ -12,7 +13,7 @@ from api.door import Answer
 from api.problems import EventPlace, Problem
 from api.state import State
 from ledger.received import INTERNAL_ERROR
-from schemas.decisions import AccountEvent, InputRefused, ReturnWaiting
+from schemas.decisions import AccountEvent, InputRefused, ReturnWaiting, RewardClaimed
 from schemas.inputs import InputEvent
 
 KEY_CHARACTERS_MAX = 128
@@ -44,7 +45,7 @@ class ChangeAnswer(Struct, frozen=True, omit_defaults=True):
     the same change was made before, and nothing was changed now. `event`: where the log has it, by
     the member who was named. `decision`: the event that answers it, of `member_id`: another
     member's where the account was merged. `balance`: of that member after this change; left out
-    when repeated."""
+    when repeated. `voucher_code`: what a claimed voucher hands out, also when repeated."""
 
     outcome: str
     member_id: str
@@ -52,6 +53,7 @@ class ChangeAnswer(Struct, frozen=True, omit_defaults=True):
     decision: dict[str, Any]
     repeated: bool = False
     balance: BalanceAfter | UnsetType = UNSET
+    voucher_code: str | UnsetType = UNSET
 
 
 async def changed(request: Request, event: InputEvent, *, timed: bool) -> Response:
@@ -59,7 +61,16 @@ async def changed(request: Request, event: InputEvent, *, timed: bool) -> Respon
     in conflict with another under the same key (409) or impossible (422)."""
     state: State = request.app.state.points
     answer = await state.door.change(event, timed=timed)
-    return json_of(answer_of(answer, str(event.subject or "")))
+    body = answer_of(answer, str(event.subject or ""))
+    if _hands_out_code(answer):
+        code = await state.ledger.voucher_code(body.event.shard, body.event.position)
+        body = replace(body, voucher_code=UNSET if code is None else code)
+    return json_of(body)
+
+
+def _hands_out_code(answer: Answer) -> bool:
+    decision = answer.outcome.decision if answer.before is None else answer.before.decision
+    return isinstance(decision, RewardClaimed) and decision.kind == "voucher"
 
 
 def answer_of(answer: Answer, member_id: str) -> ChangeAnswer:

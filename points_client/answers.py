@@ -25,7 +25,8 @@ class Balance(Struct, frozen=True):
 class Change(Struct, frozen=True):
     """What a change did. `outcome`: applied, or waiting (a return before its purchase).
     `repeated`: it was made before under this key, and nothing was changed now. `decision`: the
-    event that answers it. `balance`: after it; None when repeated."""
+    event that answers it. `balance`: after it; None when repeated. `voucher_code`: what a claimed
+    voucher hands out; None for anything else."""
 
     outcome: str
     member_id: str
@@ -33,6 +34,7 @@ class Change(Struct, frozen=True):
     decision: dict[str, Any]
     repeated: bool = False
     balance: Balance | None = None
+    voucher_code: str | None = None
 
 
 class Proposal(Struct, frozen=True):

@@ -194,6 +194,33 @@ def test_a_change_of_a_merged_member_is_made_on_the_one_that_stays(play: Any) ->
     play(story)
 
 
+def test_a_claimed_voucher_hands_out_its_code(settings: Any) -> None:
+    from tests.api.conftest import client_of, opened
+
+    async def story() -> None:
+        async with opened(settings) as app, client_of(app) as client:
+            await app.state.points.ledger.load_codes("film", ["FILM-1", "FILM-2"])
+            await earned(client, "old", 100)
+            await earned(client, "new", 100)
+            film = {"reward_id": "film"}
+            first = await change(client, "/members/old/claims", film, key="film")
+            assert first.json()["voucher_code"] == "FILM-1"
+            again = await change(client, "/members/old/claims", film, key="film")
+            assert again.json()["repeated"] is True
+            assert again.json()["voucher_code"] == "FILM-1"
+            mug = await change(client, "/members/new/claims", {"reward_id": "mug"})
+            assert "voucher_code" not in mug.json()
+            await change(client, "/members/old/merge", {"into": "new", "reason": "same"})
+            for _ in range(2):
+                passed_on = await change(client, "/members/old/claims", film, key="later")
+                assert passed_on.json()["member_id"] == "new"
+                assert passed_on.json()["voucher_code"] == "FILM-2"
+            none_left = await change(client, "/members/new/claims", film)
+            assert none_left.json()["code"] == "sold_out"
+
+    asyncio.run(story())
+
+
 def test_a_return_before_its_purchase_waits(play: Any) -> None:
     async def story(client: httpx.AsyncClient) -> None:
         body = {"order_id": "later", "return_id": "r1"}
