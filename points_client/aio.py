@@ -67,7 +67,7 @@ class AsyncClient:
             response = None
             try:
                 response = await self._http.send(call.request(self._http))
-                if response.status_code not in AGAIN or tried == self._tries:
+                if response.status_code not in AGAIN:
                     return call.result(response)
                 said = f"the server answered {response.status_code}"
             except httpx.TransportError as error:

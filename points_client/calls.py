@@ -10,7 +10,7 @@ from uuid import uuid4
 import httpx
 import msgspec
 
-from points_client.errors import Problem
+from points_client.errors import Problem, Unavailable
 
 T = TypeVar("T")
 
@@ -18,6 +18,9 @@ ACCEPTED = 202
 
 AGAIN = frozenset((408, 429, 502, 503, 504))
 """Statuses after which the same call may go through."""
+
+BROKEN = 500
+"""The server failed, before a change was made or after."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Call(Generic[T]):
         )
 
     def result(self, response: httpx.Response) -> T:
-        """What the answer says. Raises Problem."""
+        """What the answer says. Raises Problem; Unavailable for a change that the server failed at."""
         if response.is_success:
             waits = self.waiting is not None and response.status_code == ACCEPTED
             kind = self.waiting if waits else self.answer
@@ -55,7 +58,10 @@ class Call(Generic[T]):
             body = msgspec.json.decode(response.content, type=dict[str, Any])
         except msgspec.DecodeError:  # a proxy's own page
             body = {}
-        raise Problem(response.status_code, body)
+        problem = Problem(response.status_code, body, self.key)
+        if self.key and response.status_code == BROKEN:
+            raise Unavailable(f"{self.path}: the server failed ({problem}).", self.key)
+        raise problem
 
 
 def change(

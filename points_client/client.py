@@ -70,7 +70,7 @@ class Client:
             response = None
             try:
                 response = self._http.send(call.request(self._http))
-                if response.status_code not in AGAIN or tried == self._tries:
+                if response.status_code not in AGAIN:
                     return call.result(response)
                 said = f"the server answered {response.status_code}"
             except httpx.TransportError as error:

@@ -9,10 +9,12 @@ class PointsError(Exception):
 
 class Problem(PointsError):
     """The server's answer that it does not do what was asked (RFC 9457). `code`: stable; `path`:
-    the field at fault, or ""; `status`: the HTTP status; `detail`: a sentence for a human."""
+    the field at fault, or ""; `status`: the HTTP status; `detail`: a sentence for a human; `key`:
+    the Idempotency-Key it was sent under; "" for a question."""
 
-    def __init__(self, status: int, body: dict[str, Any]) -> None:
+    def __init__(self, status: int, body: dict[str, Any], key: str = "") -> None:
         self.status = status
+        self.key = key
         self.code = str(body.get("code", "http_error"))
         self.detail = str(body.get("detail", f"The server answered {status}."))
         self.path = str(body.get("path", ""))
@@ -21,8 +23,9 @@ class Problem(PointsError):
 
 
 class Unavailable(PointsError):
-    """No answer after all tries. Whether a change was made is not known: the same call with `key`
-    finds out. `key`: the Idempotency-Key it was sent under; "" for a question."""
+    """No answer after all tries, or only that the server is busy or failed. Whether a change was made
+    is not known: the same call with `key` finds out. `key`: the Idempotency-Key it was sent under;
+    "" for a question."""
 
     def __init__(self, what: str, key: str) -> None:
         self.key = key

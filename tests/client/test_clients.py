@@ -98,6 +98,7 @@ def test_a_refusal_is_not_sent_again() -> None:
     with sync(server) as points, pytest.raises(Problem) as refused:
         points.redeem("anna", "x", 5, key="mine")
     assert (refused.value.code, refused.value.path) == ("not_enough_points", "$.points")
+    assert refused.value.key == "mine"
     assert server.requests[0].headers["idempotency-key"] == "mine"
 
 
@@ -106,6 +107,46 @@ def test_without_an_answer_the_key_is_told() -> None:
     with sync(server) as points, pytest.raises(Unavailable) as unavailable:
         points.cancel("anna", "r1", key="mine")
     assert unavailable.value.key == "mine"
+
+
+@pytest.mark.parametrize("status", [408, 429, 502, 503, 504])
+def test_a_change_that_is_turned_away_to_the_last_may_have_been_made(status: int) -> None:
+    def busy() -> httpx.Response:
+        return httpx.Response(status, json={"code": "busy", "detail": "Later."})
+
+    for ask in (
+        lambda points: points.redeem("anna", "x", 5, key="mine"),
+        lambda points: points.preview("anna", BASKET),
+    ):
+        server = Server(busy(), busy())
+        with (
+            Client("http://p", "k", tries=2, transport=httpx.MockTransport(server)) as points,
+            pytest.raises(Unavailable, match=f"answered {status}") as unavailable,
+        ):
+            ask(points)
+        assert unavailable.value.key == server.requests[0].headers.get("idempotency-key", "")
+        assert len(server.requests) == 2
+
+
+def test_a_server_that_fails_says_nothing_about_the_change() -> None:
+    def broken() -> httpx.Response:
+        return httpx.Response(500, json={"code": "internal_error", "detail": "See the log."})
+
+    async def story() -> None:
+        transport = httpx.MockTransport(Server(broken()))
+        async with AsyncClient("http://points", "pl_key", transport=transport) as points:
+            with pytest.raises(Unavailable, match="See the log") as unavailable:
+                await points.redeem("anna", "x", 5, key="mine")
+            assert unavailable.value.key == "mine"
+
+    asyncio.run(story())
+    with sync(Server(broken())) as points:
+        with pytest.raises(Unavailable) as unavailable:
+            points.redeem("anna", "x", 5, key="mine")
+        assert unavailable.value.key == "mine"
+    with sync(Server(broken())) as points, pytest.raises(Problem) as problem:
+        points.preview("anna", BASKET)
+    assert problem.value.key == ""
 
 
 def test_a_large_adjustment_waits_for_another_person() -> None:
