@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from ledger.application import Ledger
 from ledger.core.calendar import from_instant
 from ledger.dedupe import key_of
-from ledger.errors import AppendFailed, DatabaseUnavailable
+from ledger.errors import DatabaseUnavailable
 from ledger.received import Outcome, asked
 from ledger.taken import Taken
 from schemas.inputs import InputEvent
@@ -92,15 +92,11 @@ class Door:
     async def _carry_out(self, group: list[_Waiting]) -> None:
         try:
             answers = await self._answers(group)
-        except AppendFailed as error:
-            if len(group) == 1:
-                if not group[0].answer.done():
-                    group[0].answer.set_exception(error)
-                return
-            for each in group:  # one of them cannot be stored: the others must not suffer for it
-                await self._carry_out([each])
-            return
         except BaseException as error:
+            if len(group) > 1 and isinstance(error, Exception) and not _of_all(error):
+                for each in group:  # one of them is at fault: the others must not suffer for it
+                    await self._carry_out([each])
+                return
             for each in group:
                 if not each.answer.done():
                     each.answer.set_exception(error)
@@ -142,6 +138,11 @@ class Door:
                 if tried == TRIES:
                     raise
         raise AssertionError("the last try returns or raises")
+
+
+def _of_all(error: Exception) -> bool:
+    """Whether what went wrong is no change's fault, so that each alone would meet it too."""
+    return isinstance(error, DatabaseUnavailable)
 
 
 def _known(outcome: Outcome) -> bool:

@@ -48,7 +48,7 @@ class Call(Generic[T]):
         )
 
     def result(self, response: httpx.Response) -> T:
-        """What the answer says. Raises Problem; Unavailable for a change that the server failed at."""
+        """What the answer says. Raises Problem, and Unavailable where the server failed."""
         if response.is_success:
             waits = self.waiting is not None and response.status_code == ACCEPTED
             kind = self.waiting if waits else self.answer

@@ -23,9 +23,9 @@ class Problem(PointsError):
 
 
 class Unavailable(PointsError):
-    """No answer after all tries, or only that the server is busy or failed. Whether a change was made
-    is not known: the same call with `key` finds out. `key`: the Idempotency-Key it was sent under;
-    "" for a question."""
+    """No answer after all tries, or only that the server is busy or failed. Whether a change was
+    made is not known: the same call with `key` finds out. `key`: the Idempotency-Key it was sent
+    under; "" for a question."""
 
     def __init__(self, what: str, key: str) -> None:
         self.key = key

@@ -22,10 +22,12 @@ from schemas.inputs import (
     InputEvent,
     MemberEnrolled,
     MemberErased,
+    PointsAdjust,
     PurchaseCompleted,
     PurchaseLine,
     PurchaseReturned,
     ReturnedLine,
+    TierOverride,
 )
 
 VALUE_BYTES_MAX = 1 << 20
@@ -186,12 +188,7 @@ def _refuse_nul(value: bytes) -> None:
 
 def _check(event: InputEvent, value: bytes) -> None:
     """What types cannot say. Raises `Malformed`."""
-    if not 1970 < event.time.year < 2200 and not _EPOCH <= event.time < _END:
-        raise Malformed(
-            Code.TIME_OUT_OF_RANGE,
-            "$.time",
-            f"time is {event.time.isoformat()}; it must be from 1970 to 2200. Check the clock.",
-        )
+    _check_time(event.time, "$.time", "Check the clock.")
     kind = type(event)
     if kind is PurchaseCompleted:
         _check_purchase(event)  # type: ignore[arg-type]
@@ -200,6 +197,23 @@ def _check(event: InputEvent, value: bytes) -> None:
     elif kind in (MemberEnrolled, MemberErased) and b'"data_base64"' in value:
         raise Malformed(
             Code.UNKNOWN_FIELD, "$.data_base64", "data_base64 is not read; send data as JSON."
+        )
+    elif kind is PointsAdjust:
+        expires_at = event.data.expires_at  # type: ignore[union-attr]
+        if expires_at is not None:
+            _check_time(expires_at, "$.data.expires_at", "Leave it out for the program's expiry.")
+    elif kind is TierOverride:
+        _check_time(event.data.until, "$.data.until", "Name an earlier end.")  # type: ignore[union-attr]
+
+
+def _check_time(time: datetime, path: str, advice: str) -> None:
+    """Raise `Malformed` for a moment that the ledger does not know, in whatever offset it is."""
+    if not 1970 < time.year < 2200 and not _EPOCH <= time < _END:
+        raise Malformed(
+            Code.TIME_OUT_OF_RANGE,
+            path,
+            f"{path.rpartition('.')[2]} is {time.isoformat()}; it must be from 1970 to 2200."
+            f" {advice}",
         )
 
 

@@ -1,12 +1,14 @@
 """Changes over HTTP: what they answer, and that each is made once."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import httpx
 import psycopg
+from msgspec.structs import replace
 
+from schemas.inputs import AdjustData, PointsAdjust
 from tests.api.calls import basket, change, earned
 
 RESERVE = {"reservation_id": "r1", "points": 50, "basket": [{"amount": 10_000}]}
@@ -134,6 +136,51 @@ def test_many_changes_at_once_go_through_the_door_in_groups(settings: Any) -> No
             assert door.groups < 30
 
     asyncio.run(story())
+
+
+def test_a_change_that_breaks_the_ledger_does_not_fail_those_beside_it(settings: Any) -> None:
+    from tests.api.conftest import opened
+
+    def adjusting(member: str) -> PointsAdjust:
+        return PointsAdjust(
+            specversion="1.0",
+            id=f"adjust-{member}",
+            source="api/till",
+            subject=member,
+            time=datetime.now(UTC),
+            data=AdjustData(7, "sorry", "key:till"),
+        )
+
+    async def story() -> None:
+        far = datetime.max.replace(tzinfo=timezone(-timedelta(hours=12)))
+        broken = adjusting("broken")
+        broken = replace(broken, data=replace(broken.data, expires_at=far))
+        good = [adjusting(f"m{n}") for n in range(5)]
+        async with opened(settings) as app:
+            door = app.state.points.door
+            *answers, ended = await asyncio.gather(
+                *(door.change(each, timed=False) for each in (*good, broken)),
+                return_exceptions=True,
+            )
+            assert [answer.outcome.kind for answer in answers] == ["applied"] * len(good)
+            assert isinstance(ended, OverflowError)
+
+    asyncio.run(story())
+
+
+def test_a_moment_out_of_range_is_refused(play: Any) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        far = "9999-12-31T23:59:59-12:00"
+        for path, body, field in (
+            ("adjustments", {"points": 7, "reason": "sorry", "expires_at": far}, "expires_at"),
+            ("tier", {"tier": "gold", "until": far, "reason": "guest"}, "until"),
+        ):
+            answer = await change(client, f"/members/anna/{path}", body)
+            assert answer.status_code == 422
+            assert answer.json()["code"] == "time_out_of_range"
+            assert answer.json()["path"] == f"$.{field}"
+
+    play(story)
 
 
 def test_each_change_of_a_member(play: Any) -> None:

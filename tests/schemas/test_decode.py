@@ -170,6 +170,16 @@ def test_times_out_of_range(time: str) -> None:
     assert refusal(record(valid() | {"time": time})) == (Code.TIME_OUT_OF_RANGE, "$.time")
 
 
+@pytest.mark.parametrize(
+    ("event_type", "field"), [("command.adjust.v1", "expires_at"), ("command.tier.v1", "until")]
+)
+@pytest.mark.parametrize("time", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+12:00"])
+def test_moments_of_the_data_out_of_range(event_type: str, field: str, time: str) -> None:
+    document = valid(event_type)
+    document["data"][field] = time
+    assert refusal(record(document)) == (Code.TIME_OUT_OF_RANGE, f"$.data.{field}")
+
+
 def test_instants_are_exact() -> None:
     for time, instant in {
         "1970-01-01T00:00:00Z": 0,
