@@ -81,6 +81,13 @@ class Leases(Struct):
                 self.short.pop((budget, shard), None)
                 self.final.discard((budget, shard))
 
+    def presume(self) -> None:
+        """Count what no shard holds as held by each, as if it were drawn: for asking only. What was
+        decided is undone."""
+        for key in self.leased:
+            self.leased[key] += self.undrawn[key[0]]
+        self.forget({shard for _, shard in self.leased})
+
     def had(self, shard: int) -> tuple[BudgetShare, ...]:
         """What there is of each budget for the next decision in the shard."""
         return tuple([BudgetShare(*each) for each in self.rooms.get(shard, {}).items()])

@@ -1,8 +1,9 @@
 """What inputs would lead to, decided as ever, and nothing stored: for who asks before acting.
 
 Decided on what is committed, without a lock: between the answer and the act another input may come.
-A budget over all members counts as what this ledger's shard holds of it at the moment, so that an
-award near the end of a budget may be told smaller than it will be.
+A budget over all members counts as what the account's shard holds of it and what no shard does,
+so that an award near the end of a budget, which calls back what others hold, may be told smaller
+than it will be.
 """
 
 import time
@@ -47,6 +48,8 @@ async def preview(
     wanted = batch.shards()
     await reader.read(connection, batch, wanted)
     _keep(cache, batch)
+    if batch.leases is not None:
+        batch.leases.presume()
     timeline: Timeline = programs.timeline
     decide_all(batch, set(wanted), timeline)
     return [Previewed(outcome_of(work), _account(batch, work)) for work in batch.works]

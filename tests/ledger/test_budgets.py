@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from ledger.budgets import DRAW_AHEAD
 from ledger.core.program.form import Budget
 from ledger.errors import ProgramRefused
+from ledger.received import Received, asked
 from ledger.settings import Settings
 from ledger.sharding import shard_of
 from schemas import inputs
@@ -49,6 +50,30 @@ def test_an_award_is_paid_from_its_shards_lease(
     drawn = DRAW_AHEAD * BONUS
     assert leases.pop(shard_of("m1", SHARDS)) == (drawn - BONUS, BONUS)
     assert set(leases.values()) == {(0, 0)}
+    assert spent_of(owner) == BONUS
+
+
+def test_a_preview_tells_an_award_before_its_shard_has_drawn(
+    settings: Settings, owner: psycopg.Connection
+) -> None:
+    async def test() -> None:
+        async with opened(settings) as ledger:
+            await ledger.publish_program(with_budgets(spring(BONUS + 1)))
+            before = leases_of(owner)
+            (told,) = await ledger.preview(asking(purchase("m1", "o1", amount=1)))
+            assert isinstance(told.outcome.decision, PurchaseRewarded)
+            assert sum(award.points for award in told.outcome.decision.awards) == BONUS
+            assert leases_of(owner) == before
+            await ledger.handle(direct(purchase("m1", "o1", amount=1)))
+            assert (await ledger.account("m1")).granted == BONUS
+            (spent,) = await ledger.preview(asking(purchase("m2", "o2", amount=1)))
+            assert isinstance(spent.outcome.decision, PurchaseRewarded)
+            assert not any(award.points for award in spent.outcome.decision.awards)
+
+    def asking(event: inputs.InputEvent) -> list[Received]:
+        return [asked(event)]
+
+    run(test())
     assert spent_of(owner) == BONUS
 
 
