@@ -1,6 +1,7 @@
 """What was decided on inputs that were taken before: the answer to a sender who asks again."""
 
 from collections.abc import Sequence
+from contextlib import aclosing
 
 from msgspec import Struct
 
@@ -9,7 +10,7 @@ from ledger.core.calendar import to_instant
 from ledger.dedupe import key_of
 from ledger.lookups import Connection
 from ledger.sharding import shard_of
-from schemas.decisions import AccountEvent, InputForwarded
+from schemas.decisions import AccountEvent, InputForwarded, InputRefused
 from schemas.fields import Instant
 from schemas.inputs import InputEvent
 from schemas.log_events import decode_account_event
@@ -54,21 +55,37 @@ async def find_taken(
         decision = decode_account_event(payload)
         passed_on = isinstance(decision, InputForwarded)
         if isinstance(decision, InputForwarded):
-            member_id = decision.to
-            decision = await _answer(connection, decision, program_id, shards)
+            to = decision.to
+            decision = await _answer(connection, decision, member_id, program_id, shards)
+            member_id = to
         found[key] = Taken(shard, position, member_id, to_instant(occurred_at), decision, passed_on)
     return found
 
 
 async def _answer(
-    connection: Connection, passed_on: InputForwarded, program_id: str, shards: int
+    connection: Connection, passed_on: InputForwarded, named: str, program_id: str, shards: int
 ) -> AccountEvent:
-    """The event that answered an input on the account that it was passed on to. Rare: so the
-    account's events are read, newest first."""
+    """The event that answered an input, of the member `named`, on the account that it was passed on
+    to. Rare: so the account's events are read, newest first."""
     place = (shard_of(passed_on.to, shards), account_id_of(program_id, passed_on.to))
-    async with connection.cursor() as cursor:
-        async for (payload,) in cursor.stream(_EVENTS, place):
+    async with (
+        connection.cursor() as cursor,
+        aclosing(cursor.stream(_EVENTS, place)) as rows,
+    ):
+        async for (payload,) in rows:
             event = decode_account_event(payload)
-            if event.cause == passed_on.cause:
+            if _answers(event, passed_on, named):
                 return event
     return passed_on
+
+
+def _answers(event: AccountEvent, passed_on: InputForwarded, named: str) -> bool:
+    """Whether it is the answer to that input. A sender may use one key for inputs of two types, or
+    of two members: they differ in type, which a refusal tells, in the member, or in the moment."""
+    if (event.cause, event.addressed, event.occurred_at) != (
+        passed_on.cause,
+        named,
+        passed_on.occurred_at,
+    ):
+        return False
+    return not isinstance(event, InputRefused) or event.input_type == passed_on.input_type

@@ -241,6 +241,29 @@ def test_a_change_of_a_merged_member_is_made_on_the_one_that_stays(play: Any) ->
     play(story)
 
 
+def test_two_changes_under_one_key_of_a_merged_member_are_told_apart(play: Any) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        await earned(client, "old", 100)
+        await earned(client, "older", 100)
+        await earned(client, "new", 1)
+        for member in ("old", "older"):
+            await change(client, f"/members/{member}/merge", {"into": "new", "reason": "same"})
+        body = {"redemption_id": "x", "points": 10, "basket": [{"amount": 9_000}]}
+        sent = [
+            ("/members/old/redemptions", body),
+            ("/members/older/redemptions", body),
+            ("/members/old/donations", {"charity_id": "trees", "points": 5}),
+        ]
+        first = [await change(client, *each, key="once") for each in sent]
+        assert {answer.status_code for answer in first} == {200}
+        for each, answer in zip(sent, first, strict=True):
+            again = await change(client, *each, key="once")
+            assert again.json()["repeated"] is True
+            assert again.json()["decision"] == answer.json()["decision"]
+
+    play(story)
+
+
 def test_a_claimed_voucher_hands_out_its_code(settings: Any) -> None:
     from tests.api.conftest import client_of, opened
 
