@@ -23,7 +23,7 @@ from ledger.headers import write_headers
 from ledger.leases import LeaseKey
 from ledger.lookups import HeadRow, InputKey
 from ledger.preparing import OWN
-from ledger.received import RecordRef
+from ledger.received import INTERNAL_ERROR, RecordRef
 from ledger.recorder import PackedEvent, ShardLog, pack_dead_letter, pack_input
 from ledger.work import Fork, Work
 from schemas.decisions import (
@@ -101,7 +101,7 @@ def number(batch: Batch, heads: Mapping[int, HeadRow], programs: Timeline, *, re
             if kind == "waiting":
                 rows.waiting[work.shard, work.key] = work.source
         # A tick that fails is in the log of the process; it comes again, so no row for each time.
-        elif kind == "dead_lettered" and not (retry or work.item.asked or work.type_name in OWN):
+        elif kind == "dead_lettered" and not (retry or _told(work) or work.type_name in OWN):
             rows.dead_letters.append(_dead_letter(work))
     if not retry:
         tally = Counter((work.source, work.type_name, work.kind) for work in batch.works)
@@ -129,6 +129,13 @@ def number(batch: Batch, heads: Mapping[int, HeadRow], programs: Timeline, *, re
                 fork.due_epoch += 1
     rows.told = command_outcomes.of_batch(batch, retry=retry)
     return rows
+
+
+def _told(work: Work) -> bool:
+    """Whether the sender, who waits for the answer, can do something about what is wrong with it:
+    then it needs no dead letter. About a bug of ours nobody there can."""
+    assert work.problem is not None
+    return work.item.asked and work.problem.code != INTERNAL_ERROR
 
 
 def _place(rows: Rows, work: Work, heads: Mapping[int, HeadRow]) -> None:

@@ -67,7 +67,8 @@ class Received(Struct, frozen=True, gc=False):
     """One input: exactly one of `event`, `undecodable`, `tick` and `profile` is set.
 
     `occurred_at` is the event's time. `content` may be left empty: the ledger computes it. `asked`:
-    the sender waits for the answer and gets all of it, so that no dead letter is kept.
+    the sender waits for the answer and gets all of it, so that no dead letter is kept but for a bug
+    of ours.
     """
 
     event: InputEvent | None = None

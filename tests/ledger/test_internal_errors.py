@@ -7,6 +7,7 @@ import pytest
 
 from ledger.core.decide import decide
 from ledger.errors import InternalErrors
+from ledger.received import asked
 from ledger.settings import Settings
 from tests.ledger.events import purchase, records, stretch
 from tests.ledger.opened import opened, run
@@ -32,6 +33,18 @@ def tables(owner: psycopg.Connection) -> list[Any]:
         owner.execute(f"SELECT t::text FROM ledger.{name} t ORDER BY 1".encode()).fetchall()
         for name in names
     ]
+
+
+@pytest.mark.usefixtures("bug")
+def test_what_a_sender_waits_for_keeps_its_dead_letter_too(settings: Settings) -> None:
+    async def test() -> None:
+        async with opened(settings) as ledger:
+            (outcome,) = await ledger.handle([asked(purchase("m0", "o0"))])
+            assert (outcome.kind, outcome.code) == ("dead_lettered", "internal_error")
+            (letter,) = await ledger.dead_letters()
+            assert letter.code == "internal_error"
+
+    run(test())
 
 
 @pytest.mark.usefixtures("bug")
