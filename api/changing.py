@@ -12,7 +12,8 @@ from api.documents import json_of
 from api.door import Answer
 from api.problems import EventPlace, Problem
 from api.state import State
-from ledger.received import INTERNAL_ERROR
+from ledger.core.program.timeline import NoProgram
+from ledger.received import INTERNAL_ERROR, Outcome
 from schemas.decisions import AccountEvent, InputRefused, ReturnWaiting, RewardClaimed
 from schemas.inputs import InputEvent
 
@@ -30,6 +31,10 @@ IdempotencyKey = Annotated[
         " kept for ever with the ledger's log.",
     ),
 ]
+
+
+_STATUSES = {"conflict": 409, INTERNAL_ERROR: 500, NoProgram.code: 404}
+"""Of what cannot be decided; 422 for everything else."""
 
 
 class BalanceAfter(Struct, frozen=True):
@@ -73,14 +78,20 @@ def _hands_out_code(answer: Answer) -> bool:
     return isinstance(decision, RewardClaimed) and decision.kind == "voucher"
 
 
-def answer_of(answer: Answer, member_id: str) -> ChangeAnswer:
-    """The body of a change's answer. Raises Problem."""
-    outcome, before = answer.outcome, answer.before
+def check_decided(outcome: Outcome) -> None:
+    """Raises Problem for what the ledger could not decide."""
     if outcome.kind == "dead_lettered":
         assert outcome.code is not None
         assert outcome.message is not None
-        status = {"conflict": 409, INTERNAL_ERROR: 500}.get(outcome.code, 422)
-        raise Problem(status, outcome.code, outcome.message, path=outcome.path)
+        raise Problem(
+            _STATUSES.get(outcome.code, 422), outcome.code, outcome.message, path=outcome.path
+        )
+
+
+def answer_of(answer: Answer, member_id: str) -> ChangeAnswer:
+    """The body of a change's answer. Raises Problem."""
+    outcome, before = answer.outcome, answer.before
+    check_decided(outcome)
     decision: AccountEvent | None = outcome.decision
     decided_by = outcome.member_id or member_id
     passed_on = bool(member_id) and decided_by != member_id

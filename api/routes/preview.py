@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
 from msgspec import Struct, defstruct
-from msgspec.structs import fields, replace
+from msgspec.structs import fields
 from starlette.responses import Response
 
 from api.caller import Caller, require
-from api.changing import BalanceAfter
+from api.changing import BalanceAfter, check_decided
 from api.documents import json_of, operation
 from api.events import event_of
 from api.scopes import Scope
@@ -123,14 +123,12 @@ async def preview(
     )
     assert isinstance(event, PurchaseCompleted)
     at = to_instant(now)
-    (settled,) = await state.ledger.preview([tick(member_id, at)])
+    (previewed,) = await state.ledger.preview([asked(event)])
+    check_decided(previewed.outcome)
+    # Of a merged member it is another account that decides, which the purchase does not name.
+    (settled,) = await state.ledger.preview([tick(previewed.outcome.member_id, at)])
     account = settled.account
     assert account is not None, "a tick names a member"
-    if account.merged_into is not None:
-        (settled,) = await state.ledger.preview([tick(account.merged_into, at)])
-        account = settled.account or account
-        event = replace(event, subject=account.member_id)
-    (previewed,) = await state.ledger.preview([asked(event)])
     program = state.ledger.programs.at(at)
     texts = Texts(lang, state.ledger.identity.time_zone, state.ledger.identity.currency)
     return json_of(_answer(event, previewed.outcome.decision, account, program, at, texts))

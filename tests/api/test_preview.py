@@ -1,11 +1,23 @@
 """The preview of a basket: what it tells is what then happens, and nothing is stored."""
 
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import psycopg
+import pytest
+from msgspec.structs import replace
 
+from api.changing import check_decided
+from api.problems import Problem
+from ledger.core.program.form import Award, EarnRule, PromoSeries, When
+from ledger.core.program.load import load_program
+from ledger.received import Outcome
+from ledger.settings import Settings
 from tests.api.calls import basket, change, earned
+from tests.api.conftest import PROGRAM, client_of, opened
 
 
 async def preview(client: httpx.AsyncClient, member: str, **more: Any) -> dict[str, Any]:
@@ -74,6 +86,62 @@ def test_a_member_who_cannot_spend_and_one_whose_account_was_merged(play: Any) -
         assert closed["points"] == 0
 
     play(story)
+
+
+def test_the_account_that_decides_is_found_over_several_merges(play: Any) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        for number, member in enumerate(("a", "b", "c")):
+            await earned(client, member, 10 * (number + 1))
+        for member, into in (("a", "b"), ("b", "c")):
+            body = {"into": into, "reason": "same"}
+            assert (await change(client, f"/members/{member}/merge", body)).status_code == 200
+        told = await preview(client, "a")
+        assert told["balance"]["available"] == told["payable"]["points"] == 60
+        assert told["points"] == 100
+
+    play(story)
+
+
+def test_a_code_that_is_bound_to_a_merged_member_is_still_theirs(
+    settings: Settings, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        async with opened(settings) as app, client_of(app) as client:
+            ledger = app.state.points.ledger
+            program = load_program(PROGRAM.read_text("utf-8"), PROGRAM.name)
+            series = PromoSeries(id="thanks")
+            rule = EarnRule(id="coded", award=Award(fixed=50), when=When(promo_code="thanks"))
+            later = datetime.now(UTC) - timedelta(seconds=1)
+            await ledger.publish_program(
+                replace(
+                    program,
+                    effective_from=later,
+                    promo_codes=(series,),
+                    earn=(*program.earn, rule),
+                )
+            )
+            await ledger.generate_codes("thanks", 1, tmp_path / "codes", ["old"])
+            code = (tmp_path / "codes").read_text().splitlines()[1].partition(",")[0]
+            await earned(client, "old", 10)
+            await earned(client, "new", 10)
+            await change(client, "/members/old/merge", {"into": "new", "reason": "same"})
+            told = await preview(client, "old", promo_codes=[code])
+            assert [each["status"] for each in told["promo_codes"]] == ["ok"]
+
+    asyncio.run(story())
+
+
+def test_what_cannot_be_decided_is_a_problem(play: Any) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        answer = await client.post("/v1/members/anna/preview", json=basket(currency="EUR"))
+        assert answer.status_code == 422
+        assert answer.json()["code"] == "other_currency"
+
+    play(story)
+    for code, status in (("no_program", 404), ("internal_error", 500)):
+        with pytest.raises(Problem) as problem:
+            check_decided(Outcome("dead_lettered", code=code, message="…"))
+        assert (problem.value.status, problem.value.code) == (status, code)
 
 
 def test_a_basket_is_checked(play: Any) -> None:
