@@ -1,13 +1,11 @@
 """Tills and crowds against a server that is killed in the middle: nothing lost, nothing doubled."""
 
-import importlib.util
 import random
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import ModuleType
 
 import psycopg
 import pytest
@@ -16,6 +14,7 @@ from deploy.embedded import Services
 from points_client import Basket, Client, Line, Problem
 from tests.api.conftest import api_template, ledger_url
 from tests.api.served import Server, key_of
+from tests.client.example import till
 
 __all__ = ["api_template", "ledger_url"]
 """Fixtures that these tests share with those of the API."""
@@ -63,17 +62,6 @@ class Killer(threading.Thread):
             self._server.kill()
             self._server.start()
             self._left -= 1
-
-
-def till() -> ModuleType:
-    """The example of the documentation."""
-    path = Path(__file__).parents[2] / "docs" / "examples" / "till.py"
-    spec = importlib.util.spec_from_file_location("till", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def earn(points: Client, member: str, amount: int) -> None:
