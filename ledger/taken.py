@@ -1,6 +1,6 @@
 """What was decided on inputs that were taken before: the answer to a sender who asks again."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from msgspec import Struct
@@ -68,14 +68,14 @@ async def _answer(
     """The event that answered an input, of the member `named`, on the account that it was passed on
     to. Rare: so the account's events are read, newest first."""
     place = (shard_of(passed_on.to, shards), account_id_of(program_id, passed_on.to))
-    async with (
-        connection.cursor() as cursor,
-        aclosing(cursor.stream(_EVENTS, place)) as rows,
-    ):
-        async for (payload,) in rows:
-            event = decode_account_event(payload)
-            if _answers(event, passed_on, named):
-                return event
+    async with connection.cursor() as cursor:
+        stream = cursor.stream(_EVENTS, place)
+        assert isinstance(stream, AsyncGenerator), "psycopg's is one: it can be closed early"
+        async with aclosing(stream) as rows:
+            async for (payload,) in rows:
+                event = decode_account_event(payload)
+                if _answers(event, passed_on, named):
+                    return event
     return passed_on
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import json
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -114,10 +115,11 @@ def test_a_change_that_is_turned_away_to_the_last_may_have_been_made(status: int
     def busy() -> httpx.Response:
         return httpx.Response(status, json={"code": "busy", "detail": "Later."})
 
-    for ask in (
+    asks: list[Callable[[Client], object]] = [
         lambda points: points.redeem("anna", "x", 5, key="mine"),
         lambda points: points.preview("anna", BASKET),
-    ):
+    ]
+    for ask in asks:
         server = Server(busy(), busy())
         with (
             Client("http://p", "k", tries=2, transport=httpx.MockTransport(server)) as points,
