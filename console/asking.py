@@ -1,6 +1,6 @@
 """The screens' way to the API: its own operations, called in process."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -25,10 +25,12 @@ class Refused(Exception):
 
 
 class Asking:
-    """Calls of one person."""
+    """Calls of one person, as long as the session lives. `on_ended`: called when a call is refused
+    because it does not."""
 
     def __init__(self, app: FastAPI, session: Session) -> None:
         self._session = session
+        self.on_ended: Callable[[], object] | None = None
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         self._http = httpx.AsyncClient(
             transport=transport, base_url="http://console", timeout=ASK_SECONDS
@@ -43,12 +45,15 @@ class Asking:
         told = {name: value for name, value in params.items() if value not in (None, "")}
         return await self._send("GET", path, params=told)
 
+    async def look(self, path: str) -> Any:
+        """As `get`, of a timer and not of a person: it does not keep the session alive."""
+        return await self._send("GET", path, used=False)
+
     async def text(self, path: str, accept: str, **params: Any) -> bytes:
         """An answer in another form, for a download. Raises Refused."""
         told = {name: value for name, value in params.items() if value not in (None, "")}
-        answer = await self._http.get(
-            "/v1" + path, params=told, headers={**self._headers(), "Accept": accept}
-        )
+        headers = {**self._headers(used=True), "Accept": accept}
+        answer = await self._http.get("/v1" + path, params=told, headers=headers)
         _checked(answer)
         return answer.content
 
@@ -64,11 +69,18 @@ class Asking:
         """Free what the calls used."""
         await self._http.aclose()
 
-    def _headers(self) -> dict[str, str]:
+    def _headers(self, *, used: bool) -> dict[str, str]:
+        """Raises Refused (401 signed_out)."""
+        if not self._session.lives():
+            if self.on_ended is not None:
+                self.on_ended()
+            raise Refused(401, "signed_out", "You are signed out: sign in again.")
+        if used:
+            self._session.use()
         return {"Authorization": f"Bearer {self._session.token}"}
 
-    async def _send(self, method: str, path: str, **more: Any) -> Any:
-        headers = {**self._headers(), **more.pop("headers", {})}
+    async def _send(self, method: str, path: str, *, used: bool = True, **more: Any) -> Any:
+        headers = {**self._headers(used=used), **more.pop("headers", {})}
         answer = await self._http.request(method, "/v1" + path, headers=headers, **more)
         _checked(answer)
         return answer.json() if answer.content else None

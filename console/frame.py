@@ -79,6 +79,7 @@ class Console:
         session = self._sessions.find(request.cookies.get(COOKIE))
         if session is None:
             return RedirectResponse(PATH)
+        session.use()
         identity = self._app.state.points.ledger.identity
         texts = Texts(session.language, identity.time_zone, identity.currency)
         return Screen(Asking(self._app, session), texts, session)
@@ -93,7 +94,9 @@ def framed(screen: Screen, title: str, path: str) -> Iterator[None]:
     ui.add_head_html(f"<script>document.documentElement.lang = '{session.language}'</script>")
     dark = ui.dark_mode(session.dark)
     ui.colors(primary="#1e5a8a", negative="#a3120a", positive="#1b6e3c", info="#1e5a8a")
-    ui.context.client.on_delete(screen.asking.close)
+    client = ui.context.client
+    client.on_delete(screen.asking.close)
+    screen.asking.on_ended = lambda: client.run_javascript(f"location.href = '{PATH}'")
     skip, navigation, sign_out = say("Skip to the content"), say("Navigation"), say("Sign out")
     ui.link(skip, "#main").classes("points-skip")
     with ui.header().classes("items-center gap-2 no-wrap").style("background: #17364f"):

@@ -6,7 +6,6 @@ Credentials stay in memory; a restart of the process signs everybody out.
 
 import secrets
 import time
-from collections import OrderedDict
 
 from msgspec import Struct
 
@@ -24,7 +23,7 @@ AGE_SECONDS = 12 * 3_600
 
 class Session(Struct):
     """`token`: as it is sent to the API; `scopes`: what it allows; `language`: en or ru; `dark`:
-    None follows the system."""
+    None follows the system; `ended`: signed out, here or in another window."""
 
     token: str
     name: str
@@ -33,36 +32,45 @@ class Session(Struct):
     used: float
     language: str = "en"
     dark: bool | None = None
+    ended: bool = False
+
+    def lives(self) -> bool:
+        """Whether its person is still signed in. Asking does not keep it alive."""
+        now = time.monotonic()
+        if now - self.used > IDLE_SECONDS or now - self.began > AGE_SECONDS:
+            self.ended = True
+        return not self.ended
+
+    def use(self) -> None:
+        """The person did something: the hour begins anew."""
+        self.used = time.monotonic()
 
 
 class Sessions:
     """The sessions of one process."""
 
     def __init__(self) -> None:
-        self._sessions: OrderedDict[str, Session] = OrderedDict()
+        self._sessions: dict[str, Session] = {}
 
     def begin(self, token: str, name: str, scopes: frozenset[str], language: str) -> str:
         """A new session; what the cookie is to hold."""
         now = time.monotonic()
         cookie = secrets.token_urlsafe(32)
+        while len(self._sessions) >= SESSIONS_MAX:
+            self.end(min(self._sessions, key=lambda each: self._sessions[each].used))
         self._sessions[cookie] = Session(token, name, scopes, now, now, language)
-        while len(self._sessions) > SESSIONS_MAX:
-            self._sessions.popitem(last=False)
         return cookie
 
     def find(self, cookie: str | None) -> Session | None:
-        """The session of a cookie, unless it ended; using it keeps it alive."""
+        """The session of a cookie, unless it ended. Looking does not keep it alive."""
         session = self._sessions.get(cookie or "")
-        if session is None or cookie is None:
-            return None
-        now = time.monotonic()
-        if now - session.used > IDLE_SECONDS or now - session.began > AGE_SECONDS:
-            del self._sessions[cookie]
-            return None
-        session.used = now
-        self._sessions.move_to_end(cookie)
-        return session
+        if session is None or session.lives():
+            return session
+        self.end(cookie)
+        return None
 
     def end(self, cookie: str | None) -> None:
-        """Sign out."""
-        self._sessions.pop(cookie or "", None)
+        """Sign out: what is open of the session may ask nothing any more."""
+        session = self._sessions.pop(cookie or "", None)
+        if session is not None:
+            session.ended = True

@@ -4,6 +4,7 @@ The form is sent by this site only: another site's page cannot have the browser 
 cookie (SameSite=Strict), and what it sends itself names another origin.
 """
 
+import time
 from html import escape
 from urllib.parse import urlsplit
 
@@ -87,7 +88,8 @@ def routes(app: FastAPI, sessions: Sessions) -> APIRouter:
         language = str(fields.get("language", ""))
         language = language if language in LANGUAGES else _language(request)
         token = str(fields.get("token", "")).strip()
-        asking = Asking(app, Session(token, "", frozenset(), 0.0, 0.0))
+        now = time.monotonic()
+        asking = Asking(app, Session(token, "", frozenset(), now, now))
         try:
             told = await asking.get("/me")
         except Refused as refused:

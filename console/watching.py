@@ -32,7 +32,7 @@ async def watched(screen: Screen, job_id: str, show: Callable[[Any], object]) ->
 
     async def look() -> None:
         try:
-            job = await ask.get(f"/jobs/{job_id}")
+            job = await ask.look(f"/jobs/{job_id}")
         except Refused as refused:
             said.set_text(refused.detail)
             timer.deactivate()

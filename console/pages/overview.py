@@ -74,8 +74,8 @@ async def _moving(screen: Screen) -> None:
 
     async def look() -> None:
         try:
-            shards = await screen.asking.get("/shards")
-            models = await screen.asking.get("/projections")
+            shards = await screen.asking.look("/shards")
+            models = await screen.asking.look("/projections")
         except Refused as refused:
             said.set_text(refused.detail)
             return
