@@ -5,7 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 
 from console.sessions import Session
 
@@ -26,12 +26,13 @@ class Refused(Exception):
 
 class Asking:
     """Calls of one person, as long as the session lives. `on_ended`: called when a call is refused
-    because it does not."""
+    because it does not. `page`: what the person asked the console for; its address is theirs."""
 
-    def __init__(self, app: FastAPI, session: Session) -> None:
+    def __init__(self, app: FastAPI, session: Session, page: Request) -> None:
         self._session = session
         self.on_ended: Callable[[], object] | None = None
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        address = (page.client.host, page.client.port) if page.client is not None else ("", 0)
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=address)
         self._http = httpx.AsyncClient(
             transport=transport, base_url="http://console", timeout=ASK_SECONDS
         )

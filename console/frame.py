@@ -82,7 +82,7 @@ class Console:
         session.use()
         identity = self._app.state.points.ledger.identity
         texts = Texts(session.language, identity.time_zone, identity.currency)
-        return Screen(Asking(self._app, session), texts, session)
+        return Screen(Asking(self._app, session, request), texts, session)
 
 
 @contextmanager

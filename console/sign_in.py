@@ -89,7 +89,7 @@ def routes(app: FastAPI, sessions: Sessions) -> APIRouter:
         language = language if language in LANGUAGES else _language(request)
         token = str(fields.get("token", "")).strip()
         now = time.monotonic()
-        asking = Asking(app, Session(token, "", frozenset(), now, now))
+        asking = Asking(app, Session(token, "", frozenset(), now, now), request)
         try:
             told = await asking.get("/me")
         except Refused as refused:

@@ -13,6 +13,8 @@ from console.sessions import AGE_SECONDS, IDLE_SECONDS, Session, Sessions
 
 HOUR = IDLE_SECONDS
 
+PAGE = Request({"type": "http", "client": ("192.0.2.7", 4711), "headers": []})
+
 
 def begun(sessions: Sessions) -> tuple[str, Session]:
     cookie = sessions.begin("token", "anna", frozenset(), "en")
@@ -35,7 +37,7 @@ def api() -> FastAPI:
 def asking() -> tuple[Sessions, str, Session, Asking]:
     sessions = Sessions()
     cookie, session = begun(sessions)
-    return sessions, cookie, session, Asking(api(), session)
+    return sessions, cookie, session, Asking(api(), session, PAGE)
 
 
 def refused(asking: Asking) -> bool:
@@ -57,6 +59,12 @@ def test_signing_out_in_one_window_ends_the_others(
     assert refused(ask)
 
 
+def test_the_api_hears_the_persons_own_address(
+    asking: tuple[Sessions, str, Session, Asking],
+) -> None:
+    assert asyncio.run(asking[3].get("/me")) == {"address": "192.0.2.7"}
+
+
 def test_the_one_not_used_for_longest_is_signed_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SESSIONS_MAX", 2)
     sessions = Sessions()
@@ -65,7 +73,7 @@ def test_the_one_not_used_for_longest_is_signed_out(monkeypatch: pytest.MonkeyPa
     first.use()
     begun(sessions)
     assert (first.lives(), second.lives()) == (True, False)
-    assert refused(Asking(api(), second))
+    assert refused(Asking(api(), second, PAGE))
 
 
 def test_clicks_keep_a_session_alive_and_looks_do_not(
