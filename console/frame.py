@@ -61,6 +61,7 @@ a:focus-visible, button:focus-visible, [tabindex]:focus-visible {
 .points-card { width: 100%; }
 .points-page { max-width: 72rem; margin: 0 auto; padding: 1rem; width: 100%; }
 .points-number { font-size: 1.6rem; font-variant-numeric: tabular-nums; }
+.points-plain { font-family: monospace; white-space: pre-wrap; overflow-wrap: anywhere; }
 .points-table { width: 100%; overflow-x: auto; }
 .points-table .q-table__container, .points-table .q-table__middle { overflow: visible; }
 .points-table .q-table__container { width: max-content; min-width: 100%; }

@@ -46,6 +46,11 @@ def table(
     return found
 
 
+def plain(text: str) -> ui.label:
+    """What others wrote, line by line and as they wrote it: no markup, whatever is in it."""
+    return ui.label(text).classes("w-full points-plain")
+
+
 def moment(screen: Screen, text: str | None) -> str:
     """A moment of the API in the program's zone and the person's language."""
     return screen.say("never") if text is None else screen.texts.when(datetime.fromisoformat(text))

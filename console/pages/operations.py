@@ -11,7 +11,7 @@ from starlette.responses import Response
 from console.asking import Refused
 from console.frame import Console, Screen, framed, shown
 from console.pages.proposals import proposals
-from console.parts import asks, heading, moment, table
+from console.parts import asks, heading, moment, plain, table
 from console.watching import watched
 
 LETTERS = 50
@@ -94,7 +94,7 @@ def _letter(screen: Screen, row: dict[str, Any], show: Show) -> None:
                 content.clear()
                 with content:
                     value = base64.b64decode(told["value"] or "").decode(errors="backslashreplace")
-                    ui.code(value[:VALUE_CHARACTERS_SHOWN], language="json").classes("w-full")
+                    plain(value[:VALUE_CHARACTERS_SHOWN])
 
             await shown(work)
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from console.asking import Refused
 from console.frame import Console, Screen, framed, shown
 from console.pages.proposals import proposals
-from console.parts import DO, figure, heading, moment, table
+from console.parts import DO, figure, heading, moment, plain, table
 from console.watching import watched
 
 CHECK_SECONDS = 0.6
@@ -85,7 +85,7 @@ async def _editor(screen: Screen, versions: list[dict[str, Any]]) -> None:
     )
     problems = ui.column().classes("w-full").props("role=status")
     with ui.expansion(say("Difference to the version in force")).classes("w-full"):
-        difference = ui.code(language="diff").classes("w-full")
+        difference = plain("")
 
     async def check() -> None:
         async def work() -> None:
@@ -106,7 +106,7 @@ async def _editor(screen: Screen, versions: list[dict[str, Any]]) -> None:
             lines = difflib.unified_diff(
                 published.splitlines(), str(editor.value).splitlines(), lineterm="", n=2
             )
-            difference.set_content("\n".join(lines) or say("No difference."))
+            difference.set_text("\n".join(lines) or say("No difference."))
 
         await shown(work)
 

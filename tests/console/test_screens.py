@@ -116,6 +116,19 @@ def test_a_program_is_checked_while_it_is_typed(page: Page, shown: tuple[Server,
     expect(page.get_by_text("is not known here", exact=False)).to_be_visible()
 
 
+def test_markup_in_a_program_stays_text(page: Page, shown: tuple[Server, str]) -> None:
+    server, _ = shown
+    opened(page, server, "/programs")
+    page.locator(".cm-content").click()
+    page.keyboard.press("Control+Home")
+    page.keyboard.insert_text("# begin\n```\n<b class=broken>out</b>\n```\n")
+    page.get_by_text("Difference to the version in force").click()
+    difference = page.locator(".points-plain")
+    expect(difference).to_contain_text("+<b class=broken>out</b>")
+    expect(difference).to_contain_text("+```")
+    assert page.locator(".broken").count() == 0
+
+
 def test_a_wrong_key_does_not_get_in(browser: Browser, shown: tuple[Server, str]) -> None:
     server, _ = shown
     page = browser.new_page()

@@ -81,7 +81,7 @@ def test_clicks_keep_a_session_alive_and_looks_do_not(
 ) -> None:
     sessions, cookie, session, ask = asking
     start, passed = time.monotonic(), 0.0
-    monkeypatch.setattr(module.time, "monotonic", lambda: start + passed)
+    monkeypatch.setattr(time, "monotonic", lambda: start + passed)
     for _ in range(3):
         passed += HOUR * 0.9
         assert not refused(ask)
