@@ -30,6 +30,11 @@ CONNECTIONS_MAX = 1_000
 HEADER_BYTES_MAX = 32 << 10
 """Of one request: a token of an OIDC issuer takes some kilobytes."""
 
+SOCKET_BYTES_MAX = 1 << 20
+"""Of one message of a screen: the text of a program."""
+
+SOCKET_QUEUE_MAX = 4
+"""Messages of one screen that wait."""
 
 _STOP = (signal.SIGINT, signal.SIGTERM)
 
@@ -89,6 +94,8 @@ def config_of(
         "limit_concurrency": CONNECTIONS_MAX,
         "h11_max_incomplete_event_size": HEADER_BYTES_MAX,
         "backlog": BACKLOG,
+        "ws_max_size": SOCKET_BYTES_MAX,
+        "ws_max_queue": SOCKET_QUEUE_MAX,
     }
     app = create_app(settings)
     if extend is not None:

@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from nicegui import ui
 
 from console.frame import Console
+from console.gate import Gate
 from console.pages import campaigns, member, members, operations, overview, programs, reports
 from console.sessions import Sessions
 from console.sign_in import HOME, routes
@@ -29,3 +30,4 @@ def attach(app: FastAPI) -> None:
         storage_secret=secrets.token_urlsafe(32),
         show_welcome_message=False,
     )
+    app.add_middleware(Gate, sessions=sessions)
