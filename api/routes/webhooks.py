@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from msgspec import UNSET, Struct, UnsetType
 from psycopg import Connection
 from starlette.responses import Response
@@ -19,11 +19,15 @@ from api.webhooks import deliveries, subscriptions
 from api.webhooks.deliveries import Delivery, Page, Status
 from api.webhooks.errors import WebhookRefused
 from api.webhooks.subscriptions import NewWebhook, Wanted, Webhook
+from ledger.database import translated
 
 group = APIRouter(prefix="/v1", tags=["webhooks"])
 
 _may = require(Scope.WEBHOOKS)
 MAY = [Depends(_may)]
+
+Id = Annotated[str, Path(pattern=r"^[A-Za-z0-9._:~-]{1,128}$")]
+"""Of a webhook or a delivery."""
 
 STATES_IN_THE_WAY = ("webhooks_full", "webhook_paused", "delivery_held_back")
 """Codes of what is refused because of how things stand: 409."""
@@ -55,10 +59,10 @@ class WebhookList(Struct, frozen=True):
 
 @contextmanager
 def _session(request: Request) -> Iterator[Connection[Any]]:
-    """A session; what is refused becomes a problem."""
+    """A session; what is refused becomes a problem. Raises DatabaseUnavailable."""
     state: State = request.app.state.points
     try:
-        with state.reads.connection() as connection:
+        with translated(), state.reads.connection() as connection:
             yield connection
     except WebhookRefused as error:
         status = (
@@ -120,7 +124,7 @@ def add(
     summary="One webhook: whether it is active, what waits, since when it fails.",
     **operation(answer=Webhook, problems=(404,)),
 )
-def one(request: Request, webhook_id: str) -> Response:
+def one(request: Request, webhook_id: Id) -> Response:
     """One."""
     with _session(request) as connection:
         return json_of(subscriptions.one(connection, webhook_id))
@@ -135,7 +139,7 @@ def one(request: Request, webhook_id: str) -> Response:
 )
 def change(
     request: Request,
-    webhook_id: str,
+    webhook_id: Id,
     body: Annotated[WebhookChange, Depends(body_of(WebhookChange))],
 ) -> Response:
     """Change it."""
@@ -162,7 +166,7 @@ def change(
     summary="End a webhook; its deliveries are deleted.",
     **operation(status=204, problems=(404,)),
 )
-def remove(request: Request, webhook_id: str) -> Response:
+def remove(request: Request, webhook_id: Id) -> Response:
     """End it."""
     with _session(request) as connection:
         subscriptions.remove(connection, webhook_id)
@@ -176,7 +180,7 @@ def remove(request: Request, webhook_id: str) -> Response:
     summary="Send an event of type webhook.test.",
     **operation(answer=Delivery, status=202, problems=(404, 409)),
 )
-def test(request: Request, webhook_id: str) -> Response:
+def test(request: Request, webhook_id: Id) -> Response:
     """Send something harmless."""
     with _session(request) as connection:
         return json_of(deliveries.test(connection, webhook_id), 202)
@@ -189,7 +193,7 @@ def test(request: Request, webhook_id: str) -> Response:
     summary="A new secret, shown only here; the present one signs beside it for a day.",
     **operation(answer=NewWebhook, problems=(404,)),
 )
-def rotate(request: Request, webhook_id: str) -> Response:
+def rotate(request: Request, webhook_id: Id) -> Response:
     """A new secret."""
     with _session(request) as connection:
         return json_of(subscriptions.rotate(connection, webhook_id))
@@ -202,7 +206,7 @@ def rotate(request: Request, webhook_id: str) -> Response:
     summary="Go on where it stopped.",
     **operation(answer=Webhook, problems=(404,)),
 )
-def resume(request: Request, webhook_id: str) -> Response:
+def resume(request: Request, webhook_id: Id) -> Response:
     """Go on."""
     with _session(request) as connection:
         return json_of(subscriptions.resume(connection, webhook_id))
@@ -217,7 +221,7 @@ def resume(request: Request, webhook_id: str) -> Response:
 )
 def list_deliveries(
     request: Request,
-    webhook_id: str,
+    webhook_id: Id,
     status: Annotated[Status | None, Query(description="Only those of this status.")] = None,
     member_id: Annotated[
         str | None,
@@ -246,7 +250,7 @@ def list_deliveries(
     summary="Send a delivery again, under the same id.",
     **operation(answer=Delivery, status=202, problems=(404, 409)),
 )
-def repeat(request: Request, delivery_id: str) -> Response:
+def repeat(request: Request, delivery_id: Id) -> Response:
     """Once more."""
     with _session(request) as connection:
         return json_of(deliveries.repeat(connection, delivery_id), 202)

@@ -117,3 +117,18 @@ def test_there_is_a_bound(play: Any, monkeypatch: Any) -> None:
 
 def test_only_operators_may() -> None:
     assert [role for role, scopes in ROLES.items() if Scope.WEBHOOKS in scopes] == ["operator"]
+
+
+def test_ids_that_cannot_be_are_refused(play: Any) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        for method, path in (
+            ("GET", "/webhooks/%00"),
+            ("DELETE", "/webhooks/wh_%00"),
+            ("GET", "/webhooks/%00/deliveries"),
+            ("POST", "/webhooks/%00/test"),
+            ("POST", "/deliveries/msg_%00/repeat"),
+        ):
+            answer = await client.request(method, f"/v1{path}")
+            assert answer.status_code == 422, path
+
+    play(story)
