@@ -35,6 +35,10 @@ PAGE_DEFAULT = 50
 """Items of a page when nothing is asked: a screen full."""
 
 
+NO_SNIFF = (b"x-content-type-options", b"nosniff")
+"""No answer is taken for anything but what its media type says."""
+
+
 class Limits:
     """Correlation id, body size, time and number of the requests; see the module."""
 
@@ -67,8 +71,11 @@ class Limits:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
+                given = list(message.get("headers", ()))
+                if all(name.lower() != NO_SNIFF[0] for name, _ in given):
+                    given.append(NO_SNIFF)
                 message["headers"] = [
-                    *message.get("headers", ()),
+                    *given,
                     *scope["answer_headers"],
                     (b"x-correlation-id", correlation_id.encode()),
                 ]

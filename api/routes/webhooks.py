@@ -26,6 +26,9 @@ group = APIRouter(prefix="/v1", tags=["webhooks"])
 _may = require(Scope.WEBHOOKS)
 MAY = [Depends(_may)]
 
+_NO_STORE = {"Cache-Control": "no-store"}
+"""Of an answer with a secret."""
+
 Id = Annotated[str, Path(pattern=r"^[A-Za-z0-9._:~-]{1,128}$")]
 """Of a webhook or a delivery."""
 
@@ -114,7 +117,7 @@ def add(
             caller.name,
             allow_private=_allow_private(request),
         )
-    return json_of(made, 201)
+    return json_of(made, 201, _NO_STORE)
 
 
 @group.get(
@@ -196,7 +199,7 @@ def test(request: Request, webhook_id: Id) -> Response:
 def rotate(request: Request, webhook_id: Id) -> Response:
     """A new secret."""
     with _session(request) as connection:
-        return json_of(subscriptions.rotate(connection, webhook_id))
+        return json_of(subscriptions.rotate(connection, webhook_id), headers=_NO_STORE)
 
 
 @group.post(

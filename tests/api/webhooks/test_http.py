@@ -37,6 +37,9 @@ def test_the_life_of_a_webhook(play: Any) -> None:
         assert resumed.json()["status"] == "active"
         rotated = (await client.post(f"/v1/webhooks/{id_}/secret/rotate")).json()
         assert rotated["secret"] != made["secret"]
+        again = await client.post(f"/v1/webhooks/{id_}/secret/rotate")
+        assert again.headers["cache-control"] == "no-store"
+        assert again.headers["x-content-type-options"] == "nosniff"
         assert rotated["webhook"]["former_secret_until"] is not None
         assert (await client.delete(f"/v1/webhooks/{id_}")).status_code == 204
         assert (await client.get("/v1/webhooks")).json() == {"items": []}
