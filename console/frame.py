@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 from fastapi import FastAPI, Request
 from nicegui import ui
@@ -68,6 +69,15 @@ a:focus-visible, button:focus-visible, [tabindex]:focus-visible {
 """
 
 
+Shown = TypeVar("Shown", bound=ui.element)
+
+
+def named(element: Shown, text: str) -> Shown:
+    """The element with its name for people who cannot see it, whatever characters the name has."""
+    element.props["aria-label"] = text
+    return element
+
+
 class Console:
     """The screens' common ground."""
 
@@ -101,18 +111,15 @@ def framed(screen: Screen, title: str, path: str) -> Iterator[None]:
     skip, navigation, sign_out = say("Skip to the content"), say("Navigation"), say("Sign out")
     ui.link(skip, "#main").classes("points-skip")
     with ui.header().classes("items-center gap-2 no-wrap").style("background: #17364f"):
-        menu = ui.button(icon="menu").props(f'flat color=white aria-label="{navigation}"')
+        menu = named(ui.button(icon="menu").props("flat color=white"), navigation)
         ui.link("Points Ledger", "/console").classes("text-white no-underline text-lg")
         ui.space()
         _appearance(screen, dark)
         ui.label(session.name).classes("text-white gt-xs")
         with ui.element("form").props('method=post action="/console/sign-out"'):
-            ui.button(icon="logout").props(
-                f'type=submit flat color=white dense aria-label="{sign_out}"'
-            )
-    drawer = ui.left_drawer(value=None, bordered=True).props(
-        f'breakpoint=900 width=230 role=navigation aria-label="{navigation}"'
-    )
+            named(ui.button(icon="logout").props("type=submit flat color=white dense"), sign_out)
+    drawer = ui.left_drawer(value=None, bordered=True)
+    named(drawer.props("breakpoint=900 width=230 role=navigation"), navigation)
     menu.on_click(drawer.toggle)
     with drawer, ui.list().classes("w-full"):
         for place in PLACES:
@@ -148,14 +155,11 @@ def _appearance(screen: Screen, dark: ui.dark_mode) -> None:
         return chosen
 
     light_or_dark = screen.say("Light or dark")
-    ui.button(icon="contrast", on_click=turn).props(
-        f'flat color=white dense aria-label="{light_or_dark}"'
-    )
+    contrast = ui.button(icon="contrast", on_click=turn).props("flat color=white dense")
+    named(contrast, light_or_dark)
     other = "ru" if session.language == "en" else "en"
     name = {"en": "English", "ru": "Русский"}[other]
-    ui.button(other.upper(), on_click=speak(other)).props(
-        f'flat color=white dense aria-label="{name}"'
-    )
+    named(ui.button(other.upper(), on_click=speak(other)).props("flat color=white dense"), name)
 
 
 async def shown(work: Callable[[], Awaitable[None]]) -> None:

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from nicegui import ui
 
-from console.frame import Screen, shown
+from console.frame import Screen, named, shown
 
 DO = "points-do"
 """The class of a button that does what a screen is for: readable on light and on dark ground."""
@@ -39,10 +39,10 @@ def table(
     ]
     # What scrolls is a region of its own, so that a keyboard gets there.
     region = ui.element("div").classes("points-table")
-    with region.props(f'tabindex=0 role=region aria-label="{caption}"'):
+    with named(region.props("tabindex=0 role=region"), caption):
         found = ui.table(columns=shown_columns, rows=list(rows), row_key=columns[0][0])
-        found.props(f'flat bordered dense aria-label="{caption}" :rows-per-page-options="[0]"')
-        found.props("hide-bottom")
+        found.props('flat bordered dense hide-bottom :rows-per-page-options="[0]"')
+        named(found, caption)
     return found
 
 
@@ -70,7 +70,7 @@ def asks(
     def opened() -> None:
         key = uuid4().hex
         with ui.dialog(value=True) as dialog, ui.card().classes("w-96 max-w-full"):
-            dialog.props(f'aria-label="{title}"')
+            named(dialog, title)
             ui.label(title).classes("text-h6").props("role=heading aria-level=2")
             inputs = {}
             for name, label, kind in fields:

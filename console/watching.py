@@ -6,7 +6,7 @@ from typing import Any
 from nicegui import ui
 
 from console.asking import Refused
-from console.frame import Screen
+from console.frame import Screen, named
 
 LOOK_SECONDS = 1.0
 """Between two looks at a job that runs."""
@@ -19,7 +19,7 @@ async def watched(screen: Screen, job_id: str, show: Callable[[Any], object]) ->
     say, ask = screen.say, screen.asking
     said = ui.label(say("It begins …")).props("role=status")
     label = say("Progress")
-    bar = ui.linear_progress(0.0, show_value=False).props(f'aria-label="{label}"')
+    bar = named(ui.linear_progress(0.0, show_value=False), label)
     place = ui.column().classes("w-full")
 
     async def stop() -> None:

@@ -1,6 +1,7 @@
 """Campaigns, rewards and promo codes."""
 
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import Request
 from nicegui import ui
@@ -79,7 +80,7 @@ def _one_code(screen: Screen) -> None:
 
         async def look() -> None:
             async def work() -> None:
-                found = await screen.asking.get(f"/promo-codes/{box.value}")
+                found = await screen.asking.get(f"/promo-codes/{quote(box.value or '', safe='')}")
                 whose = found["member_id"] or say("everybody")
                 left = found["uses_left"]
                 told.set_text(

@@ -1,13 +1,14 @@
 """A member's card: balances, lots in time, tier, segments, every entry explained, and acting."""
 
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import Request
 from nicegui import ui
 from starlette.responses import Response
 
 from console.asking import Refused
-from console.frame import Console, Screen, framed, shown
+from console.frame import Console, Screen, framed, named, shown
 from console.pages.member_acts import acts
 from console.parts import DO, figure, heading, moment, table
 
@@ -37,8 +38,8 @@ def register(console: Console) -> None:
 async def _card(screen: Screen, member_id: str, show: Any) -> None:
     say, ask = screen.say, screen.asking
     try:
-        card = await ask.get(f"/members/{member_id}")
-        lots = await ask.get(f"/members/{member_id}/lots", limit=200)
+        card = await ask.get(f"/members/{quote(member_id, safe='')}")
+        lots = await ask.get(f"/members/{quote(member_id, safe='')}/lots", limit=200)
     except Refused as refused:
         ui.label(refused.detail).props("role=alert")
         return
@@ -90,7 +91,7 @@ def _progress(screen: Screen, card: dict[str, Any]) -> None:
         tier=progress["next_tier"],
     )
     ui.label(text)
-    ui.linear_progress(share, show_value=False).props(f'aria-label="{text}"')
+    named(ui.linear_progress(share, show_value=False), text)
 
 
 def _lots(screen: Screen, lots: list[dict[str, Any]]) -> None:
@@ -139,7 +140,7 @@ def _time_line(screen: Screen, lots: list[dict[str, Any]]) -> None:
         }
     )
     label = screen.say("Points by the day on which they expire")
-    chart.classes("w-full h-48").props(f'role=img aria-label="{label}"')
+    named(chart.classes("w-full h-48").props("role=img"), label)
 
 
 async def _history(screen: Screen, member_id: str) -> None:
@@ -147,7 +148,7 @@ async def _history(screen: Screen, member_id: str) -> None:
 
     async def page(cursor: str | None = None) -> None:
         told = await screen.asking.get(
-            f"/members/{member_id}/history",
+            f"/members/{quote(member_id, safe='')}/history",
             limit=PAGE,
             cursor=cursor,
             lang=screen.session.language,

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import quote
 
 from nicegui import ui
 
@@ -18,7 +19,7 @@ def acts(screen: Screen, member_id: str, status: str, show: Show) -> None:
     reason = ("reason", say("Reason"), "text")
 
     async def changed(what: str, body: dict[str, Any], key: str) -> None:
-        answer = await ask.change(f"/members/{member_id}/{what}", body, key=key)
+        answer = await ask.change(f"/members/{quote(member_id, safe='')}/{what}", body, key=key)
         waits = isinstance(answer, dict) and answer.get("event") is None
         ui.notify(
             say("It waits for the approval of another person.") if waits else say("Done."),

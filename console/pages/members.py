@@ -47,7 +47,9 @@ def register(console: Console) -> None:
                     with ui.list().props("bordered separator").classes("w-full"):
                         for each in told["items"]:
                             path = f"/console/members/{each['member_id']}"
-                            with ui.item().props(f'href="{path}" tag=a'):
+                            item = ui.item().props("tag=a")
+                            item.props["href"] = path
+                            with item:
                                 with ui.item_section():
                                     ui.item_label(each["member_id"])
                                     ui.item_label(

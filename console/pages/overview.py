@@ -9,7 +9,7 @@ from nicegui import ui
 from starlette.responses import Response
 
 from console.asking import Refused
-from console.frame import Console, Screen, framed
+from console.frame import Console, Screen, framed, named
 from console.parts import figure, heading
 
 LOOK_SECONDS = 2.0
@@ -70,7 +70,7 @@ async def _moving(screen: Screen) -> None:
         }
     )
     label = say("Events a second and events not yet in the read models, of the last minutes")
-    chart.classes("w-full h-56").props(f'role=img aria-label="{label}"')
+    named(chart.classes("w-full h-56").props("role=img"), label)
 
     async def look() -> None:
         try:
@@ -152,7 +152,7 @@ def _chart(screen: Screen, rows: list[dict[str, Any]]) -> None:
     members = [row["member_purchases"] for row in rows]
     others = [row["purchases"] - row["member_purchases"] for row in rows]
     label = say("Purchases by month")
-    ui.echart(
+    chart = ui.echart(
         {
             "aria": {"enabled": True},
             "legend": {"top": 0},
@@ -165,4 +165,5 @@ def _chart(screen: Screen, rows: list[dict[str, Any]]) -> None:
                 {"name": say("Of others"), "type": "bar", "stack": "all", "data": others},
             ],
         }
-    ).classes("w-full h-64").props(f'role=img aria-label="{label}"')
+    )
+    named(chart.classes("w-full h-64").props("role=img"), label)

@@ -1,6 +1,7 @@
 """Programs: versions, checking while typing, what a change would do, and its publication."""
 
 import difflib
+import json
 from typing import Any
 
 from fastapi import Request
@@ -8,7 +9,7 @@ from nicegui import ui
 from starlette.responses import Response
 
 from console.asking import Refused
-from console.frame import Console, Screen, framed, shown
+from console.frame import Console, Screen, framed, named, shown
 from console.pages.proposals import proposals
 from console.parts import DO, figure, heading, moment, plain, table
 from console.watching import watched
@@ -75,12 +76,12 @@ async def _editor(screen: Screen, versions: list[dict[str, Any]]) -> None:
     heading(say("A new version"))
     may = ask.may("programs:write")
     editor = ui.codemirror(published, language="YAML", theme="githubLight", line_wrapping=True)
-    label = say("The program as YAML")
+    name = json.dumps(say("The program as YAML"))
     editor.classes("w-full h-96")
     # The editor's own elements have no names and no way in for a keyboard.
     ui.run_javascript(
         f"const each = setInterval(() => {{ const text = document.querySelector('.cm-content');"
-        f" if (!text) return; clearInterval(each); text.setAttribute('aria-label', '{label}');"
+        f" if (!text) return; clearInterval(each); text.setAttribute('aria-label', {name});"
         f" document.querySelector('.cm-scroller').setAttribute('tabindex', '0'); }}, 50)"
     )
     problems = ui.column().classes("w-full").props("role=status")
@@ -179,7 +180,7 @@ def _changes(screen: Screen, told: dict[str, Any]) -> None:
         ],
     )
     label = say("Points by rule, as recorded and as tested")
-    ui.echart(
+    chart = ui.echart(
         {
             "aria": {"enabled": True},
             "legend": {"top": 0},
@@ -192,7 +193,8 @@ def _changes(screen: Screen, told: dict[str, Any]) -> None:
                 {"name": say("As tested"), "type": "bar", "data": after},
             ],
         }
-    ).classes("w-full h-64").props(f'role=img aria-label="{label}"')
+    )
+    named(chart.classes("w-full h-64").props("role=img"), label)
     table(
         say("Members most changed"),
         [("member", say("Member")), ("change", say("Change"))],
