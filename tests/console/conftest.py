@@ -21,6 +21,7 @@ ROLES_KEY = (
     *("members:read", "members:write", "members:standing", "transfer", "adjust", "preview"),
     *("redeem", "purchases", "programs:read", "programs:write", "reports:read", "webhooks"),
     *("operations:read", "operations:write", "audit:read"),
+    "proposals:read",
 )
 
 MEMBER = "anna"

@@ -155,6 +155,18 @@ def test_another_site_cannot_sign_in_or_out(shown: tuple[Server, str]) -> None:
         assert all(word in cookie for word in ("httponly", "samesite=strict", "path=/console"))
 
 
+def test_what_waits_is_shown_whole(page: Page, shown: tuple[Server, str]) -> None:
+    server, key = shown
+    with Client(server.url, key) as points:
+        points.adjust("generous", 2_000_000, "a <b>gift</b>")
+    opened(page, server, "/operations")
+    page.get_by_text("adjustment of generous").click()
+    expect(page.get_by_text("points: 2000000")).to_be_visible()
+    expect(page.get_by_text("a <b>gift</b>")).to_be_visible()
+    opened(page, server, "/programs")
+    expect(page.get_by_text("Nothing waits.")).to_be_visible()
+
+
 def test_markup_in_what_people_write_stays_text(page: Page, shown: tuple[Server, str]) -> None:
     server, key = shown
     attack = "<img src=x onerror=window.hacked=1><script>window.hacked=1</script>"
