@@ -1,5 +1,5 @@
-"""The API against its own OpenAPI document: thousands of generated requests, alone and one after the
-other; whatever comes back must be what the document says, and never a bug.
+"""The API against its own OpenAPI document: thousands of generated requests, alone and in a row;
+whatever comes back must be what the document says, and never a bug.
 
 Two checks are left out, for the document cannot say what the program's rules refuse: whether all
 that fits it is accepted, and whether all that does not is refused.
