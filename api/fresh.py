@@ -26,6 +26,10 @@ NOT_KEPT = "no-store"
 _TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e]*)"')
 
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a formula begins with, in the spreadsheets that open CSV files."""
+
+
 def fresh(
     request: Request, answer: object, *, keep: str = REVALIDATE, vary: bool = False
 ) -> Response:
@@ -74,8 +78,16 @@ def csv_of(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows(rows)
+    writer.writerows([_harmless(cell) for cell in row] for row in rows)
     return out.getvalue().encode()
+
+
+def _harmless(cell: object) -> object:
+    """A text that a spreadsheet would take for a formula gets the apostrophe that says it is text:
+    regions and the like come from purchases as anyone wrote them."""
+    if isinstance(cell, str) and cell.startswith(FORMULA):
+        return f"'{cell}"
+    return cell
 
 
 def question(
