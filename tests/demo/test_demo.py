@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ HOUSEHOLDS = 50
 
 RUN_SECONDS = 900
 """A run takes about 20 s; a loaded machine many times that."""
+
+HEEDED_SECONDS = 1.0
+"""In which a signal that was sent reaches its process."""
 
 SOON_SECONDS = 600
 """Until an interrupted run has begun to append."""
@@ -77,13 +81,10 @@ def interrupted(folder: Path) -> None:
         text=True,
         env=environment(),
     )
-    deadline = time.monotonic() + SOON_SECONDS
     try:
-        while not _appended(folder):
-            assert started.poll() is None, started.stderr.read() if started.stderr else ""
-            assert time.monotonic() < deadline, "nothing was appended"
-            time.sleep(0.05)
-        started.send_signal(signal.SIGINT)
+        with _held(folder, started):  # so that the load cannot end before the signal comes
+            started.send_signal(signal.SIGINT)
+            time.sleep(HEEDED_SECONDS)
         started.communicate(timeout=RUN_SECONDS)
     finally:
         started.kill()
@@ -92,16 +93,32 @@ def interrupted(folder: Path) -> None:
     assert embedded.status(folder).services is None, "Ctrl-C stops the services too"
 
 
-def _appended(folder: Path) -> bool:
-    running = embedded.status(folder).services
-    if running is None:
-        return False
+@contextmanager
+def _held(folder: Path, started: "subprocess.Popen[str]") -> Iterator[None]:
+    """For the length of a block nothing more is appended; something was before."""
+    deadline = time.monotonic() + SOON_SECONDS
+
+    def wait() -> None:
+        assert started.poll() is None, started.stderr.read() if started.stderr else ""
+        assert time.monotonic() < deadline, "nothing was appended"
+        time.sleep(0.02)
+
+    while (running := embedded.status(folder).services) is None:
+        wait()
     with psycopg.connect(running.database_url) as connection:
-        found = connection.execute("SELECT to_regclass('ledger.outcome_counts')").fetchone()
-        if found is None or found[0] is None:
-            return False
-        row = connection.execute("SELECT coalesce(sum(n), 0) FROM ledger.outcome_counts").fetchone()
-        return row is not None and row[0] > 0
+        while True:
+            found = connection.execute("SELECT to_regclass('ledger.outcome_counts')").fetchone()
+            if found is not None and found[0] is not None:
+                # Every append writes its counts, and waits for this.
+                connection.execute("LOCK TABLE ledger.outcome_counts IN EXCLUSIVE MODE")
+                row = connection.execute(
+                    "SELECT coalesce(sum(n), 0) FROM ledger.outcome_counts"
+                ).fetchone()
+                if row is not None and row[0] > 0:
+                    yield
+                    return
+            connection.rollback()
+            wait()
 
 
 @pytest.fixture(scope="module")
