@@ -4,7 +4,7 @@ The data of a change is the very type that the same command has in Kafka: one co
 it, one wording of what is wrong.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, TypeVar
 
 import msgspec
@@ -42,6 +42,16 @@ def body_of(kind: type[T]) -> Callable[[Request], Awaitable[T]]:
 def _invalid(error: msgspec.ValidationError) -> Problem:
     what, _, place = str(error).partition(" - at `")
     return Problem(422, "invalid_field", f"{what}.", path=place.rstrip("`") or "$")
+
+
+def without(kind: Any, left_out: Collection[str], name: str) -> Any:
+    """The type `kind` as `name`, without the fields that the request tells by other means."""
+    kept = [
+        (f.name, f.type) if f.required else (f.name, f.type, f.default)
+        for f in msgspec.structs.fields(kind)
+        if f.name not in left_out
+    ]
+    return msgspec.defstruct(name, kept, forbid_unknown_fields=True)
 
 
 def operation(

@@ -12,7 +12,7 @@ from api.access import approvals
 from api.access.proposal_answers import ProposalAnswer
 from api.caller import Caller, require
 from api.changing import ChangeAnswer, IdempotencyKey, changed
-from api.documents import operation, waits
+from api.documents import operation, waits, without
 from api.events import checked_id, event_of
 from api.reading import moment_of
 from api.scopes import Scope
@@ -98,17 +98,12 @@ def _body_type(change: Change, told: tuple[str, ...]) -> Any:
     data = next(f for f in msgspec.structs.fields(change.kind) if f.name == "data").type
     if not told:
         return data
-    fields = [
-        (f.name, f.type) if f.required else (f.name, f.type, f.default)
-        for f in msgspec.structs.fields(data)
-        if f.name not in told
-    ]
     name = data.__name__.removesuffix("Data") + "Body"
     if change.name in ("freeze", "unfreeze", "close"):
         name = "StandingBody"
     body = _BODIES.get(name)
     if body is None:
-        body = _BODIES[name] = msgspec.defstruct(name, fields, forbid_unknown_fields=True)
+        body = _BODIES[name] = without(data, told, name)
         body.__doc__ = data.__doc__
     return body
 

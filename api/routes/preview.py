@@ -5,13 +5,12 @@ from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
-from msgspec import Struct, defstruct
-from msgspec.structs import fields
+from msgspec import Struct
 from starlette.responses import Response
 
 from api.caller import Caller, require
 from api.changing import BalanceAfter, check_decided
-from api.documents import json_of, operation
+from api.documents import json_of, operation, without
 from api.events import event_of
 from api.scopes import Scope
 from api.state import State
@@ -31,15 +30,7 @@ group = APIRouter(prefix="/v1", tags=["preview"])
 
 _TOLD = ("order_id", "redemption_id")
 
-BasketBody = defstruct(
-    "BasketBody",
-    [
-        (f.name, f.type) if f.required else (f.name, f.type, f.default)
-        for f in fields(PurchaseData)
-        if f.name not in _TOLD
-    ],
-    forbid_unknown_fields=True,
-)
+BasketBody = without(PurchaseData, _TOLD, "BasketBody")
 BasketBody.__doc__ = "A basket before it is paid: a purchase without its order_id."
 
 
