@@ -45,12 +45,23 @@ def answers(port: int) -> bool:
 
 
 def children(pid: int) -> dict[str, int]:
-    """The supervisor's processes by what they run."""
+    """The supervisor's processes by what they run: without one that has died and is not yet
+    reaped (it has no arguments), or that is not yet what it will run."""
     found = {}
-    for line in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        arguments = Path(f"/proc/{line}/cmdline").read_bytes().decode().split("\0")
-        found[arguments[3]] = int(line)
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        try:
+            arguments = Path(f"/proc/{child}/cmdline").read_bytes().decode().split("\0")
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # reaped since
+        if len(arguments) > 3 and arguments[3] in PROCESSES:
+            found[arguments[3]] = int(child)
     return found
+
+
+def lines_of(log: Path) -> list[dict[str, Any]]:
+    """What the log says: without a last line that is being written."""
+    whole = log.read_text().rpartition("\n")[0]
+    return [json.loads(line) for line in whole.splitlines()]
 
 
 def test_everything_runs_comes_back_and_ends_in_order(
@@ -78,7 +89,7 @@ def test_everything_runs_comes_back_and_ends_in_order(
         os.kill(before["worker"], signal.SIGKILL)
         until(lambda: children(serving.pid).get("worker", before["worker"]) != before["worker"],
               "the worker comes back")  # fmt: skip
-        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        lines = lines_of(log)
         assert {line["process"] for line in lines} <= PROCESSES
         assert {"worker", "api"} <= {line["process"] for line in lines}
         serving.send_signal(signal.SIGTERM)
