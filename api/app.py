@@ -15,8 +15,10 @@ from api import documents, problems
 from api.access import approvals
 from api.access.layer import PART as LAYER
 from api.access.layer import open_access
-from api.door import Door, DoorFull
+from api.asking import Asking
+from api.door import Door
 from api.failures import on_bug, on_full, on_ledger_error
+from api.groups import Full
 from api.ingest import Ingest
 from api.jobs import PART, Jobs
 from api.limits import Limits
@@ -59,7 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(HTTPException, problems.on_http)
     app.add_exception_handler(RequestValidationError, problems.on_parameters)
     app.add_exception_handler(LedgerError, on_ledger_error)
-    app.add_exception_handler(DoorFull, on_full)
+    app.add_exception_handler(Full, on_full)
     app.add_exception_handler(Exception, on_bug)
     documents.describe(app)
     return app
@@ -93,7 +95,7 @@ async def opened(settings: Settings) -> AsyncIterator[State]:
         )
         reads.open()
         try:
-            door, ingest = Door(ledger), Ingest(settings)
+            door, asking, ingest = Door(ledger), Asking(ledger), Ingest(settings)
             jobs = Jobs(settings.data_dir / "jobs", settings.require_database_url())
             jobs.open()
             try:
@@ -102,10 +104,11 @@ async def opened(settings: Settings) -> AsyncIterator[State]:
                     approvals.opened(access, ledger, door, settings.approval_points) as waiting,
                 ):
                     parts = {approvals.PART: waiting, LAYER: access, PART: jobs}
-                    yield State(settings, ledger, door, reads, access, ingest, parts)
+                    yield State(settings, ledger, door, asking, reads, access, ingest, parts)
             finally:
                 await jobs.close()
                 await door.close()
+                await asking.close()
                 await ingest.close()
         finally:
             reads.close()

@@ -57,11 +57,11 @@ async def on_ledger_error(request: Request, error: Exception) -> Response:
 
 
 async def on_full(request: Request, _: Exception) -> Response:
-    """Answer when too many changes wait."""
+    """Answer when too many calls wait."""
     problem = Problem(
         503,
         "busy",
-        f"More changes wait than can be made in a second: {_SAME_KEY}",
+        f"More calls wait than can be answered in a second: {_SAME_KEY}",
         headers={"Retry-After": "1"},
     )
     return response_of(problem, correlation_of(request.scope))

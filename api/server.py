@@ -11,6 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
+from api.pauses import prefer_answers
 from ledger.errors import StartRefused
 from ledger.identity import check_database
 from ledger.settings import Settings
@@ -49,6 +50,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            prefer_answers()
             self._started()
 
     @contextmanager

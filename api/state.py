@@ -6,6 +6,7 @@ from typing import Any
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
+from api.asking import Asking
 from api.caller import Access
 from api.door import Door
 from api.ingest import Ingest
@@ -21,6 +22,7 @@ class State:
     settings: Settings
     ledger: Ledger
     door: Door
+    asking: Asking
     reads: ConnectionPool[Connection[Any]]
     access: Access
     ingest: Ingest

@@ -130,7 +130,8 @@ class Ledger(Questions):
         `retry_of`: the dead letter that the one input comes from. `internal_errors_max`: how many
         of the inputs may end in a dead letter because of a bug of ours (None: all). Raises
         BatchRefused, OffsetGap, LogWentBack, HeadDiffers, InternalErrors, DeadLetterUnavailable,
-        AppendFailed (nothing was stored) and DatabaseUnavailable (not known; call again).
+        AppendFailed, TakenBefore (nothing was stored) and DatabaseUnavailable (it is not known
+        whether anything was: call again).
         """
         check_call(inputs, source, retry_of)
         call_backs, lock_budgets = 0, False
@@ -333,8 +334,8 @@ class Ledger(Questions):
         self._notifier.add(set(rows.logs))
 
     async def preview(self, inputs: Sequence[Received]) -> list[Previewed]:
-        """What the inputs would lead to if they were handled now; nothing is stored. Raises
-        BatchRefused, DatabaseUnavailable."""
+        """What each of the inputs would lead to if it alone were handled now; nothing is stored.
+        Raises BatchRefused, DatabaseUnavailable."""
         async with self._connection() as connection:
             shards = self.identity.shards
             return await preview(

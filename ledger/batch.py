@@ -161,6 +161,16 @@ class Batch:
         if self.codes is not None:
             self.codes.forget(gone)
 
+    def undecide(self) -> None:
+        """Undo what was decided, for what is decided next: as if nothing were decided before."""
+        self.taken = {}
+        self.forks = {}
+        self.given = {}
+        if self.leases is not None:
+            self.leases.forget(list(self.leases.rooms))
+        if self.codes is not None:
+            self.codes.forget(list(self.codes.used))
+
     def drop_below(self, topic: str, offset: int) -> None:
         """Skip the records of a topic that lie below a stored offset: they were handled before."""
         for work in self.works:

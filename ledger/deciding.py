@@ -14,8 +14,8 @@ from msgspec.structs import replace
 
 from ledger.batch import Batch
 from ledger.core.account import Account
+from ledger.core.decide import decide as decide_event
 from ledger.core.decide import (
-    decide,
     decide_profile_again,
     outcome_of,
     refusal_of,
@@ -24,6 +24,7 @@ from ledger.core.errors import Undecidable
 from ledger.core.program.timeline import NoProgram, Timeline
 from ledger.core.tick import decide_tick
 from ledger.dedupe import MEMBER_KEY_BYTES, WITH_PROFILE, content_of
+from ledger.errors import TakenBefore
 from ledger.forking import facts_of, fold_anew, fork_of, pack
 from ledger.leases import Moved, moved_by
 from ledger.member_facts import note_birthday
@@ -46,14 +47,20 @@ _NO_DATA = Raw(b"{}")
 
 
 def decide_all(batch: Batch, shards: Set[int], programs: Timeline) -> None:
-    """Decide every input of these shards (and, once, those that belong to none)."""
+    """Decide every input of these shards (and, once, those that belong to none). Raises
+    TakenBefore."""
     for work in batch.works:
-        if work.kind is not None:
-            continue
-        if work.rejected is not None:
-            work.kind, work.problem = "dead_lettered", work.rejected
-        elif work.shard in shards and not _known_before(batch, work):
-            _decide_one(batch, work, programs)
+        decide(batch, work, shards, programs)
+
+
+def decide(batch: Batch, work: Work, shards: Set[int], programs: Timeline) -> None:
+    """Decide one input, if it is of these shards or of none, and not decided yet."""
+    if work.kind is not None:
+        return
+    if work.rejected is not None:
+        work.kind, work.problem = "dead_lettered", work.rejected
+    elif work.shard in shards and not _known_before(batch, work):
+        _decide_one(batch, work, programs)
 
 
 def log_failures(batch: Batch) -> None:
@@ -70,10 +77,13 @@ def log_failures(batch: Batch) -> None:
 
 
 def _known_before(batch: Batch, work: Work) -> bool:
-    """Whether the input is a duplicate or a conflict of one taken before; if so it has its end."""
+    """Whether the input is a duplicate or a conflict of one taken before; if so it has its end.
+    Raises TakenBefore for one that has no moment of its own to be compared by."""
     if not work.key:
         return False
     place = (work.shard, work.key)
+    if work.item.untimed and (place in batch.stored or place in batch.taken):
+        raise TakenBefore("An input without a moment of its own was taken before.")
     if not work.content:
         _profile_content(batch, work)
     first = batch.taken.get(place)
@@ -184,7 +194,7 @@ def _events(batch: Batch, work: Work, account: Account, programs: Timeline) -> l
     event = work.item.event
     assert event is not None
     facts = facts_of(batch, work, event, work.member_id, programs)
-    events = decide(account, event, work.item.occurred_at, programs, facts)
+    events = decide_event(account, event, work.item.occurred_at, programs, facts)
     work.decisive = 1 if isinstance(events[0], AccountSettled) else 0
     refusal = events[work.decisive]
     if isinstance(event, WITH_PROFILE) and isinstance(refusal, InputRefused):

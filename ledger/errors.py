@@ -5,6 +5,7 @@
     ├── ProgramRefused          a program version that cannot be published
     ├── BatchRefused            a call of handle() that breaks its contract (a bug in the caller)
     │   └── OffsetGap           records between the stored offset and this batch are missing
+    ├── TakenBefore             an input without a moment of its own came before: give it that one
     ├── DatabaseUnavailable     transient: whether the append happened is not known, try it again
     ├── AppendFailed            the database refused these rows: trying the same again is useless
     ├── LogWentBack             a shard ends before what it was known to hold: commits were lost
@@ -57,6 +58,13 @@ class OffsetGap(BatchRefused):
     """The stored offset is before the batch's predecessor: the records between are not handled."""
 
     code = "offset_gap"
+
+
+class TakenBefore(LedgerError):
+    """An input whose sender named no moment was taken before, under the same key: its moment is
+    that of the first (`Ledger.taken`). Nothing was stored."""
+
+    code = "taken_before"
 
 
 class DatabaseUnavailable(LedgerError):

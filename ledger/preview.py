@@ -15,7 +15,7 @@ from ledger.batch import Batch
 from ledger.cache import AccountCache, Cached
 from ledger.core.account import Account
 from ledger.core.program.timeline import Timeline
-from ledger.deciding import decide_all
+from ledger.deciding import decide
 from ledger.lookups import Connection
 from ledger.preparing import check_call
 from ledger.programs import Programs
@@ -26,8 +26,8 @@ from schemas.decisions import InputForwarded
 
 
 class Previewed(Struct, frozen=True):
-    """What would become of one input. `account`: as it would be after it, and after those before it
-    in the call; it must not be changed. None for an input that belongs to no member."""
+    """What would become of one input. `account`: as it would be after it; it must not be changed.
+    None for an input that belongs to no member."""
 
     outcome: Outcome
     account: Account | None
@@ -42,7 +42,8 @@ async def preview(
     shards: int,
     skew: int,
 ) -> list[Previewed]:
-    """Read and decide. What was loaded stays in the cache: who previews mostly acts next."""
+    """Read for all, and decide on each as if there were no other. What was loaded stays in the
+    cache: who previews mostly acts next."""
     check_call(inputs, None, None)
     batch = Batch(inputs, shards, time.time_ns() // 1_000, skew, may_call_back=False)
     wanted = batch.shards()
@@ -51,8 +52,14 @@ async def preview(
     if batch.leases is not None:
         batch.leases.presume()
     timeline: Timeline = programs.timeline
-    decide_all(batch, set(wanted), timeline)
-    return [Previewed(outcome_of(work), _account(batch, work)) for work in batch.works]
+    return [_alone(batch, work, timeline) for work in batch.works]
+
+
+def _alone(batch: Batch, work: Work, programs: Timeline) -> Previewed:
+    decide(batch, work, {work.shard}, programs)
+    previewed = Previewed(outcome_of(work), _account(batch, work))
+    batch.undecide()
+    return previewed
 
 
 def _keep(cache: AccountCache, batch: Batch) -> None:

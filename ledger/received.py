@@ -68,7 +68,8 @@ class Received(Struct, frozen=True, gc=False):
 
     `occurred_at` is the event's time. `content` may be left empty: the ledger computes it. `asked`:
     the sender waits for the answer and gets all of it, so that no dead letter is kept but for a bug
-    of ours.
+    of ours. `untimed`: the sender named no moment, `occurred_at` is when it came this time; if it
+    was taken before, the call raises TakenBefore.
     """
 
     event: InputEvent | None = None
@@ -79,6 +80,7 @@ class Received(Struct, frozen=True, gc=False):
     tick: Tick | None = None
     profile: ProfileTask | None = None
     asked: bool = False
+    untimed: bool = False
 
 
 class TopicMove(Struct, frozen=True):
@@ -140,9 +142,9 @@ INTERNAL_ERROR = "internal_error"
 """The code of a dead letter whose cause is a bug of ours."""
 
 
-def asked(event: InputEvent) -> Received:
-    """The input of a sender who waits for the answer."""
-    return Received(event, instant_of(event), asked=True)
+def asked(event: InputEvent, *, timed: bool = True) -> Received:
+    """The input of a sender who waits for the answer; `timed`: and who named its moment."""
+    return Received(event, instant_of(event), asked=True, untimed=not timed)
 
 
 def received(event: InputEvent, record: RecordRef | None = None) -> Received:

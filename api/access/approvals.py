@@ -188,7 +188,7 @@ class Approvals:
         return await self.find(proposal_id)
 
     async def _carry_out(self, proposal: Proposal) -> None:
-        """Do what was approved. Raises DatabaseUnavailable, AppendFailed, DoorFull: it stays
+        """Do what was approved. Raises DatabaseUnavailable, AppendFailed, Full: it stays
         approved and is tried again."""
         act = _adjust if proposal.kind == "adjustment" else _publish
         status, result = await act(self, proposal)

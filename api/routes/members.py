@@ -137,7 +137,7 @@ async def balance(
 
 async def account_at(state: State, member_id: str, at: Instant) -> Account:
     """The member's account settled to a moment. Raises Problem (404 unknown_member)."""
-    (found,) = await state.ledger.preview([tick(member_id, at)])
+    (found,) = await state.asking.preview(tick(member_id, at))
     account = found.account
     if found.outcome.kind == "dead_lettered":
         raise Problem(500, "internal_error", "The account cannot be settled: see the log.")

@@ -114,10 +114,10 @@ async def preview(
     )
     assert isinstance(event, PurchaseCompleted)
     at = to_instant(now)
-    (previewed,) = await state.ledger.preview([asked(event)])
+    previewed, settled = await state.asking.preview(asked(event), tick(member_id, at))
     check_decided(previewed.outcome)
-    # Of a merged member it is another account that decides, which the purchase does not name.
-    (settled,) = await state.ledger.preview([tick(previewed.outcome.member_id, at)])
+    if previewed.outcome.member_id != member_id:  # it was merged: another account decides
+        (settled,) = await state.asking.preview(tick(previewed.outcome.member_id, at))
     account = settled.account
     assert account is not None, "a tick names a member"
     program = state.ledger.programs.at(at)

@@ -1,9 +1,9 @@
 """The load, as Locust runs it in a process and an environment of its own; imports nothing of ours.
 
-Open: each caller asks at a steady pace, and is late only when its own call before took longer than
-its whole interval of half a second, which no figure here comes near. Closed: each asks again as
-soon as it was answered. What is counted begins after the warm-up. Writes one JSON object: for each
-class of calls the milliseconds of all calls, and the failures.
+Open: calls come as in a Poisson process, whatever becomes of those before. A caller who is still
+waiting when its next call is due makes it late; the milliseconds are counted from when it was due.
+Closed: each asks again as soon as it was answered. What is counted begins after the warm-up. Writes
+one JSON object: for each class of calls the milliseconds of all calls, and the failures.
 """
 
 import itertools
@@ -12,13 +12,15 @@ import os
 import random
 import time
 
-from locust import FastHttpUser, constant, constant_throughput, events, task
+import gevent
+from locust import FastHttpUser, events, task
 
 MIX = os.environ.get("MIX", "open")
 """`open`: reads, previews and changes; `changes`: changes only, as fast as they are answered."""
 
 PER_CALLER = 2.0
-"""Calls a second of one caller of the open load."""
+"""Calls a second of one caller of the open load, on average. All callers at the same pace would
+soon be in step: whoever waited for the same stall asks again at the same moment for ever."""
 
 MEMBERS = int(os.environ.get("MEMBERS", "1000"))
 WARM_SECONDS = float(os.environ.get("WARM", "5"))
@@ -49,9 +51,12 @@ def _start(**_: object) -> None:
 
 
 @events.request.add_listener
-def _count(name: str, response_time: float, exception: object, **_: object) -> None:
+def _count(
+    name: str, response_time: float, exception: object, context: dict[str, float], **_: object
+) -> None:
     if time.monotonic() - _begun[0] < WARM_SECONDS:
         return
+    response_time += context.get("late_ms", 0.0)
     if exception is not None:
         _failed[name] = _failed.get(name, 0) + 1
     else:
@@ -68,9 +73,25 @@ def _write(**_: object) -> None:
 class Caller(FastHttpUser):
     """One till, shop or screen."""
 
-    wait_time = constant_throughput(PER_CALLER) if MIX == "open" else constant(0)
     connection_timeout = network_timeout = 30.0
     insecure = True
+
+    def on_start(self) -> None:
+        """The first call is due a random while after the start."""
+        self._due = time.monotonic()
+        gevent.sleep(self.wait_time())
+
+    def wait_time(self) -> float:
+        """Seconds until the next call is due; 0 when it is late."""
+        if MIX != "open":
+            return 0.0
+        self._due += _random.expovariate(PER_CALLER)
+        return max(0.0, self._due - time.monotonic())
+
+    def context(self) -> dict[str, float]:
+        """What is told of each call: how late it is made."""
+        late = time.monotonic() - self._due if MIX == "open" else 0.0
+        return {"late_ms": max(0.0, late * 1_000)}
 
     @property
     def _member(self) -> str:

@@ -60,9 +60,13 @@ def test_a_preview_tells_an_award_before_its_shard_has_drawn(
         async with opened(settings) as ledger:
             await ledger.publish_program(with_budgets(spring(BONUS + 1)))
             before = leases_of(owner)
-            (told,) = await ledger.preview(asking(purchase("m1", "o1", amount=1)))
-            assert isinstance(told.outcome.decision, PurchaseRewarded)
-            assert sum(award.points for award in told.outcome.decision.awards) == BONUS
+            both = [
+                *asking(purchase("m1", "o1", amount=1)),
+                *asking(purchase("m2", "o2", amount=1)),
+            ]
+            for told in await ledger.preview(both):  # each as if there were no other
+                assert isinstance(told.outcome.decision, PurchaseRewarded)
+                assert sum(award.points for award in told.outcome.decision.awards) == BONUS
             assert leases_of(owner) == before
             await ledger.handle(direct(purchase("m1", "o1", amount=1)))
             assert (await ledger.account("m1")).granted == BONUS
