@@ -29,7 +29,7 @@ from schemas.feeds import (
     TierState,
 )
 
-EVENTS_AT_ONCE = 500
+EVENTS_AT_ONCE = 2_000
 """Events of the log told together, per shard: some 2 kB each."""
 
 BYTES_AT_ONCE = 8 << 20

@@ -1,10 +1,10 @@
 """The change feeds: what changed in the log and the read models, told to Kafka.
 
-Follows the log by shard. Per round and shard: one snapshot of the database, the messages of all
-four feeds, one transaction of Kafka, and only then the positions. At least once: who died before
-the positions moved tells it again, with the same or a newer version. One publisher at a time, by a
-lock in PostgreSQL and by Kafka's own fencing: one that was cut off cannot write after its
-successor, so the last record of a key is its newest.
+Follows the log by shard. Per round: some shards, of each one snapshot of the database and the
+messages of all four feeds; one transaction of Kafka for all of these, and only then the positions.
+At least once: who died before the positions moved tells it again, with the same or a newer version.
+One publisher at a time, by a lock in PostgreSQL and by Kafka's own fencing: one that was cut off
+cannot write after its successor, so the last record of a key is its newest.
 
 A state is told when an event touched its member, and of every member when rows were made anew for
 a program version (or RFM bounds). Its version is the read model's position in the shard plus the
@@ -13,6 +13,7 @@ system position that its rows reflect: neither ever falls, and equal sums are th
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from uuid import UUID
@@ -32,13 +33,13 @@ from psycopg import Connection
 
 from analytics import feed_positions
 from analytics.errors import AnalysisRefused
+from analytics.feed_batches import BATCH_BYTES_MAX, packed, send
 from analytics.feed_positions import START, Position
 from analytics.feed_states import Message, Told, events, page, states, touched
 from ledger.crash import crash_point
 from projections import positions
 from projections.connection import connect
 from projections.positions import Place
-from schemas.asyncapi import CONTENT_TYPE
 from schemas.feeds import FEEDS, LEDGER_EVENTS, STATES
 
 POLL_SECONDS = 0.5
@@ -53,10 +54,13 @@ PAUSE_SECONDS = 1.0
 MESSAGE_BYTES_MAX = 8 << 20
 """Largest message, 8 MiB: an event that holds an input of a megabyte and what it led to."""
 
+ROUND_BYTES_MAX = 8 << 20
+"""A round takes no further shard once it has so many bytes of messages, 8 MiB: with the last one's
+they are in memory twice, as read and as packed. A transaction costs Kafka some milliseconds,
+whatever it holds."""
+
 CREATED_SECONDS = 30.0
 """For new topics to be seen by all brokers: usually below one second."""
-
-_HEADERS = [("content-type", CONTENT_TYPE.encode())]
 
 Progress = Callable[[int], None]
 
@@ -152,8 +156,8 @@ class Feeds:
                 acks="all",
                 enable_idempotence=True,
                 compression_type="lz4" if has_lz4() else None,
+                max_batch_size=BATCH_BYTES_MAX,
                 max_request_size=MESSAGE_BYTES_MAX,
-                linger_ms=5,
             )
             await producer.start()
             try:
@@ -173,14 +177,14 @@ class Feeds:
     ) -> None:
         while not self._stopping.is_set():
             lags = feed_positions.behind(connection, self.topics, self._prefix)
-            sent = moved = 0
-            for shard in sorted({lag.shard for lag in lags if lag.events or lag.sweep}):
+            shards = deque(sorted({lag.shard for lag in lags if lag.events or lag.sweep}))
+            moved = False
+            while shards:
                 if self._stopping.is_set():
                     return
-                count = await self._shard(connection, producer, shard)
+                count = await self._round(connection, producer, shards)
                 if count is not None:
-                    moved += 1
-                    sent += count
+                    moved = True
                     told(count)
             if moved:
                 continue
@@ -190,34 +194,32 @@ class Feeds:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), POLL_SECONDS)
 
-    async def _shard(
-        self, connection: Connection, producer: AIOKafkaProducer, shard: int
+    async def _round(
+        self, connection: Connection, producer: AIOKafkaProducer, shards: deque[int]
     ) -> int | None:
-        """One round of a shard; how many messages, None where nothing moved."""
-        messages, moved = await asyncio.to_thread(self._read, connection, shard)
+        """Tell of the next shards, which are taken from `shards`; how many messages, None where
+        nothing moved."""
+        messages: list[Message] = []
+        moved: list[Position] = []
+        size = 0
+        while shards and size < ROUND_BYTES_MAX:
+            some, places = await asyncio.to_thread(self._read, connection, shards.popleft())
+            messages += some
+            moved += places
+            size += sum(len(message.value) for message in some)
         if not moved:
             return None
         crash_point("feeds.before_produce")
         if messages:
+            batches = packed(producer, messages, self._partitions)
             async with producer.transaction():
-                sent = [await self._send(producer, message) for message in messages]
+                sent = await send(producer, batches)
                 crash_point("feeds.after_send")
                 await asyncio.gather(*sent)
         crash_point("feeds.after_produce")
         feed_positions.store(connection, moved)
         crash_point("feeds.after_cursor")
         return len(messages)
-
-    async def _send(self, producer: AIOKafkaProducer, message: Message) -> "asyncio.Future[object]":
-        sent: asyncio.Future[object] = await producer.send(
-            message.topic,
-            message.value,
-            key=message.key.encode(),
-            # As the key's own hash says for members, whose shard follows from the same hash.
-            partition=message.shard % self._partitions if message.shard >= 0 else 0,
-            headers=_HEADERS,
-        )
-        return sent
 
     def _read(self, connection: Connection, shard: int) -> tuple[list[Message], list[Position]]:
         """What is to be told of a shard, in one snapshot, and the positions after it."""

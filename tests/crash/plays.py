@@ -16,6 +16,7 @@ import psycopg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from msgspec.structs import replace
 
+from analytics import feeds
 from analytics.export import export
 from audit.replay import replay
 from cli.init import initialise
@@ -397,8 +398,12 @@ def replayed(stage: Stage) -> None:
 
 
 def publish_feeds(stage: Stage) -> None:
-    """Tell Kafka what changed, on topics of this stage's own."""
-    asyncio.run(feeds_of(stage.url, stage.bootstrap).run(until_caught_up=True))
+    """Tell Kafka what changed, on topics of this stage's own, in rounds of a few shards."""
+    usual, feeds.ROUND_BYTES_MAX = feeds.ROUND_BYTES_MAX, 4_096
+    try:
+        asyncio.run(feeds_of(stage.url, stage.bootstrap).run(until_caught_up=True))
+    finally:
+        feeds.ROUND_BYTES_MAX = usual
 
 
 def feeds_agree(stage: Stage) -> None:
