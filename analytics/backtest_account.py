@@ -2,10 +2,11 @@
 
 Both accounts live through the log in its order. The recorded one folds what is stored; of the other
 each input is decided again by `ledger.core`, with the facts of its event, under a timeline of which
-the other program is a part. Spending is applied as it happened (`backtest_spending`); what profiles
-said stays said. Rewards that the account gets for others' purchases are those of the other program:
-they are gathered before (`Effects`), take the place of the recorded ones, and where there was none
-they come at their own moment. Pure but for the log that is read.
+the other program is a part. Until they come to other events than those stored, one account is both.
+Spending is applied as it happened (`backtest_spending`); what profiles said stays said. Rewards
+that the account gets for others' purchases are those of the other program: they are gathered before
+(`Effects`), take the place of the recorded ones, and where there was none they come at their own
+moment. Pure but for the log that is read.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,7 +19,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from analytics.backtest_spending import KEPT_REFUSED, SPENDING, spend
-from analytics.backtest_tally import AFTER, BEFORE, Member, Side, Tally
+from analytics.backtest_tally import AFTER, BEFORE, BOTH, SIDES, Member, Side, Tally
 from audit.deciding_again import Ahead, next_group, released
 from audit.recorded_inputs import RECOMPUTED, input_of
 from ledger.batch import PAYING
@@ -61,6 +62,10 @@ EFFECTS_SOURCE = "points-ledger"
 PLENTY = 10**15
 """What there is of a budget for an award that was not short of it: how much all members would use
 is counted, and told beside the budget."""
+
+TOGETHER_MAX = 256
+"""Events that both programs came to which are kept, to fold the recorded account from where they
+part: below a megabyte. After so many a copy of the account is taken in their place."""
 
 HOURS_KNOWN_MAX = 20_000
 """Hours whose month is remembered: two years."""
@@ -118,8 +123,8 @@ class Ended(Struct):
 
 
 class Play:
-    """One account's history under way. `recorded` and `other` are one object until inputs are
-    decided under the new program."""
+    """One account's history under way. `recorded` and `other` are one object until an input comes
+    to something else under the new program."""
 
     def __init__(
         self, setting: Setting, member_id: str, log: Log, tally: Tally, sink: Sink | None = None
@@ -133,6 +138,9 @@ class Play:
         self._tally = tally
         self._sink = sink
         self._begun = False
+        # While begun and one object: what it was some events ago, and these.
+        self._base: Account | None = None
+        self._past: list[AccountEvent] = []
         self._fresh = list(setting.effects.fresh.get(member_id, ()))
 
     def run(self, entries: Iterable[Entry]) -> None:
@@ -148,10 +156,12 @@ class Play:
                 break
             if not self._begun and at >= self.setting.start:
                 self._begin()
+            if self._base is not None and isinstance(decision, AccountAbsorbed):
+                self._part()
             entry = head[0]
             position = entry.position + len(group) - 1
             after = released(self.recorded, decision)
-            waiting = dict(self.recorded.waiting)
+            waiting = dict(self.recorded.waiting) if isinstance(decision, AccountAbsorbed) else {}
             stored = ahead.take(len(group))
             self._fold(stored)
             if isinstance(decision, AccountAbsorbed):
@@ -165,24 +175,42 @@ class Play:
             if not self._begun:
                 self._gather(stored, entry.shard, entry.position, len(stored))
                 continue
-            for event in stored:
-                self._count(BEFORE, event)
             self._news(at)
             made = self._decided(decision)
-            for event in made:
-                self._count(AFTER, event)
+            identical = made == stored
+            if self._base is not None:
+                self._past += stored
+                if not (identical or _alike(stored, made)):
+                    self._part()
+                elif len(self._past) > TOGETHER_MAX:
+                    self._base, self._past = self.other.fork(), []
+            self._count_all(stored, made)
             if self._sink is not None:
                 offset = 1 if made and isinstance(made[0], AccountSettled) else 0
                 self._gather(made[offset:], entry.shard, position, 1 + len(rest))
             self._tally.inputs += 1
-            self._tally.identical += made == stored
+            self._tally.identical += identical
         self._finish()
 
     def _begin(self) -> None:
         self._begun = True
-        self.other = self.recorded.fork()
+        if self._fresh:  # what only the other program sends
+            self.other = self.recorded.fork()
+        else:
+            self._base = self.recorded.fork()
+
+    def _part(self) -> None:
+        """From here on the two are two."""
+        assert self._base is not None, "they were one"
+        self.recorded, self._base = self._base, None
+        self._fold(self._past)
+        self._past = []
 
     def _fold(self, stored: Sequence[AccountEvent]) -> None:
+        """Fold into the recorded account what is stored; while it is the other too, deciding does
+        that."""
+        if self._base is not None:
+            return
         for event in stored:
             evolve(self.recorded, event)
 
@@ -190,6 +218,8 @@ class Play:
         setting = self.setting
         if not self._begun:
             self._begin()
+        if self._base is not None:
+            self.recorded, self._base, self._past = self.other.fork(), None, []
         self._news(setting.last + 1)
         sides = (
             (BEFORE, self.recorded, setting.recorded, self.member.before),
@@ -345,6 +375,21 @@ class Play:
 
     # --- counting
 
+    def _count_all(self, stored: Sequence[AccountEvent], made: Sequence[AccountEvent]) -> None:
+        """Count what is stored, and what was made of it. While one account is both, each event is
+        looked at once, unless points are worth something else."""
+        if self._base is not None:
+            at = stored[-1].occurred_at
+            one, two = self.setting.recorded.at(at), self.setting.other.at(at)
+            if one.form.point_value == two.form.point_value and one.zone == two.zone:
+                for event in stored:
+                    self._count(BOTH, event)
+                return
+        for event in stored:
+            self._count(BEFORE, event)
+        for event in made:
+            self._count(AFTER, event)
+
     def _count(self, side: int, event: AccountEvent) -> None:
         setting = self.setting
         account, programs = (
@@ -357,7 +402,19 @@ class Play:
         self._tally.count(self.member, side, event, tier, program.form.point_value, month)
         if setting.counts_budgets:
             for share in moves_of(event):
-                self._tally.budgets.setdefault(share.budget, [0, 0])[side] += share.amount
+                used = self._tally.budgets.setdefault(share.budget, [0, 0])
+                for each in SIDES[side]:
+                    used[each] += share.amount
+
+
+def _alike(stored: Sequence[AccountEvent], made: Sequence[AccountEvent]) -> bool:
+    """Whether they differ in nothing but the version that decided, which no account remembers."""
+    return len(stored) == len(made) and all(
+        type(one) is type(two)
+        and one.postings == two.postings
+        and one == replace(two, program=one.program)
+        for one, two in zip(stored, made, strict=True)
+    )
 
 
 def _absorbed_returns(

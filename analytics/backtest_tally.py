@@ -23,7 +23,11 @@ CHANGED_MAX = 1_000
 
 NO_SEGMENTS = (NONE,)
 
-BEFORE, AFTER = 0, 1
+BEFORE, AFTER, BOTH = 0, 1, 2
+"""Of which program something is counted."""
+
+SIDES = ((BEFORE,), (AFTER,), (BEFORE, AFTER))
+"""The places of a cell that each of them means."""
 
 
 class Row(Struct):
@@ -134,31 +138,40 @@ class Tally(Struct):
     ) -> None:
         """Count what an event gave and took. `tier`: the account's at the event; `value`: minor
         units of a point then; `month`: of the event, as text."""
-        of_member = member.after if side else member.before
         awards: tuple[Award, ...] = getattr(event, "awards", ())
+        granted, cost = 0, 0
         if awards:
-            self._awards(of_member, side, event, awards, tier, value, month)
+            granted = self._awards(side, event, awards, tier, value, month)
+            cost = granted * value
+        taken = expired = spent = 0
         for posting in event.postings:
             name = posting.account
             if name == "revoked":
-                of_member.taken += posting.points
+                taken += posting.points
             elif name == "expired":
-                of_member.expired += posting.points
+                expired += posting.points
             elif name == "redeemed":
-                of_member.spent += posting.points
+                spent += posting.points
+        for each in SIDES[side]:
+            of_member = member.after if each else member.before
+            of_member.granted += granted
+            of_member.cost += cost
+            of_member.taken += taken
+            of_member.expired += expired
+            of_member.spent += spent
 
     def _awards(
         self,
-        of_member: Side,
         side: int,
         event: AccountEvent,
         awards: tuple[Award, ...],
         tier: str,
         value: int,
         month: str,
-    ) -> None:
+    ) -> int:
+        """Count the awards of an event; the points that they gave."""
         total = paid = 0
-        rules = self.rules
+        rules, sides = self.rules, SIDES[side]
         for award in awards:
             points = award.points
             if points and award.kind != ADJUSTMENT:
@@ -166,16 +179,14 @@ class Tally(Struct):
                 cell = rules.get(rule)
                 if cell is None:
                     cell = rules[rule] = [0] * 6
-                cell[side] += points
-                cell[2 + side] += 1
-                cell[4 + side] += points * value
+                for each in sides:
+                    cell[each] += points
+                    cell[2 + each] += 1
+                    cell[4 + each] += points * value
                 total += points
                 paid += 1
         if not total:
-            return
-        cost = total * value
-        of_member.granted += total
-        of_member.cost += cost
+            return 0
         bought: Any = getattr(event, "purchase", None) or getattr(event, "activity", None)
         facts = getattr(event, "facts", None)
         segments = (facts.segments if facts is not None else None) or NO_SEGMENTS
@@ -184,9 +195,11 @@ class Tally(Struct):
         cell = self.cells.get(key)
         if cell is None:
             cell = self.cells[key] = [0] * 6
-        cell[side] += total
-        cell[2 + side] += paid
-        cell[4 + side] += cost
+        for each in sides:
+            cell[each] += total
+            cell[2 + each] += paid
+            cell[4 + each] += total * value
+        return total
 
     def close(self) -> None:
         """Put what was counted into its groups: counting goes by one key, telling by many."""

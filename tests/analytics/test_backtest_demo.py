@@ -9,8 +9,9 @@ from typing import Any
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 
-from analytics import backtest
+from analytics import backtest, backtest_account
 from analytics.backtest_shard import Options
 from analytics.backtest_tally import AFTER, BEFORE
 from audit import redecide
@@ -45,3 +46,26 @@ def test_the_year_again(empty: str, households: int | None) -> None:
     for rows in tally.groups.values():
         assert all(row.points[BEFORE] == row.points[AFTER] for row in rows.values())
     assert (tally.winners, tally.losers, tally.shortfall) == (0, 0, 0)
+
+
+def test_living_together_changes_nothing(empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until an account comes to something else it is lived through once: the figures are those of
+    two accounts from the beginning."""
+    asyncio.run(write(empty, 40))
+    form = read_program(PROGRAM)
+    rules = tuple(
+        replace(rule, award=replace(rule.award, fixed=60)) if rule.id == "big-basket" else rule
+        for rule in form.earn
+    )
+    changed = replace(form, earn=rules)
+    once = backtest.run(empty, changed, Options(jobs=1))
+    assert 0 < once.tally.winners < once.tally.members, "some members part, and some do not"
+    monkeypatch.setattr(backtest_account, "TOGETHER_MAX", 0)
+    assert backtest.run(empty, changed, Options(jobs=1)) == once
+
+    def two(play: backtest_account.Play) -> None:
+        play._begun = True
+        play.other = play.recorded.fork()
+
+    monkeypatch.setattr(backtest_account.Play, "_begin", two)
+    assert backtest.run(empty, changed, Options(jobs=1)) == once
