@@ -21,7 +21,7 @@ from ledger.numbering import RETURN_TYPE, CountKey, Rows, move_count
 from ledger.packed_arrays import columns_of, moment_array, uuid_array
 from ledger.profiles import store_profiles
 from ledger.promo_codes import use
-from ledger.received import SourcePosition
+from ledger.received import Sources
 from ledger.recorder import (
     COPY_DEAD_LETTERS,
     COPY_EVENTS,
@@ -36,7 +36,7 @@ from ledger.recorder import (
 )
 from ledger.round_trip import round_trip
 from ledger.sharding import SYSTEM_SHARD
-from ledger.stream_rows import LOCK_STREAMS, move_streams
+from ledger.stream_rows import TopicPartition, lock_streams, move_streams, told_streams
 
 # All of an append's statements look rows up by their keys: a plan that is made once is as good for
 # any values. To plan for a few values anew takes longer than to look them up.
@@ -103,13 +103,13 @@ class Asked(Protocol):
 
 
 class Locked:
-    """What the locks found. `offsets`: stored offset by topic; missing topics have no row yet.
-    `topic_ids`: Kafka's id of the same topics, None where it is not known."""
+    """What the locks found. `offsets`: stored offset by topic and partition; those that are missing
+    have no row yet. `topic_ids`: Kafka's id of the same topics, None where it is not known."""
 
     def __init__(
         self,
-        offsets: dict[str, int],
-        topic_ids: dict[str, bytes | None],
+        offsets: dict[TopicPartition, int],
+        topic_ids: dict[TopicPartition, bytes | None],
         heads: dict[int, HeadRow],
         system: int,
     ) -> None:
@@ -121,29 +121,24 @@ class Locked:
 
 async def lock(
     connection: Connection,
-    source: SourcePosition | None,
+    sources: Sources,
     shards: Sequence[int],
     asked: Asked | None = None,
 ) -> Locked:
     """Begin the transaction, take its locks and ask what is to be read under them, in one round
     trip."""
-    topics = sorted(move.topic for move in source.moves) if source is not None else []
     async with round_trip(connection):
         await connection.execute("BEGIN")
         if asked is not None:
             await connection.execute(_PLAN_ONCE)
-        streams = None
-        if source is not None:
-            streams = await connection.execute(
-                LOCK_STREAMS, (source.group, source.partition, topics)
-            )
+        streams = await lock_streams(connection, sources) if sources else None
         heads = await connection.execute(LOCK_HEADS, (list(shards),))
         system = await connection.execute(_SYSTEM, (SYSTEM_SHARD,))
         if asked is not None:
             await asked.ask(connection)
-    found_streams = [] if streams is None else await streams.fetchall()
-    offsets = {topic: offset for topic, offset, _ in found_streams}
-    topic_ids = {topic: topic_id for topic, _, topic_id in found_streams}
+    found_streams = {} if streams is None else await told_streams(streams)
+    offsets = {place: offset for place, (offset, _) in found_streams.items()}
+    topic_ids = {place: topic_id for place, (_, topic_id) in found_streams.items()}
     rows = {row[0]: head_row(row) for row in await heads.fetchall()}
     found = await system.fetchone()
     if found is None or len(rows) != len(shards):
@@ -191,7 +186,7 @@ async def take_released(connection: Connection, rows: Rows) -> None:
 
 
 async def store(
-    connection: Connection, rows: Rows, batch: Batch, source: SourcePosition | None, slot: int
+    connection: Connection, rows: Rows, batch: Batch, sources: Sources, slot: int
 ) -> None:
     """Write everything and commit."""
     events = [row for log in rows.logs.values() for row in log.rows]
@@ -245,8 +240,8 @@ async def store(
                     [n for _, n in counts],
                 ),
             )
-        if source is not None:
-            await move_streams(connection, source)
+        if sources:
+            await move_streams(connection, sources)
         await trip.reached("append.before_commit")
         await connection.execute("COMMIT")
         await trip.reached("append.commit_sent")

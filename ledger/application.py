@@ -47,6 +47,7 @@ from ledger.received import (
     Outcome,
     Received,
     SourcePosition,
+    Sources,
 )
 from ledger.recompute import append_outcomes
 from ledger.settings import Settings
@@ -119,21 +120,23 @@ class Ledger(Questions):
     async def handle(
         self,
         inputs: Sequence[Received],
-        source: SourcePosition | None = None,
+        source: SourcePosition | Sources = (),
         retry_of: int | None = None,
         *,
         internal_errors_max: int | None = None,
     ) -> list[Outcome]:
         """Decide the inputs in their order and append, once; one outcome for each.
 
-        `source`: the stretch of Kafka that they are, whose offsets move in the same transaction.
+        `source`: the stretch of Kafka that they are, or the stretches of several partition numbers,
+        whose offsets move in the same transaction.
         `retry_of`: the dead letter that the one input comes from. `internal_errors_max`: how many
         of the inputs may end in a dead letter because of a bug of ours (None: all). Raises
         BatchRefused, OffsetGap, LogWentBack, HeadDiffers, InternalErrors, DeadLetterUnavailable,
         AppendFailed, TakenBefore (nothing was stored) and DatabaseUnavailable (it is not known
         whether anything was: call again).
         """
-        check_call(inputs, source, retry_of)
+        sources = (source,) if isinstance(source, SourcePosition) else source
+        check_call(inputs, sources, retry_of)
         call_backs, lock_budgets = 0, False
         lock_leases, lock_codes = set[str](), set[bytes]()
         with translated():
@@ -150,7 +153,7 @@ class Ledger(Questions):
                     )
                     batch.lock_leases, batch.lock_codes = lock_leases, lock_codes
                     try:
-                        await self._try(connection, batch, source, retry_of, internal_errors_max)
+                        await self._try(connection, batch, sources, retry_of, internal_errors_max)
                         break
                     except CallBack as wanted:
                         call_backs += 1
@@ -169,7 +172,7 @@ class Ledger(Questions):
         self,
         connection: Connection,
         batch: Batch,
-        source: SourcePosition | None,
+        sources: Sources,
         retry_of: int | None,
         internal_errors_max: int | None,
     ) -> None:
@@ -185,7 +188,7 @@ class Ledger(Questions):
             try:
                 async with self._locks.hold(shards):
                     await self._append(
-                        connection, batch, programs, source, retry_of, internal_errors_max, ahead
+                        connection, batch, programs, sources, retry_of, internal_errors_max, ahead
                     )
                 return
             except MoreShards:
@@ -198,7 +201,7 @@ class Ledger(Questions):
         connection: Connection,
         batch: Batch,
         decided_with: Timeline,
-        source: SourcePosition | None,
+        sources: Sources,
         retry_of: int | None,
         internal_errors_max: int | None,
         ahead: Ahead | None,
@@ -207,12 +210,12 @@ class Ledger(Questions):
         crash_point("append.before_lock")
         try:
             with self.stats.locking.timed():
-                locked = await self._lock(connection, source, shards, ahead)
+                locked = await self._lock(connection, sources, shards, ahead)
                 crash_point("append.after_lock")
                 if ahead is not None:
-                    await self._decide_locked(connection, batch, source, locked, ahead)
+                    await self._decide_locked(connection, batch, sources, locked, ahead)
                     decided_with = self.programs
-                await self._decide_again(connection, batch, source, locked, decided_with)
+                await self._decide_again(connection, batch, sources, locked, decided_with)
             log_failures(batch)
             if internal_errors_max is not None:
                 check_internal_errors(batch.works, internal_errors_max)
@@ -224,8 +227,9 @@ class Ledger(Questions):
             if rows.released:
                 await append.take_released(connection, rows)
             with self.stats.storing.timed():
-                slot = source.partition if source is not None else min(shards, default=0)
-                await append.store(connection, rows, batch, source, slot)
+                slots = [source.partition for source in sources]
+                slot = min(slots or shards, default=0)
+                await append.store(connection, rows, batch, sources, slot)
         except BaseException:
             for shard, member_id in batch.forks:
                 self.cache.evict(shard, (member_id,))
@@ -236,25 +240,24 @@ class Ledger(Questions):
     async def _lock(
         self,
         connection: Connection,
-        source: SourcePosition | None,
+        sources: Sources,
         shards: Sequence[int],
         ahead: Ahead | None,
     ) -> append.Locked:
         return await lock_checked(
-            connection, source, shards, self.cache, self._programs, self._ends, ahead
+            connection, sources, shards, self.cache, self._programs, self._ends, ahead
         )
 
     async def _decide_locked(
         self,
         connection: Connection,
         batch: Batch,
-        source: SourcePosition | None,
+        sources: Sources,
         locked: append.Locked,
         ahead: Ahead,
     ) -> None:
         """Decide a small batch for the first time, under the lock, on what was read with it."""
-        if source is not None:
-            stream_rows.check_offsets(batch, source, locked.offsets)
+        stream_rows.check_offsets(batch, sources, locked.offsets)
         shards = sorted(locked.heads)
         with self.stats.reading.timed():
             await self._reader.read(connection, batch, shards, locked, ahead)
@@ -265,7 +268,7 @@ class Ledger(Questions):
         self,
         connection: Connection,
         batch: Batch,
-        source: SourcePosition | None,
+        sources: Sources,
         locked: append.Locked,
         decided_with: Timeline,
     ) -> None:
@@ -273,7 +276,7 @@ class Ledger(Questions):
         moved = {
             shard for shard, head in locked.heads.items() if head.position != batch.based_on[shard]
         }
-        if source is not None and stream_rows.check_offsets(batch, source, locked.offsets):
+        if stream_rows.check_offsets(batch, sources, locked.offsets):
             moved = set(locked.heads)
         if locked.system > self._programs.position:
             await self._programs.catch_up(connection, locked.system)

@@ -171,11 +171,16 @@ class Batch:
         if self.codes is not None:
             self.codes.forget(list(self.codes.used))
 
-    def drop_below(self, topic: str, offset: int) -> None:
-        """Skip the records of a topic that lie below a stored offset: they were handled before."""
+    def drop_below(self, topic: str, partition: int, offset: int) -> None:
+        """Skip the records of a topic-partition that lie below a stored offset: they were handled
+        before."""
         for work in self.works:
             record = work.item.record
-            if record is not None and record.topic == topic and record.offset < offset:
+            if (
+                record is not None
+                and record.offset < offset
+                and (record.topic, record.partition) == (topic, partition)
+            ):
                 work.reset()
                 work.kind = "skipped"
                 work.shard = NO_SHARD

@@ -15,7 +15,7 @@ from ledger.errors import LogWentBack
 from ledger.heads import Ends
 from ledger.lookups import Connection
 from ledger.programs import Programs
-from ledger.received import SourcePosition
+from ledger.received import Sources
 from ledger.sharding import SYSTEM_SHARD
 
 
@@ -41,7 +41,7 @@ class ShardLocks:
 
 async def lock_checked(
     connection: Connection,
-    source: SourcePosition | None,
+    sources: Sources,
     shards: Sequence[int],
     cache: AccountCache,
     programs: Programs,
@@ -51,15 +51,14 @@ async def lock_checked(
     """The rows of an append, locked, none of them behind what this process remembers; `asked` was
     asked under the locks. Raises: OffsetGap, LogWentBack, HeadDiffers."""
     programs_known = programs.position
-    locked = await append.lock(connection, source, shards, asked)
-    if source is not None and len(locked.offsets) != len(source.moves):
-        stream_rows.check_rows(source, locked.topic_ids)
+    locked = await append.lock(connection, sources, shards, asked)
+    if len(locked.offsets) != sum(len(source.moves) for source in sources):
+        stream_rows.check_rows(sources, locked.topic_ids)
         await connection.execute("ROLLBACK")
-        await stream_rows.begin_streams(connection, source)
+        await stream_rows.begin_streams(connection, sources)
         crash_point("append.after_streams_begun")
-        locked = await append.lock(connection, source, shards, asked)
-    if source is not None:
-        stream_rows.check_rows(source, locked.topic_ids)
+        locked = await append.lock(connection, sources, shards, asked)
+    stream_rows.check_rows(sources, locked.topic_ids)
     # Else what is remembered here may hold what no longer happened.
     for shard, head in locked.heads.items():
         known = cache.seen(shard)

@@ -6,13 +6,11 @@ that breaks the contract of the one door.
 """
 
 from collections.abc import Sequence
-from typing import Any
-
 from ledger.core.calendar import format_instant
 from ledger.core.pairs import PAIRS, other_of
 from ledger.dedupe import WITH_PROFILE, content_of, key_of
 from ledger.errors import BatchRefused
-from ledger.received import DIRECT, INPUTS_MAX, Problem, Received, SourcePosition, source_of
+from ledger.received import DIRECT, INPUTS_MAX, Problem, Received, Sources, TopicMove, source_of
 from ledger.sharding import shard_of
 from ledger.work import Work
 from schemas.fields import Instant
@@ -99,23 +97,25 @@ def _from_future(item: Received, now: Instant, skew: Instant, retry: bool) -> Pr
     )
 
 
-def check_call(
-    inputs: Sequence[Received], source: SourcePosition | None, retry_of: int | None
-) -> None:
+def check_call(inputs: Sequence[Received], sources: Sources | None, retry_of: int | None) -> None:
     """Raises BatchRefused for a call of handle() that breaks its contract."""
     if len(inputs) > INPUTS_MAX:
         raise BatchRefused(f"A batch has {len(inputs)} inputs; the most is {INPUTS_MAX}: split it.")
-    if retry_of is not None and (len(inputs) != 1 or source is not None):
+    if retry_of is not None and (len(inputs) != 1 or sources):
         raise BatchRefused("A retry is one input, without a source position.")
-    if source is None:
+    if not sources:
         return
-    topics: dict[str, Any] = {move.topic: move for move in source.moves}
-    if len(topics) != len(source.moves):
-        raise BatchRefused("A topic is named twice in the source position.")
+    if any(source.group != sources[0].group for source in sources):
+        raise BatchRefused("An append moves the offsets of one group.")
+    moves: dict[tuple[str, int], TopicMove] = {}
+    for source in sources:
+        for each in source.moves:
+            if moves.setdefault((each.topic, source.partition), each) is not each:
+                raise BatchRefused("A topic is named twice in the source position.")
     for item in inputs:
         record = item.record
-        move = topics.get(record.topic) if record is not None else None
-        if record is None or move is None or record.partition != source.partition:
+        move = None if record is None else moves.get((record.topic, record.partition))
+        if record is None or move is None:
             raise BatchRefused("An input is not of the stretch that the source position names.")
         if not move.from_offset <= record.offset < move.next_offset:
             raise BatchRefused(

@@ -105,6 +105,11 @@ class SourcePosition(Struct, frozen=True):
     moves: tuple[TopicMove, ...]
 
 
+Sources = Sequence[SourcePosition]
+"""Which offsets an append moves: of no partition number (nothing came from Kafka), of one, or of
+several of one group."""
+
+
 class StoredPosition(Struct, frozen=True):
     """Up to where a topic-partition was handled. `read_to`: from `next_offset` to there lies no
     record, as far as anyone has looked."""

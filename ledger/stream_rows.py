@@ -5,17 +5,24 @@ is skipped; a batch that begins above it would lose records and is refused.
 """
 
 from collections.abc import Mapping
+from itertools import chain
+
+from psycopg import AsyncCursor
+from psycopg.rows import TupleRow
 
 from ledger.batch import Batch
 from ledger.core.calendar import from_instant, to_instant
 from ledger.errors import OffsetGap
 from ledger.lookups import Connection
-from ledger.received import SourcePosition, StoredPosition
+from ledger.received import Sources, StoredPosition, TopicMove
 
-LOCK_STREAMS = (
-    'SELECT topic, next_offset, topic_id FROM ledger.stream_positions WHERE "group" = %s'
-    " AND partition = %s AND topic = ANY(%s) ORDER BY topic FOR UPDATE"
-)
+# Always in this order, so that no two appends wait for each other, of whatever partitions they are.
+LOCK_STREAMS = """
+SELECT p.topic, p.partition, p.next_offset, p.topic_id
+FROM unnest(%s::text[], %s::integer[]) AS v (topic, partition)
+JOIN ledger.stream_positions p USING (topic, partition)
+WHERE p."group" = %s ORDER BY p.partition, p.topic FOR UPDATE OF p
+"""
 _BEGIN_STREAMS = (
     'INSERT INTO ledger.stream_positions ("group", topic, partition, next_offset)'
     " VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING"
@@ -24,9 +31,10 @@ _MOVE_STREAMS = """
 UPDATE ledger.stream_positions p
 SET next_offset = v.next_offset, last_checksum = v.last_checksum, event_time = v.event_time,
     topic_id = coalesce(v.topic_id, p.topic_id)
-FROM unnest(%s::text[], %s::bigint[], %s::bytea[], %s::bytea[], %s::timestamptz[])
-    AS v (topic, next_offset, last_checksum, topic_id, event_time)
-WHERE p."group" = %s AND p.partition = %s AND p.topic = v.topic AND p.next_offset < v.next_offset
+FROM unnest(%s::text[], %s::integer[], %s::bigint[], %s::bytea[], %s::bytea[], %s::timestamptz[])
+    AS v (topic, partition, next_offset, last_checksum, topic_id, event_time)
+WHERE p."group" = %s AND p.topic = v.topic AND p.partition = v.partition
+    AND p.next_offset < v.next_offset
 """
 _NOTE_READ = """
 UPDATE ledger.stream_positions p SET read_to = v.read_to
@@ -41,69 +49,103 @@ _STREAMS = (
 )
 
 
-async def begin_streams(connection: Connection, source: SourcePosition) -> None:
+TopicPartition = tuple[str, int]
+"""Topic and partition number."""
+
+
+def moves_of(sources: Sources) -> dict[TopicPartition, TopicMove]:
+    """The moves of all sources, in the order in which their rows are locked."""
+    found = chain.from_iterable(
+        (((move.topic, source.partition), move) for move in source.moves) for source in sources
+    )
+    return dict(sorted(found, key=lambda each: (each[0][1], each[0][0])))
+
+
+async def lock_streams(connection: Connection, sources: Sources) -> AsyncCursor[TupleRow]:
+    """Lock the rows of these sources, at least one, in a round trip; `told_streams` reads the
+    answer after it."""
+    places = list(moves_of(sources))
+    return await connection.execute(
+        LOCK_STREAMS,
+        ([topic for topic, _ in places], [number for _, number in places], sources[0].group),
+    )
+
+
+async def told_streams(
+    asked: AsyncCursor[TupleRow],
+) -> dict[TopicPartition, tuple[int, bytes | None]]:
+    """Of each row that is there, the stored offset and Kafka's id of the topic, None where it is
+    not known."""
+    return {
+        (topic, partition): (offset, topic_id)
+        for topic, partition, offset, topic_id in await asked.fetchall()
+    }
+
+
+async def begin_streams(connection: Connection, sources: Sources) -> None:
     """Create the stream rows of topics that are new to this ledger, each at this batch's
     predecessor."""
-    for move in sorted(source.moves, key=lambda move: move.topic):
+    for (topic, partition), move in moves_of(sources).items():
         await connection.execute(
-            _BEGIN_STREAMS, (source.group, move.topic, source.partition, move.from_offset)
+            _BEGIN_STREAMS, (sources[0].group, topic, partition, move.from_offset)
         )
 
 
-def check_rows(source: SourcePosition, topic_ids: dict[str, bytes | None]) -> None:
+def check_rows(sources: Sources, topic_ids: Mapping[TopicPartition, bytes | None]) -> None:
     """Are the locked rows those of the topics that are read? Raises OffsetGap (offset_gone,
     other_topic)."""
-    for move in source.moves:
-        if move.topic not in topic_ids:
+    for (topic, partition), move in moves_of(sources).items():
+        if (topic, partition) not in topic_ids:
             if move.begun:
                 raise OffsetGap(
-                    f"The stored offset of {move.topic}/{source.partition} is gone: the database"
-                    " was changed by hand, or the ledger was given to another Kafka (`points kafka"
-                    " adopt`). Nothing was stored. If this worker is the right one, start it"
-                    " again: it reads the topic from its beginning, and what was taken before is a"
-                    " duplicate.",
+                    f"The stored offset of {topic}/{partition} is gone: the database was changed by"
+                    " hand, or the ledger was given to another Kafka (`points kafka adopt`)."
+                    " Nothing was stored. If this worker is the right one, start it again: it reads"
+                    " the topic from its beginning, and what was taken before is a duplicate.",
                     "offset_gone",
                 )
             continue
-        known = topic_ids[move.topic]
+        known = topic_ids[topic, partition]
         if None not in (known, move.topic_id) and known != move.topic_id:
             raise OffsetGap(
-                f"The stored offset of {move.topic}/{source.partition} belongs to another topic of"
-                " that name: workers of two Kafka clusters write to this database, or the topic"
-                " was recreated. Nothing was stored. Stop the workers that do not belong here.",
+                f"The stored offset of {topic}/{partition} belongs to another topic of that name:"
+                " workers of two Kafka clusters write to this database, or the topic was recreated."
+                " Nothing was stored. Stop the workers that do not belong here.",
                 "other_topic",
             )
 
 
-def check_offsets(batch: Batch, source: SourcePosition, offsets: dict[str, int]) -> bool:
+def check_offsets(batch: Batch, sources: Sources, offsets: Mapping[TopicPartition, int]) -> bool:
     """Skip what was handled before; whether anything was. Raises OffsetGap."""
     skipped = False
-    for move in source.moves:
-        stored = offsets[move.topic]
+    for (topic, partition), move in moves_of(sources).items():
+        stored = offsets[topic, partition]
         if stored < move.from_offset:
             raise OffsetGap(
-                f"{move.topic}/{source.partition} was handled up to {stored}, but this batch"
-                f" begins after {move.from_offset}: the records in between would be lost. Restart"
-                " the worker; it resumes at the stored offset."
+                f"{topic}/{partition} was handled up to {stored}, but this batch begins after"
+                f" {move.from_offset}: the records in between would be lost. Restart the worker; it"
+                " resumes at the stored offset."
             )
         if stored > move.from_offset:
             skipped = True
-            batch.drop_below(move.topic, stored)
+            batch.drop_below(topic, partition, stored)
     return skipped
 
 
-async def move_streams(connection: Connection, source: SourcePosition) -> None:
-    moves = source.moves
+async def move_streams(connection: Connection, sources: Sources) -> None:
+    """Move the stored offsets."""
+    places = moves_of(sources)
+    moves = places.values()
     await connection.execute(
         _MOVE_STREAMS,
         (
-            [move.topic for move in moves],
+            [topic for topic, _ in places],
+            [partition for _, partition in places],
             [move.next_offset for move in moves],
             [move.last_checksum for move in moves],
             [move.topic_id for move in moves],
             [None if move.event_time is None else from_instant(move.event_time) for move in moves],
-            source.group,
-            source.partition,
+            sources[0].group,
         ),
     )
 

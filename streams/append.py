@@ -2,15 +2,16 @@
 
 Transient failures: the same batch again, in place, with growing and jittered pauses; for too long,
 and the worker stops (its supervisor restarts it, it resumes at the stored offset). Any other
-failure: the batch is halved until one record is left, and that becomes a dead letter. When more
-than a few records of a batch would fail for reasons of ours, none of them is stored and the worker
-stops (of one that was halved, no more of them): a bug must not dead-letter a day.
+failure: the batch is halved (first by partition numbers) until one record is left, and that becomes
+a dead letter. When more than a few records of a batch would fail for reasons of ours, none of them
+is stored and the worker stops (of one that was halved, no more of them): a bug must not dead-letter
+a day.
 """
 
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import psycopg
 import structlog
@@ -31,6 +32,7 @@ from ledger.received import (
     Outcome,
     Received,
     SourcePosition,
+    Sources,
     internal_errors,
     undecodable,
 )
@@ -66,7 +68,7 @@ class Door(Protocol):
     async def handle(
         self,
         inputs: Sequence[Received],
-        source: SourcePosition | None = None,
+        source: SourcePosition | Sources = (),
         *,
         internal_errors_max: int | None = None,
     ) -> list[Outcome]:
@@ -81,6 +83,29 @@ class Cursor(Protocol):
 
     def appended(self, position: SourcePosition) -> None:
         """They are made."""
+
+
+class Part(NamedTuple):
+    """What one partition number adds to an append."""
+
+    batch: Sequence[Received]
+    cursor: Cursor
+
+
+def _records(parts: Sequence[Part]) -> int:
+    return sum(len(part.batch) for part in parts)
+
+
+def _halves(parts: Sequence[Part]) -> tuple[Sequence[Part], Sequence[Part]] | None:
+    """Partition numbers are told apart first, then the records of one; None of a single record."""
+    if len(parts) > 1:
+        middle = len(parts) // 2
+        return parts[:middle], parts[middle:]
+    ((batch, cursor),) = parts
+    if len(batch) == 1:
+        return None
+    middle = len(batch) // 2
+    return [Part(batch[:middle], cursor)], [Part(batch[middle:], cursor)]
 
 
 class InternalErrors:
@@ -130,38 +155,43 @@ class LedgerAppender:
 
     async def append(self, batch: Sequence[Received], cursor: Cursor) -> None:
         """Store all of `batch`. Raises: WorkerStopped, OffsetGap, InternalErrors."""
-        # Once, for the whole: a half that holds all the bad records is judged by what the batch is.
-        allowed = self._internal.allowed(len(batch))
-        errors = await self._store(batch, cursor, allowed)
-        self._internal.seen(len(batch), errors)
+        await self.append_all([Part(batch, cursor)])
 
-    async def _store(self, batch: Sequence[Received], cursor: Cursor, allowed: int) -> int:
-        """Store a batch or a part of it; how many became dead letters because of a bug, of the
+    async def append_all(self, parts: Sequence[Part]) -> None:
+        """Store all of the parts, at least one, of different partition numbers: in one transaction,
+        or in several. Raises: WorkerStopped, OffsetGap, InternalErrors."""
+        # Once, for the whole: a half that holds all the bad records is judged by what the batch is.
+        records = _records(parts)
+        allowed = self._internal.allowed(records)
+        errors = await self._store(parts, allowed)
+        self._internal.seen(records, errors)
+
+    async def _store(self, parts: Sequence[Part], allowed: int) -> int:
+        """Store batches or parts of them; how many became dead letters because of a bug, of the
         `allowed` ones."""
-        position = cursor.position(batch)
+        positions = [cursor.position(batch) for batch, cursor in parts]
+        inputs = [received for batch, _ in parts for received in batch]
         try:
-            outcomes = await self._handle(batch, position, allowed)
+            outcomes = await self._handle(inputs, positions, allowed)
         except LedgerError as error:
             if not isinstance(error, AppendFailed):
                 raise
-            return await self._halve(batch, cursor, allowed, error)
+            return await self._halve(parts, allowed, error)
         except Exception as error:
-            return await self._halve(batch, cursor, allowed, error)
-        cursor.appended(position)
-        self._metrics.outcomes(batch, outcomes)
-        if any(move.topic == COMMANDS for move in position.moves):
+            return await self._halve(parts, allowed, error)
+        for (_, cursor), position in zip(parts, positions, strict=True):
+            cursor.appended(position)
+        self._metrics.outcomes(inputs, outcomes)
+        if any(move.topic == COMMANDS for position in positions for move in position.moves):
             self._commanded()
         self._committed({o.shard for o in outcomes if o.effects and o.shard is not None})
         return internal_errors(outcomes)
 
-    async def _halve(
-        self, batch: Sequence[Received], cursor: Cursor, allowed: int, error: Exception
-    ) -> int:
-        if len(batch) > 1:
-            middle = len(batch) // 2
-            errors = await self._store(batch[:middle], cursor, allowed)
-            return errors + await self._store(batch[middle:], cursor, allowed - errors)
-        (one,) = batch
+    async def _halve(self, parts: Sequence[Part], allowed: int, error: Exception) -> int:
+        if (halves := _halves(parts)) is not None:
+            errors = await self._store(halves[0], allowed)
+            return errors + await self._store(halves[1], allowed - errors)
+        (((one,), cursor),) = parts
         assert one.record is not None
         if one.undecodable is not None and one.undecodable.code == INTERNAL_ERROR:
             raise WorkerStopped(
@@ -178,10 +208,10 @@ class LedgerAppender:
         )
         message = f"The ledger failed on this record ({type(error).__name__}): see its log."
         letter = undecodable(one.record, INTERNAL_ERROR, "$", message)
-        return await self._store([letter], cursor, allowed)
+        return await self._store([Part([letter], cursor)], allowed)
 
     async def _handle(
-        self, batch: Sequence[Received], position: SourcePosition, allowed: int
+        self, inputs: Sequence[Received], positions: Sequence[SourcePosition], allowed: int
     ) -> list[Outcome]:
         retrying = AsyncRetrying(
             retry=retry_if_exception(is_transient),
@@ -193,8 +223,8 @@ class LedgerAppender:
         try:
             outcomes: list[Outcome] = await retrying(
                 self._door.handle,
-                batch,
-                position,
+                inputs,
+                positions,
                 internal_errors_max=allowed,
             )
         except RetryError as error:
@@ -204,7 +234,7 @@ class LedgerAppender:
                 f"({cause}): the worker stops and resumes at the stored offset when restarted.",
                 "database_gone",
             ) from cause
-        self._metrics.batch(len(batch), time.perf_counter() - started)
+        self._metrics.batch(len(inputs), time.perf_counter() - started)
         crash_point("worker.after_append")
         return outcomes
 

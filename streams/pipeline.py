@@ -14,6 +14,7 @@ from streams.effects import PAUSE_HISTORY_SECONDS, PAUSE_SECONDS, EffectsPublish
 from streams.intake import Intake
 from streams.metrics import Metrics
 from streams.strays import Strays
+from streams.together import Together
 
 
 def make_pipeline(
@@ -48,13 +49,14 @@ def make_pipeline(
         now=now,
         strays=Strays(lambda topic, reason: metrics.misrouted.labels(topic, reason).inc()),
     )
+    appender = LedgerAppender(ledger, metrics, effects.committed, commanded=effects.commanded)
     delivery = StreamDelivery(
         group=settings.group,
         bootstrap=bootstrap,
         partitions=settings.partitions,
         positions=ledger,
         decode=intake.feed,
-        appender=LedgerAppender(ledger, metrics, effects.committed, commanded=effects.commanded),
+        appender=Together(appender),
         metrics=metrics,
         max_idle_seconds=None if history else settings.max_task_idle_ms / 1_000,
         on_fail=on_fail,

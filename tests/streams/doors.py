@@ -12,6 +12,7 @@ from ledger.received import (
     Received,
     RecordRef,
     SourcePosition,
+    Sources,
     TopicMove,
 )
 from streams.append import LedgerAppender
@@ -45,7 +46,7 @@ class Door:
     async def handle(
         self,
         inputs: Sequence[Received],
-        source: SourcePosition | None = None,
+        source: SourcePosition | Sources = (),
         *,
         internal_errors_max: int | None = None,
     ) -> list[Outcome]:
