@@ -4,11 +4,13 @@ Worker and projections run as in service, on the million members with ten millio
 Every tenth purchase is a probe, the first one of a new member; when the read model first shows a
 balance of that member is looked for every few milliseconds, which is in the figure. It begins once
 both processes have nothing to do. A machine that does not keep up measures its backlog: that is
-told beside the figures.
+told beside the figures; so are the processors' time, and what the server did of its own accord.
 """
 
 import asyncio
+import os
 import time
+from collections import defaultdict
 from itertools import count
 from random import Random
 from statistics import median
@@ -18,6 +20,7 @@ from aiokafka import AIOKafkaProducer
 from msgspec import Struct
 
 from benchmarks import runs
+from benchmarks.processes import ServerCpu, cpu_seconds
 from benchmarks.ready import until_ready
 from benchmarks.report import Figure, Result
 from benchmarks.sets import MEMBERS, TWO_LINE, end_offsets, fill, purchase, template
@@ -62,6 +65,12 @@ _UNFOLDED = (
     "SELECT count(*) FILTER (WHERE p.position IS DISTINCT FROM h.position)"
     " FROM ledger.heads AS h LEFT JOIN read.positions AS p USING (shard)"
 )
+_OWN_ACCORD = (
+    "SELECT (SELECT sum(total_autovacuum_time + total_autoanalyze_time) FROM pg_stat_all_tables),"
+    " (SELECT num_timed + num_requested FROM pg_stat_checkpointer)"
+)
+"""Milliseconds of autovacuum in this database, pauses included; checkpoints of the server. Either
+may hold an append up for longer than it takes."""
 
 
 class _Probes(Struct):
@@ -73,6 +82,16 @@ class _Probes(Struct):
     seen: dict[str, float] = {}
     behind: int = 0
     late: float = 0.0
+
+
+class _Spent(Struct):
+    """Since the processes began: seconds by the clock, of CPU by process, and what the server did
+    of its own accord (`_OWN_ACCORD`)."""
+
+    seconds: float
+    cpu: dict[str, float]
+    autovacuum_ms: float
+    checkpoints: int
 
 
 def measure(stage: Stage) -> list[Result]:
@@ -92,29 +111,71 @@ def measure(stage: Stage) -> list[Result]:
         stage.checkpoint()
         warm, seconds = stage.sized(WARM_SECONDS, 2), stage.sized(SECONDS, 2)
         stage.progress(f"  {PER_SECOND} purchases/s for {warm} and {seconds} s")
-        probes = asyncio.run(_probe(stage, url, warm, seconds))
+        server = ServerCpu(stage.services)
         with psycopg.connect(url, autocommit=True) as connection:
+            before = _spent(connection, server, worker, folding)
+            probes = asyncio.run(_probe(stage, url, warm, seconds))
+            after = _spent(connection, server, worker, folding)
             recorded: dict[str, float] = dict(connection.execute(_RECORDED).fetchall())
     finally:
         folding.stop()
         worker.stop()
     stage.drop(database)
-    return [_result(stage, probes, recorded, warm * PER_SECOND)]
+    return [_result(stage, probes, recorded, warm * PER_SECOND, before, after)]
 
 
-def _result(stage: Stage, probes: _Probes, recorded: dict[str, float], first: int) -> Result:
+def _spent(
+    connection: psycopg.Connection, server: ServerCpu, worker: Child, folding: Child
+) -> _Spent:
+    row = connection.execute(_OWN_ACCORD).fetchone()
+    assert row is not None
+    postgres, kafka = server.seconds()
+    own = os.times()
+    cpu = {
+        "worker": cpu_seconds(worker.pid),
+        "read models": cpu_seconds(folding.pid),
+        "PostgreSQL": postgres,
+        "Kafka": kafka,
+        "sender and looker": own.user + own.system,
+    }
+    return _Spent(time.monotonic(), cpu, float(row[0]), int(row[1]))
+
+
+def _result(
+    stage: Stage,
+    probes: _Probes,
+    recorded: dict[str, float],
+    first: int,
+    before: _Spent,
+    after: _Spent,
+) -> Result:
     """The figures of the probes from record `first` on."""
     counted = [member for member in probes.seen if int(member.partition("-")[2]) >= first]
     waits = sorted((probes.seen[m] - probes.sent[m]) * 1_000 for m in counted)
     at = {f"p{p}": waits[min(len(waits) - 1, len(waits) * p // 100)] for p in (50, 95, 99)}
     figures = [Figure(name, "ms", (value,)) for name, value in at.items()]
-    appending = median((recorded[m] - probes.sent[m]) * 1_000 for m in counted)
-    folding = median((probes.seen[m] - recorded[m]) * 1_000 for m in counted)
+    appending = sorted((recorded[m] - probes.sent[m]) * 1_000 for m in counted)
+    folding = sorted((probes.seen[m] - recorded[m]) * 1_000 for m in counted)
+    slow = len(counted) * 99 // 100
+    by_second: defaultdict[int, float] = defaultdict(float)
+    for m in counted:
+        second = int(m.partition("-")[2]) // PER_SECOND
+        by_second[second] = max(by_second[second], (probes.seen[m] - probes.sent[m]) * 1_000)
+    elapsed = after.seconds - before.seconds
     behind = probes.behind * PROBE_EVERY
     figures += [
         Figure("max", "ms", (waits[-1],)),
-        Figure("sent to append begun, p50", "ms", (appending,)),
-        Figure("append begun to readable, p50", "ms", (folding,)),
+        Figure("slowest of each second, median", "ms", (median(by_second.values()),)),
+        Figure("sent to append begun, p50", "ms", (median(appending),)),
+        Figure("sent to append begun, p99", "ms", (appending[slow],)),
+        Figure("append begun to readable, p50", "ms", (median(folding),)),
+        Figure("append begun to readable, p99", "ms", (folding[slow],)),
+        *(
+            Figure(f"CPU of {name}", "%", ((used - before.cpu[name]) / elapsed * 100,))
+            for name, used in after.cpu.items()
+        ),
+        Figure("autovacuum, at most", "ms", (after.autovacuum_ms - before.autovacuum_ms,)),
+        Figure("checkpoints", "", (float(after.checkpoints - before.checkpoints),)),
         Figure("behind when sending ended", "purchases", (float(behind),)),
     ]
     notes: tuple[str, ...] = ()

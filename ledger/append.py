@@ -90,7 +90,7 @@ _RETRY_FAILED = (
 )
 
 
-INSERTED_MAX = 100
+INSERTED_MAX = 200
 """Events that an append inserts, in the round trip that ends it; more are copied, which takes less
 for each but two round trips of their own for each table."""
 

@@ -120,7 +120,7 @@ class Ledger(Questions):
     async def handle(
         self,
         inputs: Sequence[Received],
-        source: SourcePosition | Sources = (),
+        source: SourcePosition | Sources | None = None,
         retry_of: int | None = None,
         *,
         internal_errors_max: int | None = None,
@@ -135,7 +135,7 @@ class Ledger(Questions):
         AppendFailed, TakenBefore (nothing was stored) and DatabaseUnavailable (it is not known
         whether anything was: call again).
         """
-        sources = (source,) if isinstance(source, SourcePosition) else source
+        sources = (source,) if isinstance(source, SourcePosition) else tuple(source or ())
         check_call(inputs, sources, retry_of)
         call_backs, lock_budgets = 0, False
         lock_leases, lock_codes = set[str](), set[bytes]()

@@ -6,6 +6,7 @@ that breaks the contract of the one door.
 """
 
 from collections.abc import Sequence
+
 from ledger.core.calendar import format_instant
 from ledger.core.pairs import PAIRS, other_of
 from ledger.dedupe import WITH_PROFILE, content_of, key_of

@@ -31,7 +31,7 @@ from ledger.profiles import known_profiles
 from ledger.programs import Programs
 from ledger.promo_codes import Codes
 
-UNDER_LOCK_MAX = 50
+UNDER_LOCK_MAX = 100
 """Inputs of a batch that is read and decided under its locks: for so few the round trips before
 cost more than all of deciding, which keeps whoever waits for a head waiting some milliseconds."""
 

@@ -68,7 +68,7 @@ class Door(Protocol):
     async def handle(
         self,
         inputs: Sequence[Received],
-        source: SourcePosition | Sources = (),
+        source: SourcePosition | Sources | None = None,
         *,
         internal_errors_max: int | None = None,
     ) -> list[Outcome]:

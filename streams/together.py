@@ -27,6 +27,11 @@ ROUNDS_AT_ONCE = 1
 """Gathered appends under way: while one waits for the disk, what comes gathers for the next."""
 
 
+GATHER_SECONDS = 0.002
+"""How long an append waits for what comes along with the first batch of it: the batches of one
+fetch are handed over one after the other."""
+
+
 class Parts(Protocol):
     """Who stores them (`streams.append.LedgerAppender`)."""
 
@@ -67,46 +72,44 @@ class Together:
             raise
 
     def _begin(self) -> None:
-        while self._waiting and len(self._rounds) < ROUNDS_AT_ONCE:
-            taken = self._take()
-            task = asyncio.create_task(self._round(taken), name="append-together")
-            self._rounds[task] = taken
-            for waiting in taken:
-                waiting.round = task
+        if self._waiting and len(self._rounds) < ROUNDS_AT_ONCE:
+            task = asyncio.create_task(self._round(), name="append-together")
+            self._rounds[task] = []
 
     def _take(self) -> list[_Waiting]:
         """Those that have waited longest, as many as go together."""
-        taken = [self._waiting.popleft()]
-        records = len(taken[0].part.batch)
+        taken: list[_Waiting] = []
+        records = 0
         while self._waiting:
             records += len(self._waiting[0].part.batch)
-            if records > TOGETHER_RECORDS_MAX:
+            if taken and records > TOGETHER_RECORDS_MAX:
                 break
             taken.append(self._waiting.popleft())
         return taken
 
-    async def _round(self, taken: Sequence[_Waiting]) -> None:
+    async def _round(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
         error: BaseException | None = None
+        taken = self._rounds[task]
         try:
-            await self._parts.append_all([waiting.part for waiting in taken])
+            await asyncio.sleep(GATHER_SECONDS)
+            taken += self._take()
+            for waiting in taken:
+                waiting.round = task
+            if taken:
+                await self._parts.append_all([waiting.part for waiting in taken])
         except BaseException as failed:
             error = failed
-            if isinstance(failed, asyncio.CancelledError):
-                raise
-        finally:
-            task = asyncio.current_task()
-            assert task is not None
-            del self._rounds[task]
-            for waiting in taken:
-                if waiting.done.done():
-                    continue
-                if error is None:
-                    waiting.done.set_result(None)
-                elif isinstance(error, asyncio.CancelledError):
-                    waiting.done.cancel()
-                else:
-                    waiting.done.set_exception(error)
-            self._begin()
+        del self._rounds[task]
+        for waiting in taken:
+            if waiting.done.done():
+                continue  # given up
+            if error is None:
+                waiting.done.set_result(None)
+            else:
+                waiting.done.set_exception(error)
+        self._begin()
 
     async def _given_up(self, waiting: _Waiting) -> None:
         """Nobody waits for it any more. An append that nobody waits for is cancelled, and its end

@@ -22,8 +22,8 @@ from streams.metrics import Metrics
 class Offsets:
     """A cursor over one topic."""
 
-    def __init__(self) -> None:
-        self.stored = 0
+    def __init__(self, stored: int = 0) -> None:
+        self.stored = stored
 
     def position(self, part: Sequence[Received]) -> SourcePosition:
         last = part[-1].record
@@ -42,14 +42,16 @@ class Door:
     def __init__(self, fails: Callable[[Sequence[Received]], Exception | None]) -> None:
         self.fails = fails
         self.stored: list[tuple[int, str]] = []
+        self.calls = 0
 
     async def handle(
         self,
         inputs: Sequence[Received],
-        source: SourcePosition | Sources = (),
+        source: SourcePosition | Sources | None = None,
         *,
         internal_errors_max: int | None = None,
     ) -> list[Outcome]:
+        self.calls += 1
         error = self.fails(inputs)
         if error is not None:
             raise error
