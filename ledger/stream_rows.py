@@ -36,12 +36,21 @@ FROM unnest(%s::text[], %s::integer[], %s::bigint[], %s::bytea[], %s::bytea[], %
 WHERE p."group" = %s AND p.topic = v.topic AND p.partition = v.partition
     AND p.next_offset < v.next_offset
 """
+# Rows that an append has locked are left out: it locks those of several partitions in an order that
+# an UPDATE does not keep, and moves their offsets anyway.
 _NOTE_READ = """
-UPDATE ledger.stream_positions p SET read_to = v.read_to
-FROM unnest(%s::text[], %s::integer[], %s::bigint[], %s::bigint[])
-    AS v (topic, partition, next_offset, read_to)
-WHERE p."group" = %s AND p.topic = v.topic AND p.partition = v.partition
-    AND p.next_offset = v.next_offset AND coalesce(p.read_to, p.next_offset) < v.read_to
+WITH free AS (
+    SELECT p.topic, p.partition, p.next_offset, v.read_to
+    FROM unnest(%s::text[], %s::integer[], %s::bigint[], %s::bigint[])
+        AS v (topic, partition, next_offset, read_to)
+    JOIN ledger.stream_positions p USING (topic, partition)
+    WHERE p."group" = %s AND p.next_offset = v.next_offset
+        AND coalesce(p.read_to, p.next_offset) < v.read_to
+    FOR UPDATE OF p SKIP LOCKED
+)
+UPDATE ledger.stream_positions p SET read_to = free.read_to FROM free
+WHERE p."group" = %s AND p.topic = free.topic AND p.partition = free.partition
+    AND p.next_offset = free.next_offset
 """
 _STREAMS = (
     "SELECT topic, partition, next_offset, topic_id, last_checksum, event_time, read_to"
@@ -183,6 +192,7 @@ async def note_read(
             [partition for _, partition in reads],
             [stored for stored, _ in reads.values()],
             [read_to for _, read_to in reads.values()],
+            group,
             group,
         ),
     )

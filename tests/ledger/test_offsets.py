@@ -130,3 +130,33 @@ def test_a_batch_that_is_not_its_stretch_is_refused(settings: Settings) -> None:
                 await ledger.handle(direct(purchase("m1", "o1")), stretch(0, 2))
 
     run(test())
+
+
+def test_what_was_read_past_the_end_waits_for_no_append(
+    settings: Settings, owner: psycopg.Connection
+) -> None:
+    """It is noted again in seconds; whoever waited here for one row, holding another, could keep an
+    append of several partitions waiting, and be kept by it."""
+
+    def read_to() -> dict[int, int | None]:
+        query = "SELECT partition, read_to FROM ledger.stream_positions ORDER BY partition"
+        return dict(owner.execute(query).fetchall())
+
+    async def test() -> None:
+        async with opened(settings) as ledger:
+            for partition in range(3):
+                await ledger.handle([], stretch(0, 4, partition=partition))
+            reads = {("purchases", partition): (4, 6) for partition in range(3)}
+            reads["purchases", 2] = (3, 6)  # an append has passed it
+            with psycopg.connect(settings.require_database_url()) as other:
+                other.execute(
+                    "SELECT 1 FROM ledger.stream_positions WHERE partition = 0 FOR UPDATE"
+                )
+                await ledger.note_read(GROUP, reads)
+                assert read_to() == {0: None, 1: 6, 2: None}
+            await ledger.note_read(GROUP, reads)
+            assert read_to() == {0: 6, 1: 6, 2: None}
+            await ledger.note_read(GROUP, {("purchases", 0): (4, 5)})
+            assert read_to() == {0: 6, 1: 6, 2: None}, "never back"
+
+    run(test())
