@@ -51,7 +51,7 @@ PARTS: dict[str, Part] = {
     "stock": Part(stock.measure, 30, of_set=True),
     "cpu": Part(cpu.measure, 70, of_set=True),
     "memory": Part(memory.measure, 60),
-    "latency": Part(latency.measure, 80),
+    "latency": Part(latency.measure, 100),
     "handle": Part(door.measure, 20),
     "decide": Part(decide.measure, 10),
     "growth": Part(growth.measure, 900, asked=True),
