@@ -178,7 +178,7 @@ def _result(
             for name, used in after.cpu.items()
         ),
         Figure("autovacuum, at most", "ms", (after.autovacuum_ms - before.autovacuum_ms,)),
-        Figure("checkpoints", "", (float(after.checkpoints - before.checkpoints),)),
+        Figure("checkpoints", "times", (float(after.checkpoints - before.checkpoints),)),
         Figure("behind when sending ended", "purchases", (float(behind),)),
     ]
     notes: tuple[str, ...] = ()
