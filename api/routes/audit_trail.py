@@ -10,7 +10,7 @@ from api.access import layer, trail_pages
 from api.access.pages import CURSOR_CHARACTERS_MAX, cursor_of, place_of
 from api.access.trail_pages import NEWEST, Asked, TrailRow
 from api.caller import Caller, require
-from api.documents import json_of, operation
+from api.fresh import fresh, question
 from api.limits import PAGE_DEFAULT, PAGE_MAX
 from api.problems import Problem
 from api.reading import moment_of
@@ -39,7 +39,7 @@ class TrailAnswer(Struct, frozen=True):
     name="audit_trail",
     operation_id="audit_trail",
     summary="Refused and privileged calls, newest first.",
-    **operation(answer=TrailAnswer),
+    **question(TrailAnswer),
 )
 async def audit_trail(
     request: Request,
@@ -70,7 +70,7 @@ async def audit_trail(
         async with layer.of(request).pool.connection() as connection:
             rows = await trail_pages.page(connection, asked, limit, before)
     more = len(rows) == limit
-    return json_of(TrailAnswer(rows, cursor_of(rows[-1].id) if more else None))
+    return fresh(request, TrailAnswer(rows, cursor_of(rows[-1].id) if more else None))
 
 
 def _before(cursor: str) -> int:

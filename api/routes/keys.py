@@ -15,6 +15,7 @@ from api.access import keys, layer
 from api.access.keys import Key, KeyRefused, Made
 from api.caller import Caller, require
 from api.documents import body_of, json_of, operation
+from api.fresh import fresh, question
 from api.problems import Problem
 from api.scopes import Scope, scopes_of
 from ledger.database import translated
@@ -128,7 +129,7 @@ async def create(
     name="list_keys",
     operation_id="list_keys",
     summary="All keys that can be used, without their secrets.",
-    **operation(answer=KeysAnswer),
+    **question(KeysAnswer),
 )
 async def list_keys(
     request: Request,
@@ -139,7 +140,7 @@ async def list_keys(
     with translated():
         async with layer.of(request).pool.connection() as connection:
             found = await keys.listed(connection, ended=ended)
-    return json_of(KeysAnswer([told(key) for key in found]))
+    return fresh(request, KeysAnswer([told(key) for key in found]))
 
 
 @group.post(

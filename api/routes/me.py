@@ -5,7 +5,7 @@ from msgspec import Struct
 from starlette.responses import Response
 
 from api.caller import Access, Caller
-from api.documents import json_of, operation
+from api.fresh import fresh, question
 
 group = APIRouter(prefix="/v1", tags=["access"])
 
@@ -24,11 +24,11 @@ class MeAnswer(Struct, frozen=True):
     name="me",
     operation_id="me",
     summary="Who the caller is, and what it may do. Asks for no scope.",
-    **operation(answer=MeAnswer),
+    **question(MeAnswer),
 )
 async def me(request: Request) -> Response:
     """The caller of this request."""
     access: Access = request.app.state.points.access
     caller: Caller = await access.caller(request)
     scopes = sorted(str(scope) for scope in caller.scopes)
-    return json_of(MeAnswer(caller.name, caller.client, caller.person, scopes))
+    return fresh(request, MeAnswer(caller.name, caller.client, caller.person, scopes))

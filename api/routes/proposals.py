@@ -14,6 +14,7 @@ from api.access.proposals import REASON_CHARACTERS_MAX
 from api.caller import Caller, require
 from api.documents import body_of, json_of, operation
 from api.events import checked_id
+from api.fresh import fresh, question
 from api.limits import PAGE_DEFAULT, PAGE_MAX
 from api.problems import Problem
 from api.scopes import Scope
@@ -42,7 +43,7 @@ class Rejection(Struct, frozen=True, forbid_unknown_fields=True):
     name="proposals",
     operation_id="proposals",
     summary="Proposals, newest first.",
-    **operation(answer=ProposalsAnswer),
+    **question(ProposalsAnswer),
 )
 async def proposals(
     request: Request,
@@ -55,11 +56,12 @@ async def proposals(
     before = None if cursor is None else _before(cursor)
     found = await approvals.of(request).page(state, limit, before)
     last = found[-1] if len(found) == limit else None
-    return json_of(
+    return fresh(
+        request,
         ProposalsAnswer(
             [answer_of(each, content=False) for each in found],
             None if last is None else cursor_of(last.proposed_at.isoformat(), last.id),
-        )
+        ),
     )
 
 
@@ -68,12 +70,12 @@ async def proposals(
     name="proposal",
     operation_id="proposal",
     summary="One proposal with all that it would change.",
-    **operation(answer=ProposalAnswer, problems=(404,)),
+    **question(ProposalAnswer, problems=(404,)),
 )
 async def proposal(request: Request, _: Reader, proposal_id: str) -> Response:
     """Raises Problem (404)."""
     found = await approvals.of(request).find(checked_id(proposal_id, "proposal_id"))
-    return json_of(answer_of(found))
+    return fresh(request, answer_of(found))
 
 
 @group.post(

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from api.caller import Caller, require
 from api.documents import body_of, json_of, operation
+from api.fresh import fresh, question
 from api.limits import PAGE_DEFAULT, PAGE_MAX
 from api.problems import Problem
 from api.scopes import Scope
@@ -88,12 +89,12 @@ def _allow_private(request: Request) -> bool:
     operation_id="webhooks",
     dependencies=MAY,
     summary="All webhooks.",
-    **operation(answer=WebhookList),
+    **question(WebhookList),
 )
 def every(request: Request) -> Response:
     """All of them."""
     with _session(request) as connection:
-        return json_of(WebhookList(subscriptions.every(connection)))
+        return fresh(request, WebhookList(subscriptions.every(connection)))
 
 
 @group.post(
@@ -125,12 +126,12 @@ def add(
     operation_id="webhook",
     dependencies=MAY,
     summary="One webhook: whether it is active, what waits, since when it fails.",
-    **operation(answer=Webhook, problems=(404,)),
+    **question(Webhook, problems=(404,)),
 )
 def one(request: Request, webhook_id: Id) -> Response:
     """One."""
     with _session(request) as connection:
-        return json_of(subscriptions.one(connection, webhook_id))
+        return fresh(request, subscriptions.one(connection, webhook_id))
 
 
 @group.patch(
@@ -220,7 +221,7 @@ def resume(request: Request, webhook_id: Id) -> Response:
     operation_id="webhook_deliveries",
     dependencies=MAY,
     summary="The deliveries of a webhook, newest first.",
-    **operation(answer=Page, problems=(404,)),
+    **question(Page, problems=(404,)),
 )
 def list_deliveries(
     request: Request,
@@ -243,7 +244,7 @@ def list_deliveries(
             after=after,
             limit=limit,
         )
-    return json_of(page)
+    return fresh(request, page)
 
 
 @group.post(
