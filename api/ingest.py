@@ -6,6 +6,8 @@ does not hold back the others.
 """
 
 import asyncio
+import logging
+from collections import Counter
 from collections.abc import Sequence
 
 from aiokafka import AIOKafkaProducer
@@ -16,6 +18,7 @@ from ledger.settings import Settings
 from ledger.sharding import partition_of
 from schemas.asyncapi import CONTENT_TYPE
 from schemas.errors import Malformed
+from streams.correlation import header_of
 from streams.event_lines import GoodLine, check_line
 
 LINGER_MS = 2
@@ -25,6 +28,8 @@ ACKNOWLEDGED_SECONDS = 20.0
 """Longest wait for the brokers; the request has thirty seconds in all."""
 
 _HEADERS = [("content-type", CONTENT_TYPE.encode())]
+
+log = logging.getLogger(__name__)
 
 
 class Ingested(Struct, frozen=True, omit_defaults=True):
@@ -52,9 +57,13 @@ class Ingest:
         """Whether a Kafka is known."""
         return self._bootstrap is not None
 
-    async def take(self, texts: Sequence[bytes], may: Sequence[str]) -> list[Ingested]:
-        """Send what is good; `may`: prefixes of the types that this caller may send. Raises
+    async def take(
+        self, texts: Sequence[bytes], may: Sequence[str], correlation_id: str
+    ) -> list[Ingested]:
+        """Send what is good; `may`: prefixes of the types that this caller may send. Each record
+        carries the request's `correlation_id`, under which the worker's log tells of it. Raises
         KafkaError when Kafka cannot be reached."""
+        headers = [*_HEADERS, header_of(correlation_id)]
         results: list[Ingested] = []
         sent: list[tuple[int, asyncio.Future[object]]] = []
         producer = await self._opened()
@@ -69,10 +78,12 @@ class Ingest:
             if not line.type.startswith(tuple(may)):
                 results.append(_not_allowed(index, line))
                 continue
-            sent.append((index, await self._send(producer, line)))
+            sent.append((index, await self._send(producer, line, headers)))
         if sent:
             await asyncio.wait([future for _, future in sent], timeout=ACKNOWLEDGED_SECONDS)
         results += [_ended(index, future) for index, future in sent]
+        counts = Counter(each.status for each in results)
+        log.info("events_ingested", extra={"correlation_id": correlation_id, **counts})
         return sorted(results, key=lambda each: each.index)
 
     async def close(self) -> None:
@@ -80,13 +91,15 @@ class Ingest:
         if self._producer is not None:
             await self._producer.stop()
 
-    async def _send(self, producer: AIOKafkaProducer, line: GoodLine) -> "asyncio.Future[object]":
+    async def _send(
+        self, producer: AIOKafkaProducer, line: GoodLine, headers: Sequence[tuple[str, bytes]]
+    ) -> "asyncio.Future[object]":
         future: asyncio.Future[object] = await producer.send(
             line.topic,
             line.value,
             key=line.key.encode(),
             partition=partition_of(line.key, self._partitions),
-            headers=_HEADERS,
+            headers=headers,
         )
         return future
 

@@ -36,6 +36,7 @@ from ledger.received import (
     internal_errors,
     undecodable,
 )
+from streams import correlation
 from streams.metrics import Metrics
 
 RETRY_FIRST_SECONDS = 0.1
@@ -182,6 +183,7 @@ class LedgerAppender:
         for (_, cursor), position in zip(parts, positions, strict=True):
             cursor.appended(position)
         self._metrics.outcomes(inputs, outcomes)
+        correlation.told(inputs, outcomes)
         if any(move.topic == COMMANDS for position in positions for move in position.moves):
             self._commanded()
         self._committed({o.shard for o in outcomes if o.effects and o.shard is not None})

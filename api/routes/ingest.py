@@ -9,6 +9,7 @@ from msgspec import Struct
 from starlette.responses import Response
 
 from api.caller import Caller, require
+from api.correlation import correlation_of
 from api.documents import TYPES, json_of, operation
 from api.ingest import Ingest, Ingested
 from api.problems import Problem
@@ -63,7 +64,9 @@ async def ingest(
     if not producer.configured:
         raise Problem(503, "no_kafka", "No Kafka is set: set POINTS_KAFKA_BOOTSTRAP.")
     try:
-        results = await producer.take([bytes(event) for event in events], MAY)
+        results = await producer.take(
+            [bytes(event) for event in events], MAY, correlation_of(request.scope)
+        )
     except KafkaError as error:
         raise Problem(
             503,

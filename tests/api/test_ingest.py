@@ -1,10 +1,14 @@
 """Batches of CloudEvents: what is accepted is in Kafka, what is not is told one by one."""
 
 import asyncio
+import json
+import logging
+from pathlib import Path
 from typing import Any
 
 import httpx
 import orjson
+import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from ledger.settings import Settings
@@ -12,6 +16,7 @@ from ledger.sharding import partition_of
 from tests.api.calls import basket
 from tests.api.conftest import PLAY_SECONDS
 from tests.services import PARTITIONS
+from tests.streams.workers import Stage, running, until
 
 BATCH = {"Content-Type": "application/cloudevents-batch+json"}
 
@@ -76,6 +81,37 @@ def test_what_is_no_batch_is_refused(play: Any) -> None:
         assert answer.status_code == 415
 
     play(story)
+
+
+def test_a_request_is_followed_into_the_workers_log(
+    play: Any, settings: Settings, api_topics: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        headers = {**BATCH, "X-Correlation-Id": "visit-7"}
+        batch = [event(n) for n in range(3)] + [event(9, data={})]
+        answer = await client.post("/v1/events", content=orjson.dumps(batch), headers=headers)
+        assert answer.json()["accepted"] == 3, answer.text
+
+    with caplog.at_level(logging.INFO):
+        play(story)
+    (ours,) = [record for record in caplog.records if record.msg == "events_ingested"]
+    assert vars(ours)["correlation_id"] == "visit-7"
+    assert (vars(ours)["accepted"], vars(ours)["refused"]) == (3, 1)
+    stage = Stage(settings.require_database_url(), api_topics)
+    with running(stage, tmp_path / "log"):
+        until(lambda: stage.handled() == 3, "the worker took them")
+        until(lambda: stored(tmp_path / "log", "visit-7") == 3, "and its log says so")
+
+
+def stored(path: Path, correlation_id: str) -> int:
+    """How many events of a request the worker's log tells of as applied."""
+    whole = path.read_text().rpartition("\n")[0]  # the last line may still be written
+    lines = [json.loads(line) for line in whole.splitlines()]
+    return sum(
+        line.get("applied", 0)
+        for line in lines
+        if line["event"] == "events_of_request_stored" and line["correlation_id"] == correlation_id
+    )
 
 
 async def records(bootstrap: str) -> set[tuple[str, int]]:
