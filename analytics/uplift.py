@@ -8,7 +8,6 @@ for groups of unequal size and spread. Estimates; what was granted and what it c
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
-from hashlib import sha256
 from typing import NamedTuple
 
 import numpy as np
@@ -20,9 +19,6 @@ from analytics.errors import AnalysisRefused
 
 GROUP_MIN = 2
 """Members of a group: one has no spread."""
-
-SHARES = 10_000
-"""A hold-out group is so many ten-thousandths of the members."""
 
 _SPENT = """
 SELECT a.member_id, coalesce(sum(s.amount), 0)::bigint
@@ -73,21 +69,6 @@ class Uplift(NamedTuple):
     per_member: Difference
     income: Difference
     roi: Difference | None
-
-
-def in_holdout(campaign: str, member_id: str, percent: float) -> bool:
-    """Whether the member is of the hold-out group of that share: by a hash of both names, so the
-    same for whoever asks, and another group for each campaign."""
-    digest = sha256(f"{campaign}/{member_id}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") % SHARES < round(percent * SHARES / 100)
-
-
-def members(connection: Connection) -> list[str]:
-    """All members with an account that is not merged, by id."""
-    rows = connection.execute(
-        "SELECT member_id FROM read.accounts WHERE status <> 'merged' ORDER BY member_id"
-    ).fetchall()
-    return [row[0] for row in rows]
 
 
 def tagged(connection: Connection, tag: str) -> frozenset[str]:

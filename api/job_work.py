@@ -99,6 +99,24 @@ def liability(url: str, asked: dict[str, Any], tell: Tell) -> object:
         )
 
 
+def value(url: str, asked: dict[str, Any], tell: Tell) -> object:
+    """What members are worth."""
+    from analytics.value_report import report
+    from projections.connection import connect
+
+    with connect(url) as connection:
+        return report(connection, parse_instant(asked["at"]), asked["days"], asked["top"], tell)
+
+
+def uplift(url: str, asked: dict[str, Any], tell: Tell) -> object:
+    """What a campaign changed."""
+    from analytics.uplift_report import report
+    from projections.connection import connect
+
+    with connect(url) as connection:
+        return report(connection, asked, tell)
+
+
 def _moment(text: str | None) -> Instant | None:
     return None if text is None else parse_instant(text)
 
@@ -107,6 +125,8 @@ WORK: dict[str, Callable[[str, dict[str, Any], Tell], object]] = {
     "backtest": backtest,
     "liability": liability,
     "rebuild": rebuild,
+    "uplift": uplift,
+    "value": value,
     "verify": verify,
 }
 

@@ -57,6 +57,8 @@ class JobKind(Struct, frozen=True):
 KINDS = {
     "backtest": JobKind(Scope.PROGRAMS_WRITE, Scope.PROGRAMS_READ),
     "liability": JobKind(Scope.REPORTS_READ, Scope.REPORTS_READ),
+    "value": JobKind(Scope.REPORTS_READ, Scope.REPORTS_READ),
+    "uplift": JobKind(Scope.REPORTS_READ, Scope.REPORTS_READ),
     "rebuild": JobKind(Scope.OPERATIONS_WRITE, Scope.OPERATIONS_READ),
     "verify": JobKind(Scope.AUDIT_READ, Scope.AUDIT_READ),
 }

@@ -15,6 +15,7 @@ import typer
 
 from analytics import kpis
 from analytics.errors import AnalysisRefused
+from analytics.holdout import in_holdout, members
 from analytics.kpis import Asked
 from cli.context import parse_moment, print_json
 from cli.members import AsJson, At
@@ -229,11 +230,9 @@ def holdout(
 
     Example: `points kpi holdout spring --percent 10 --others > to-tag.txt`
     """
-    from analytics import uplift as estimate
-
     with reading() as connection:
-        for member in estimate.members(connection):
-            if estimate.in_holdout(campaign, member, percent) is not others:
+        for member in members(connection):
+            if in_holdout(campaign, member, percent) is not others:
                 typer.echo(member)
 
 
@@ -273,8 +272,7 @@ def uplift(
             held = estimate.tagged(connection, tag)
         else:
             assert percent is not None
-            everybody = estimate.members(connection)
-            held = frozenset(m for m in everybody if estimate.in_holdout(rule, m, percent))
+            held = frozenset(m for m in members(connection) if in_holdout(rule, m, percent))
         found = estimate.uplift(
             connection, rule, asked.since, asked.until, held, confidence, margin
         )

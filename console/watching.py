@@ -24,7 +24,7 @@ async def watched(screen: Screen, job_id: str, show: Callable[[Any], object]) ->
 
     async def stop() -> None:
         try:
-            await ask.change(f"/jobs/{job_id}", {}, method="DELETE")
+            await ask.change(f"/jobs/{job_id}/stop", {})
         except Refused as refused:
             ui.notify(refused.detail, type="negative")
 

@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 
 from api.routes import (
+    analyses,
     audit_trail,
     catalogue,
     changes,
@@ -34,6 +35,7 @@ GROUPS: tuple[APIRouter, ...] = (
     catalogue.group,
     programs.group,
     jobs.group,
+    analyses.group,
     reports.group,
     operations.group,
 )

@@ -127,8 +127,8 @@ async def job(request: Request, found: Annotated[tuple[Job, Caller], Depends(_lo
     return fresh(request, _answer(found[0]))
 
 
-@group.delete(
-    "/jobs/{job_id}", operation_id="stop_job", **operation(answer=JobAnswer, problems=(404,))
+@group.post(
+    "/jobs/{job_id}/stop", operation_id="stop_job", **operation(answer=JobAnswer, problems=(404,))
 )
 async def stop(request: Request, found: Annotated[tuple[Job, Caller], Depends(_stops)]) -> Response:
     """Stop a job; one that has ended stays as it is. Asks for the scope to begin such a job."""

@@ -5,7 +5,8 @@ import pytest
 from scipy import stats
 
 from analytics.errors import AnalysisRefused
-from analytics.uplift import in_holdout, uplift, welch
+from analytics.holdout import in_holdout
+from analytics.uplift import uplift, welch
 from projections.connection import connect
 from tests.analytics.conftest import Figures
 from tests.analytics.raw import UNTIL

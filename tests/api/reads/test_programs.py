@@ -139,7 +139,7 @@ def test_a_backtest_is_a_job_with_progress_and_a_result(asking: Asking) -> None:
         key = {SCOPES_HEADER: "programs:read"}
         path = f"/v1/jobs/{job['id']}"
         assert (await client.get(path, headers=key)).status_code == 200
-        assert (await client.delete(path, headers=key)).status_code == 403
+        assert (await client.post(f"{path}/stop", headers=key)).status_code == 403
         key = {SCOPES_HEADER: "operations:read"}
         assert (await client.get(path, headers=key)).status_code == 403
         refused = await client.post(
@@ -162,13 +162,13 @@ def test_a_job_that_waits_and_one_that_runs_are_stopped(asking: Asking) -> None:
         full = await client.post("/v1/backtests", json={"text": TEXT})
         assert (full.status_code, full.json()["code"]) == (429, "too_many_jobs")
         for job_id in reversed(ids):
-            stopped = await client.delete(f"/v1/jobs/{job_id}")
+            stopped = await client.post(f"/v1/jobs/{job_id}/stop")
             assert stopped.status_code == 200
             assert stopped.json()["state"] in ("stopped", "done")
         assert stopped.json()["state"] == "stopped", "it had just begun"
-        again = await client.delete(f"/v1/jobs/{ids[0]}")
+        again = await client.post(f"/v1/jobs/{ids[0]}/stop")
         assert again.json() == stopped.json()
-        nothing = await client.delete(f"/v1/jobs/{'0' * 32}")
+        nothing = await client.post(f"/v1/jobs/{'0' * 32}/stop")
         assert (nothing.status_code, nothing.json()["code"]) == (404, "unknown_job")
 
     asking(test)
