@@ -153,11 +153,13 @@ class WordsLine(Struct, frozen=True):
 
 
 class ExplainAnswer(Struct, frozen=True):
-    """Where each point came from and where it went, as data and in words."""
+    """Where each point came from and where it went, as data and in words. `next`: the cursor of the
+    page after it, null at the end."""
 
     language: str
     explanation: Explanation
     words: list[WordsLine]
+    next: str | None
 
 
 class ReferralsAnswer(Struct, frozen=True):

@@ -241,3 +241,25 @@ def members_of_segments(connection: Connection, at: datetime) -> Sequence[tuple[
         "SELECT segment, count(*) FROM read.segments_at(%s) GROUP BY segment ORDER BY segment",
         [at],
     ).fetchall()
+
+
+def members_of_tiers(connection: Connection, at: datetime) -> dict[str, int]:
+    """How many members have each tier as of `at`."""
+    rows = connection.execute(
+        "SELECT tier, count(*) FROM read.tier_intervals WHERE valid_from <= %(at)s"
+        " AND (valid_to IS NULL OR valid_to > %(at)s) GROUP BY tier",
+        {"at": at},
+    ).fetchall()
+    return dict(rows)
+
+
+def in_segment(
+    connection: Connection, segment: str, at: datetime, after: str, limit: int
+) -> Sequence[tuple[str, datetime, datetime | None]]:
+    """Members of a segment as of `at`, by id, those after `after`: id, entered, left."""
+    return connection.execute(
+        "SELECT member_id, entered_at, left_at FROM read.segment_intervals"
+        " WHERE segment = %(segment)s AND member_id > %(after)s AND entered_at <= %(at)s"
+        " AND (left_at IS NULL OR left_at > %(at)s) ORDER BY member_id LIMIT %(limit)s",
+        {"segment": segment, "at": at, "after": after, "limit": limit},
+    ).fetchall()

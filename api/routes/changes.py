@@ -15,9 +15,11 @@ from api.changing import ChangeAnswer, IdempotencyKey, changed
 from api.documents import operation, waits, without
 from api.events import checked_id, event_of
 from api.reading import moment_of
+from api.routes.referral_codes import referrer_told
 from api.scopes import Scope
 from ledger.core.calendar import from_instant
 from schemas import inputs
+from schemas.fields import MemberId, Text
 
 group = APIRouter(prefix="/v1", tags=["changes"])
 
@@ -96,6 +98,8 @@ CHANGES = (
 def _body_type(change: Change, told: tuple[str, ...]) -> Any:
     """The data of the event without what the request tells."""
     data = next(f for f in msgspec.structs.fields(change.kind) if f.name == "data").type
+    if change.kind is inputs.ReferralRegistered:
+        return ReferralBody
     if not told:
         return data
     name = data.__name__.removesuffix("Data") + "Body"
@@ -109,6 +113,13 @@ def _body_type(change: Change, told: tuple[str, ...]) -> Any:
 
 
 _BODIES: dict[str, Any] = {}
+
+
+class ReferralBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Who brought the member in. `referrer_id` left out: whose referral code `code` is."""
+
+    code: Text
+    referrer_id: MemberId | None = None
 
 
 def _endpoint(change: Change) -> Callable[..., Awaitable[Response]]:
@@ -129,6 +140,8 @@ def _endpoint(change: Change) -> Callable[..., Awaitable[Response]]:
             told["actor"] = caller.name
         if reservation_id is not None:
             told["reservation_id"] = checked_id(reservation_id, "reservation_id")
+        if change.kind is inputs.ReferralRegistered:
+            told |= await referrer_told(request)
         event = await event_of(
             request,
             caller,

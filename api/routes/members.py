@@ -14,6 +14,7 @@ from starlette.responses import Response
 from api import member_answers as answers
 from api.caller import Caller, require
 from api.fresh import fresh, question
+from api.limits import PAGE_MAX
 from api.pages import DEFAULT, Cursor, Limit, after_of, cursor_of, cut, slice_of
 from api.problems import Problem
 from api.reading import (
@@ -33,6 +34,7 @@ from audit.as_of import AsOf as Folded
 from audit.as_of import as_of as folded_as_of
 from audit.as_of_all import programs_known
 from audit.explain import explain, only
+from audit.explanation_pages import page_of
 from audit.member_history import is_member, newest, newest_as_of
 from audit.member_log import LedgerFacts, Recorded, member_log
 from audit.member_ties import codes_used, referrals
@@ -265,27 +267,35 @@ def explain_member(
     ] = False,
     as_of: AsOf = None,
     lang: Lang = "en",
+    limit: Limit = PAGE_MAX,
+    cursor: Cursor = None,
 ) -> Response:
     """Where each point came from and where it went; of an order or a lot also why rules gave none.
+    A page has so many lots, debts, refusals and judgements; `next` goes on as of the same moment.
     Without `as_of` the answer tells the moment at which it was given, and is never the same."""
     if lot is not None and order is not None:
         raise Problem(422, "bad_parameter", "Choose one of lot and order, not both.", path="lot")
     state, at = state_of(request), moment_of(as_of)
+    listing = ("explain", member_id, order, lot, as_of)
+    moment, start = after_of(listing, cursor, tuple[int, int]) or (now() if at is None else at, 0)
+    if start < 0:
+        raise Problem(422, "bad_cursor", "Take `next` as it came.", path="cursor")
     ledger, log = _log(state, member_id)
     with reading(state) as connection:
         programs = known(state).programs(connection)
-    told = explain(member_id, log, programs, ledger, now() if at is None else at)
+    told = explain(member_id, log, programs, ledger, moment)
     if told is None:
         raise unknown_member(member_id, as_of)
-    told = only(told, lot=lot, order_id=order)
+    told, more = page_of(only(told, lot=lot, order_id=order), start, limit)
     lines = words(
         told,
         Texts(lang, ledger.time_zone, ledger.currency),
         rules=rules or lot is not None or order is not None,
     )
+    following = cursor_of(listing, (moment, start + limit)) if more else None
     return fresh(
         request,
-        answers.ExplainAnswer(lang, told, [answers.WordsLine(*line) for line in lines]),
+        answers.ExplainAnswer(lang, told, [answers.WordsLine(*line) for line in lines], following),
     )
 
 

@@ -186,6 +186,36 @@ def test_each_question_asks_for_its_scope_and_knows_who_is_unknown(
     asking(test)
 
 
+def test_the_pages_of_an_explanation_are_the_explanation(asking: Asking) -> None:
+    parts = ("lots", "owed", "refused", "judged")
+
+    async def test(client: httpx.AsyncClient) -> None:
+        then = {"as_of": "2017-06-01T00:00:00Z", "rules": True}
+        whole = await get(client, "/members/b/explain", **then)
+        assert whole["next"] is None
+        found: dict[str, list[Any]] = {name: [] for name in parts}
+        cursor: dict[str, str] = {}
+        while True:
+            page = await get(client, "/members/b/explain", limit=3, **then, **cursor)
+            told = page["explanation"]
+            assert sum(len(told[name]) for name in parts) <= 3
+            assert told["available"] == whole["explanation"]["available"]
+            for name in parts:
+                found[name] += told[name]
+            if page["next"] is None:
+                break
+            cursor = {"cursor": page["next"]}
+        assert found == {name: whole["explanation"][name] for name in parts}
+        first = await get(client, "/members/b/explain", limit=3)
+        second = await get(client, "/members/b/explain", limit=3, cursor=first["next"])
+        moments = {each["explanation"]["as_of"] for each in (first, second)}
+        assert len(moments) == 1, "every page is of the first one's moment"
+        other = await client.get("/v1/members/c/explain", params={"cursor": first["next"]})
+        assert (other.status_code, other.json()["code"]) == (422, "bad_cursor")
+
+    asking(test)
+
+
 @pytest.mark.parametrize("path", [path for path in ALL_PATHS if path != "/explain"])
 def test_who_has_the_answer_is_told_so(asking: Asking, path: str) -> None:
     async def test(client: httpx.AsyncClient) -> None:
