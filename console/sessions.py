@@ -14,6 +14,10 @@ COOKIE = "points_session"
 SESSIONS_MAX = 1_000
 """Signed in at once; the one not used for longest is signed out."""
 
+PER_PERSON_MAX = 20
+"""Of them one person's (or one key's): desks, a telephone, forgotten windows. Beyond that his own
+oldest ends, so that nobody signs the others out by signing in again and again."""
+
 IDLE_SECONDS = 3_600
 """After an hour without a click a session ends: people leave their desks."""
 
@@ -56,6 +60,9 @@ class Sessions:
         """A new session; what the cookie is to hold."""
         now = time.monotonic()
         cookie = secrets.token_urlsafe(32)
+        own = [each for each, session in self._sessions.items() if session.name == name]
+        for each in own[: max(0, len(own) + 1 - PER_PERSON_MAX)]:  # in the order of their beginning
+            self.end(each)
         while len(self._sessions) >= SESSIONS_MAX:
             self.end(min(self._sessions, key=lambda each: self._sessions[each].used))
         self._sessions[cookie] = Session(token, name, scopes, now, now, language)

@@ -151,7 +151,7 @@ class Supervisor:
             if said is not None:
                 said(text)
             elif text:
-                self._write(_named(program.name, text))
+                self._write(named(program.name, text))
 
     async def _end_all(self) -> None:
         """Ask the programs to end, the last started first, each before the next is asked."""
@@ -176,11 +176,16 @@ class Supervisor:
         self._out.flush()
 
 
-def _named(name: str, line: str) -> str:
-    """The line as a JSON object that tells the process."""
-    if line.startswith("{") and line.endswith("}") and len(line) > 2:
-        return f'{{"process": {json.dumps(name)}, {line[1:]}'
-    return json.dumps({"process": name, "event": line})
+def named(name: str, line: str) -> str:
+    """The line as a JSON object that tells the process. Whatever the line is (a library's text may
+    hold what a stranger sent), it becomes one object, and cannot pass for another process's."""
+    try:
+        told = json.loads(line) if line.startswith("{") else None
+    except (ValueError, RecursionError):
+        told = None
+    if not isinstance(told, dict):
+        told = {"event": line}
+    return json.dumps({"process": name} | told | {"process": name})
 
 
 def _send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:

@@ -166,13 +166,18 @@ def _kid(jwk: dict[str, Any]) -> str | None:
     return kid if isinstance(kid, str) else None
 
 
+_ASKED = {"Accept": "application/json", "Accept-Encoding": "identity"}
+"""Not compressed: the bound is of what arrives, and a small answer must not unfold to a large one.
+"""
+
+
 async def _document(client: httpx.AsyncClient, url: str) -> dict[str, Any]:
     """Raises httpx.HTTPError, ValueError."""
-    async with client.stream("GET", url, headers={"Accept": "application/json"}) as response:
+    async with client.stream("GET", url, headers=_ASKED) as response:
         if response.status_code != httpx.codes.OK:
             raise ValueError(f"{urlsplit(url).netloc} answered {response.status_code}")
         text = bytearray()
-        async for part in response.aiter_bytes():
+        async for part in response.aiter_raw():
             text += part
             if len(text) > DOCUMENT_BYTES_MAX:
                 raise ValueError("the document is too long")

@@ -95,7 +95,7 @@ class Tokens:
         except PyJWTError:
             raise refused("it is no signed token") from None
         algorithm, kid = header.get("alg"), header.get("kid")
-        if algorithm not in ALLOWED:
+        if not isinstance(algorithm, str) or algorithm not in ALLOWED:
             raise refused("its algorithm is not allowed")
         if "crit" in header or header.get("b64") is False:
             raise refused("it asks for an extension that is not known")

@@ -277,8 +277,9 @@ def explain_member(
         raise Problem(422, "bad_parameter", "Choose one of lot and order, not both.", path="lot")
     state, at = state_of(request), moment_of(as_of)
     listing = ("explain", member_id, order, lot, as_of)
-    moment, start = after_of(listing, cursor, tuple[int, int]) or (now() if at is None else at, 0)
-    if start < 0:
+    begun = now() if at is None else at
+    moment, start = after_of(listing, cursor, tuple[int, int]) or (begun, 0)
+    if not 0 <= moment <= begun or start < 0:
         raise Problem(422, "bad_cursor", "Take `next` as it came.", path="cursor")
     ledger, log = _log(state, member_id)
     with reading(state) as connection:

@@ -99,3 +99,13 @@ def test_no_session_is_older_than_a_working_day(
     _, _, session, ask = asking
     session.began -= AGE_SECONDS + 1
     assert refused(ask)
+
+
+def test_one_person_cannot_sign_everybody_else_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SESSIONS_MAX", 10)
+    monkeypatch.setattr(module, "PER_PERSON_MAX", 3)
+    sessions = Sessions()
+    _, other = begun(sessions)
+    many = [sessions.begin("token-b", "boris", frozenset(), "en") for _ in range(30)]
+    assert other.lives()
+    assert [sessions.find(cookie) is not None for cookie in many] == [False] * 27 + [True] * 3

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from deploy.supervisor import named
+
 WAIT_SECONDS = 300.0
 """Much more than anything here takes, also on a machine with other work."""
 
@@ -152,3 +154,18 @@ def test_nobody_is_left_when_the_supervisor_is_killed(tmp_path: Path) -> None:
     run.process.kill()
     run.process.wait()
     until(lambda: not there(pid))
+
+
+@pytest.mark.parametrize(
+    ("line", "event"),
+    [
+        ('{"event": "well", "n": 1}', "well"),
+        ("{not JSON}", "{not JSON}"),
+        ('{"event": "x", "process": "api"}', "x"),
+        ('{"event": "a"} {"event": "b"}', '{"event": "a"} {"event": "b"}'),
+        ("{" * 200_000 + "}", "{" * 200_000 + "}"),
+    ],
+)
+def test_whatever_a_program_writes_is_one_object_with_its_name(line: str, event: str) -> None:
+    told = json.loads(named("worker", line))
+    assert (told["process"], told["event"]) == ("worker", event)

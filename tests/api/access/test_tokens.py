@@ -346,3 +346,15 @@ def test_settings_that_are_refused(environ: dict[str, str]) -> None:
     with pytest.raises(StartRefused) as refused:
         load_settings(environ)
     assert refused.value.code == "bad_setting"
+
+
+@pytest.mark.parametrize("algorithm", [["RS256"], {"RS256": 1}, 5, None, True, "x" * 1_000])
+def test_an_algorithm_that_is_none_is_a_refusal(with_issuer: Play, algorithm: object) -> None:
+    """Not a failure of ours, and it counts against its address."""
+    header = base64url_encode(json.dumps({"alg": algorithm, "kid": "k"}).encode()).decode()
+    body = base64url_encode(b"{}").decode()
+
+    async def story(api: Api) -> None:
+        assert await asked(api, f"{header}.{body}.{body}") == (401, "bad_token")
+
+    with_issuer(story)
