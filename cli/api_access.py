@@ -34,6 +34,9 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 TRAIL_MAX = 10_000
 """Rows that `trail` shows at once."""
 
+KINDS = ("refused", "begun", "ended", "command")
+"""Of rows of the trail."""
+
 DataDir = Annotated[Path | None, typer.Option(help="Folder of the embedded services to use.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Expires = Annotated[
@@ -173,6 +176,8 @@ def trail(
     """
     from api.access import trail_pages
 
+    if kind is not None and kind not in KINDS:
+        raise typer.BadParameter(f"write one of {', '.join(KINDS)}", param_hint="'--kind'")
     asked = trail_pages.Asked(
         kind=kind,
         who=who,

@@ -14,7 +14,7 @@ from deploy import embedded
 from deploy.supervisor import GivenUp, Program, Supervisor
 from ledger.errors import LedgerError
 from ledger.identity import check_database
-from ledger.settings import Settings
+from ledger.settings import Settings, load_settings
 
 
 def serve(
@@ -38,6 +38,7 @@ def serve(
 
     Example: `points serve --port 8088`
     """
+    _check_port(port)
     with _services(data_dir, keep_services) as settings, _log(log_file) as out:
         asyncio.run(check_database(settings))
         supervisor = Supervisor(_programs(settings, port), out)
@@ -49,6 +50,15 @@ def serve(
                 f" {error.code}: its log lines say why.",
                 "process_given_up",
             ) from error
+
+
+def _check_port(port: int | None) -> None:
+    """Before anything is started: otherwise the API would be started again and again, beside a
+    second worker. Raises StartRefused (port_in_use)."""
+    from api.server import bound  # imported here: the framework takes a second
+
+    settings = load_settings()
+    bound(settings.api_host, settings.api_port if port is None else port).close()
 
 
 @contextmanager

@@ -2,8 +2,9 @@
 
     with Client("http://points.example", key) as points:
         told = points.preview("m-1001", basket)
-        held = points.reserve("m-1001", "r-1", told.payable.points, basket=basket.for_points())
-        points.confirm("m-1001", "r-1", order_id="store-12:2026:000123")
+        if told.payable.points:
+            points.reserve("m-1001", "r-1", told.payable.points, basket=basket.for_points())
+            points.confirm("m-1001", "r-1", order_id="store-12:2026:000123")
 
 Every change carries an Idempotency-Key: one made here, or the caller's own. What the network, a
 restart or a crowd breaks off is sent again under the same key, so that nothing is done twice. A

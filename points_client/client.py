@@ -209,9 +209,9 @@ class Client:
         return self.send(operations.simple(member_id, "erasure", {"reason": reason}, key))
 
     def refer(
-        self, member_id: str, referrer_id: str, code: str, *, key: str | None = None
+        self, member_id: str, referrer_id: str | None, code: str, *, key: str | None = None
     ) -> Change:
-        """Register who brought the member in."""
+        """Register who brought the member in. `referrer_id` None: whose referral code it is."""
         return self.send(
             operations.simple(
                 member_id, "referral", {"referrer_id": referrer_id, "code": code}, key

@@ -10,9 +10,11 @@ from points_client.basket import Basket
 from points_client.calls import Call, change, member
 
 PointsBasket = Sequence[Mapping[str, Any]]
+"""Of what `Basket.for_points` makes: category and amount of each line."""
 
 
 def preview(member_id: str, basket: Basket, lang: str) -> Call[Preview]:
+    """Asks what a basket would earn and what points may pay of it."""
     return Call(
         "POST", member(member_id, "preview"), Preview, basket.as_json(), params={"lang": lang}
     )
@@ -26,6 +28,7 @@ def reserve(
     ttl_seconds: int | None,
     key: str | None,
 ) -> Call[Change]:
+    """Holds points for a purchase."""
     body = {
         "reservation_id": reservation_id,
         "points": points,
@@ -38,11 +41,13 @@ def reserve(
 def confirm(
     member_id: str, reservation_id: str, points: int | None, order_id: str | None, key: str | None
 ) -> Call[Change]:
+    """Spends a reservation, or a part of it."""
     path = member(member_id, f"reservations/{quote(reservation_id, safe='')}/confirm")
     return change(path, Change, {"points": points, "order_id": order_id}, key)
 
 
 def cancel(member_id: str, reservation_id: str, key: str | None) -> Call[Change]:
+    """Gives a reservation back."""
     path = member(member_id, f"reservations/{quote(reservation_id, safe='')}/cancel")
     return change(path, Change, {}, key)
 
@@ -55,6 +60,7 @@ def redeem(
     basket: PointsBasket | None,
     key: str | None,
 ) -> Call[Change]:
+    """Spends points at once."""
     body = {
         "redemption_id": redemption_id,
         "points": points,
@@ -72,6 +78,7 @@ def purchase(
     occurred_at: datetime | None,
     key: str | None,
 ) -> Call[Change]:
+    """A purchase that was paid; without a key it is known by its order."""
     path = "/purchases" if member_id is None else member(member_id, "purchases")
     body = {**basket.as_json(), "order_id": order_id, "redemption_id": redemption_id}
     return change(path, Change, body, key or order_id, occurred_at)
@@ -85,6 +92,7 @@ def return_goods(
     occurred_at: datetime | None,
     key: str | None,
 ) -> Call[Change]:
+    """Goods that came back; without a key known by the return's id."""
     given = None
     if lines is not None:
         given = [{"line_id": name, "amount": amount} for name, amount in lines.items()]
@@ -100,6 +108,7 @@ def simple(
     occurred_at: datetime | None = None,
     method: str = "POST",
 ) -> Call[Change]:
+    """A change whose body is told as it is: `what` is the end of its path."""
     return change(member(member_id, what), Change, body, key, occurred_at, method)
 
 
@@ -111,6 +120,7 @@ def adjust(
     expires_at: datetime | None,
     key: str | None,
 ) -> Call[Change | Proposal]:
+    """Points by hand; many wait for a second person."""
     body = {
         "points": points,
         "reason": reason,
@@ -122,4 +132,5 @@ def adjust(
 
 
 def ingest(events: Sequence[Mapping[str, Any]]) -> Call[Ingested]:
+    """CloudEvents into Kafka."""
     return Call("POST", "/events", Ingested, list(events))

@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -100,3 +101,24 @@ def test_everything_runs_comes_back_and_ends_in_order(
         if serving.poll() is None:
             serving.kill()
             serving.wait()
+
+
+def test_a_port_that_is_taken_is_told_before_anything_is_started(
+    ledger_url: str, services: Services
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        refused = subprocess.run(
+            [sys.executable, "-m", "cli.main", "serve", "--port", str(port)],
+            env=environment(ledger_url, services.kafka_bootstrap),
+            capture_output=True,
+            text=True,
+            timeout=WAIT_SECONDS,
+            check=False,
+        )
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"error [port_in_use] Port {port} of ")
+    assert refused.stderr.count("\n") == 1, "one sentence, and nothing was started"
+    assert refused.stdout == ""

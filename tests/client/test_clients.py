@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+import points_client
 from points_client import (
     AsyncClient,
     Basket,
@@ -200,3 +201,35 @@ def test_what_points_pay_is_taken_off_the_lines() -> None:
     assert BASKET.less(0) == Basket("s1", "store", "USD", list(BASKET.lines))
     with pytest.raises(ValueError, match="not between"):
         BASKET.less(10_006)
+
+
+def test_every_public_name_says_what_it_is() -> None:
+    for name in points_client.__all__:
+        found = getattr(points_client, name)
+        assert not (found.__doc__ or "").startswith(f"{name}("), f"{name}: a generated docstring"
+        named = {name: found} | {
+            f"{name}.{each}": value
+            for each, value in vars(found).items()
+            if inspect.isfunction(value) and not each.startswith("_")
+        }
+        for place, value in named.items():
+            assert (value.__doc__ or "").strip(), place
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_what_the_server_asks_to_wait_is_waited_within_a_bound(
+    status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(client.time, "sleep", waited.append)
+    server = Server(
+        httpx.Response(status, json={"code": "busy"}, headers={"Retry-After": "2"}),
+        httpx.Response(status, json={"code": "busy"}, headers={"Retry-After": "86400"}),
+        httpx.Response(status, json={"code": "busy"}, headers={"Retry-After": "soon"}),
+        httpx.Response(200, json=CHANGED),
+    )
+    sync(server).redeem("anna", "r", 5)
+    assert len({request.headers["idempotency-key"] for request in server.requests}) == 1
+    assert waited[0] == 2
+    assert waited[1] == client.PAUSE_SECONDS_MAX, "a till does not wait for a day"
+    assert waited[2] < 1, "what is no number of seconds is not waited for"
