@@ -221,7 +221,7 @@ def test_what_the_server_asks_to_wait_is_waited_within_a_bound(
     status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waited: list[float] = []
-    monkeypatch.setattr(client.time, "sleep", waited.append)
+    monkeypatch.setattr("points_client.client.time.sleep", waited.append)
     server = Server(
         httpx.Response(status, json={"code": "busy"}, headers={"Retry-After": "2"}),
         httpx.Response(status, json={"code": "busy"}, headers={"Retry-After": "86400"}),

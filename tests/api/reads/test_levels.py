@@ -10,7 +10,7 @@ from tests.api.reads.test_members import get
 def test_the_tiers_with_their_members(asking: Asking, folded: str) -> None:
     with connect(folded) as connection:
         rows = connection.execute("SELECT tier, count(*) FROM read.tiers_now GROUP BY tier")
-        counted = dict(rows.fetchall())
+        counted: dict[str, int] = dict(rows.fetchall())
     assert counted
 
     async def test(client: httpx.AsyncClient) -> None:
