@@ -1,6 +1,7 @@
 """The API as a process: uvicorn on one address, stopped in order."""
 
 import asyncio
+import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
+from api.connections import Bounds, Lines, protocol_of
 from api.pauses import prefer_answers
 from ledger.errors import StartRefused
 from ledger.identity import check_database
@@ -25,11 +27,8 @@ KEEP_ALIVE_SECONDS = 75
 BACKLOG = 1_024
 """Connections that the kernel holds until they are taken."""
 
-CONNECTIONS_MAX = 1_000
-"""Open connections; more are answered 503 by the server itself."""
-
-HEADER_BYTES_MAX = 32 << 10
-"""Of one request: a token of an OIDC issuer takes some kilobytes."""
+FILES_BESIDE = 256
+"""Open files beside the connections: sessions of PostgreSQL and Kafka, logs, jobs."""
 
 SOCKET_BYTES_MAX = 1 << 20
 """Of one message of a screen: the text of a program."""
@@ -73,6 +72,7 @@ def serve(
     """Serve until SIGINT or SIGTERM. `started` hears the address once it listens; `extend` adds
     what is beside the API (the console). Raises StartRefused."""
     asyncio.run(check_database(settings))
+    _room_for(settings.api_connections + FILES_BESIDE)
     listener = bound(settings.api_host, settings.api_port)
     server = _Server(config_of(settings, extend), lambda: started(address_of(listener)))
     try:
@@ -93,8 +93,9 @@ def config_of(
         "server_header": False,
         "timeout_keep_alive": KEEP_ALIVE_SECONDS,
         "timeout_graceful_shutdown": STOP_SECONDS,
-        "limit_concurrency": CONNECTIONS_MAX,
-        "h11_max_incomplete_event_size": HEADER_BYTES_MAX,
+        # Not uvicorn's limit_concurrency: it answers at the end of the headers only, and until
+        # then holds whatever comes.
+        "http": protocol_of(Lines(_bounds(settings))),
         "backlog": BACKLOG,
         "ws_max_size": SOCKET_BYTES_MAX,
         "ws_max_queue": SOCKET_QUEUE_MAX,
@@ -103,6 +104,25 @@ def config_of(
     if extend is not None:
         extend(app)
     return uvicorn.Config(app, **options)
+
+
+def _bounds(settings: Settings) -> Bounds:
+    return Bounds(settings.api_connections, settings.api_connections_per_address)
+
+
+def _room_for(files: int) -> None:
+    """Have the system allow so many open files, if it does: else new connections fail before the
+    limit of them is reached. Raises StartRefused."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= files:
+        return
+    if hard != resource.RLIM_INFINITY and hard < files:
+        raise StartRefused(
+            f"The system allows this process {hard} open files, and {files} are needed: allow more"
+            " (ulimit -n), or set a smaller POINTS_API_CONNECTIONS.",
+            "too_few_files",
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
 
 
 def bound(host: str, port: int) -> socket.socket:

@@ -207,6 +207,24 @@ class Settings(BaseSettings):
             description="Port of the HTTP API; 0: a free one, printed at the start. Default 8088.",
         ),
     ] = 8_088
+    api_connections: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=100_000,
+            description="Connections that the HTTP API keeps open at once; more are closed with"
+            " 503. Default 1000: two to each of the requests that it answers at once.",
+        ),
+    ] = 1_000
+    api_connections_per_address: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=100_000,
+            description="Connections of one address among them. Default 250: the tills of a large"
+            " store behind one address, and three such stores leave room for others.",
+        ),
+    ] = 250
 
     # --- access -------------------------------------------------------------------------------
 

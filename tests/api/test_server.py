@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -17,10 +17,12 @@ START_SECONDS = 300
 
 
 @contextmanager
-def served(url: str, kafka: str, *options: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """A running server, and where it listens."""
+def served(
+    url: str, kafka: str, *options: str, **more: str
+) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """A running server, and where it listens. `more`: of its environment."""
     environ = {k: v for k, v in os.environ.items() if not k.startswith("POINTS_")}
-    environ |= {"POINTS_DATABASE_URL": url, "POINTS_KAFKA_BOOTSTRAP": kafka}
+    environ |= {"POINTS_DATABASE_URL": url, "POINTS_KAFKA_BOOTSTRAP": kafka, **more}
     command = [sys.executable, "-m", "cli.main", "api", "serve", "--port", "0", *options]
     with subprocess.Popen(
         command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -88,3 +90,24 @@ def test_a_body_that_never_ends_is_given_up(ledger_url: str, services: Services)
             )
             answer = line.recv(10_000)
             assert answer.startswith((b"HTTP/1.1 408", b"HTTP/1.1 401")), answer
+
+
+def test_one_address_cannot_have_all_connections(ledger_url: str, services: Services) -> None:
+    bounds = {"POINTS_API_CONNECTIONS": "3", "POINTS_API_CONNECTIONS_PER_ADDRESS": "2"}
+    with (
+        served(ledger_url, services.kafka_bootstrap, **bounds) as (_, address),
+        ExitStack() as lines,
+    ):
+        host, _, port = address.partition(":")
+
+        def status(source: str) -> bytes:
+            line = socket.create_connection((host, int(port)), START_SECONDS, (source, 0))
+            lines.enter_context(line)
+            try:
+                line.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+                return line.recv(10_000)[9:12]
+            except ConnectionError:  # closed before it read what we say
+                return b"503"
+
+        assert [status("127.0.0.1") for _ in range(3)] == [b"200", b"200", b"503"]
+        assert [status("127.0.0.2") for _ in range(2)] == [b"200", b"503"]
