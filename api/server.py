@@ -95,7 +95,10 @@ def config_of(
         "timeout_graceful_shutdown": STOP_SECONDS,
         # Not uvicorn's limit_concurrency: it answers at the end of the headers only, and until
         # then holds whatever comes.
-        "http": protocol_of(Lines(_bounds(settings))),
+        "http": protocol_of(Lines(_bounds(settings), settings.is_trusted_proxy)),
+        # Both named: else uvicorn trusts this machine, and an environment variable of its own.
+        "proxy_headers": settings.api_trusted_proxies is not None,
+        "forwarded_allow_ips": [str(network) for network in settings.trusted_networks],
         "backlog": BACKLOG,
         "ws_max_size": SOCKET_BYTES_MAX,
         "ws_max_queue": SOCKET_QUEUE_MAX,

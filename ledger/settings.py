@@ -9,6 +9,7 @@ import difflib
 import os
 import re
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -22,6 +23,8 @@ from ledger.errors import StartRefused
 PREFIX = "POINTS_"
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+Network = IPv4Network | IPv6Network
 
 _POSTGRESQL = re.compile(r"postgres(ql)?://.")
 
@@ -225,6 +228,14 @@ class Settings(BaseSettings):
             " store behind one address, and three such stores leave room for others.",
         ),
     ] = 250
+    api_trusted_proxies: Annotated[
+        str | None,
+        Field(
+            description="Addresses and networks (10.0.0.7,10.1.0.0/24) of the proxies in front of"
+            " the HTTP API, whose X-Forwarded-For and X-Forwarded-Proto are believed. Not set:"
+            " nobody's, for anybody can send them."
+        ),
+    ] = None
 
     # --- access -------------------------------------------------------------------------------
 
@@ -347,6 +358,13 @@ class Settings(BaseSettings):
             raise ValueError("it is empty; write host:port[,host:port], or leave it unset")
         return servers
 
+    @field_validator("api_trusted_proxies")
+    @classmethod
+    def _are_networks(cls, proxies: str | None) -> str | None:
+        if proxies is not None:
+            _networks(proxies)
+        return proxies
+
     @field_validator("oidc_issuer", "oidc_jwks_url")
     @classmethod
     def _is_a_safe_url(cls, url: str | None) -> str | None:
@@ -373,6 +391,19 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def trusted_networks(self) -> tuple[Network, ...]:
+        """Where the proxies are whose word on an address counts."""
+        return () if self.api_trusted_proxies is None else _networks(self.api_trusted_proxies)
+
+    def is_trusted_proxy(self, address: str) -> bool:
+        """Whether an address is that of such a proxy."""
+        try:
+            asked = ip_address(address)
+        except ValueError:
+            return False
+        return any(asked in network for network in self.trusted_networks)
+
+    @property
     def shards_asked(self) -> int | None:
         """The number of shards if it was set: a ledger that exists must have it. None: any."""
         return self.shards if "shards" in self.model_fields_set else None
@@ -385,6 +416,23 @@ class Settings(BaseSettings):
                 "no_database",
             )
         return self.database_url.get_secret_value()
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    """Each, of IPv4 also as a socket of IPv6 tells it. Raises ValueError with a sentence."""
+    try:
+        named = [ip_network(each.strip()) for each in text.split(",")]
+        mapped = [
+            IPv6Network(f"::ffff:{each.network_address}/{96 + each.prefixlen}")
+            for each in named
+            if isinstance(each, IPv4Network)
+        ]
+        return (*named, *mapped)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}: write addresses and networks with commas between them, as"
+            " 10.0.0.7,10.1.0.0/24, or leave it unset"
+        ) from None
 
 
 def is_safe_url(url: str) -> bool:

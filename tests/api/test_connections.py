@@ -55,7 +55,7 @@ class Served:
 
 
 @contextmanager
-def serving(bounds: Bounds) -> Iterator[Served]:
+def serving(bounds: Bounds, trusted: tuple[str, ...] = ()) -> Iterator[Served]:
     """A server whose application answers as the path says."""
     answered = threading.Event()
 
@@ -76,7 +76,7 @@ def serving(bounds: Bounds) -> Iterator[Served]:
         finally:
             answered.set()
 
-    lines = Lines(bounds)
+    lines = Lines(bounds, exempt=trusted.__contains__)
     config = uvicorn.Config(
         app,
         http=protocol_of(lines),
@@ -153,7 +153,8 @@ def test_headers_a_byte_at_a_time_are_closed(first: bool) -> None:
 
 @pytest.mark.parametrize("path", ["/pieces", "/whole"])
 def test_who_never_reads_a_large_answer_is_cut_off(path: str) -> None:
-    with serving(FAST) as server, socket.socket() as line:
+    bounds = Bounds(9, 9, stall_seconds=0.5, look_seconds=0.1)
+    with serving(bounds) as server, socket.socket() as line:
         line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         line.connect(server.address)
         line.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
@@ -239,6 +240,12 @@ def test_one_address_does_not_take_the_room_of_others() -> None:
         for source, wanted in (("127.0.0.1", b"200 200 503"), ("127.0.0.2", b"200 200 503")):
             lines = [open_.enter_context(server.connected(source)) for _ in range(3)]
             assert b" ".join(server.status(line) for line in lines) == wanted
+
+
+def test_a_proxy_stands_for_many() -> None:
+    with serving(Bounds(4, 2), ("127.0.0.2",)) as server, ExitStack() as open_:
+        lines = [open_.enter_context(server.connected("127.0.0.2")) for _ in range(5)]
+        assert [server.status(line) for line in lines] == [b"200"] * 4 + [b"503"]
 
 
 def test_too_many_are_told_so() -> None:
