@@ -35,6 +35,9 @@ AT_ONCE = 1
 WAITING_MAX = 10
 """Jobs that wait: an evening's work. More are turned away."""
 
+WAITING_EACH_MAX = 3
+"""Of these, of one caller: others get their turn after at most as many of each."""
+
 KEPT_MAX = 50
 """Jobs that ended and can still be asked for; the oldest are forgotten."""
 
@@ -181,7 +184,8 @@ class Jobs:
         return self._jobs.get(job_id)
 
     def submit(self, kind: str, asked: dict[str, Any], by: str) -> Job:
-        """Begin a job, or let it wait. Raises Problem (429 too_many_jobs, 503 no_jobs_here)."""
+        """Begin a job, or let it wait. Raises Problem (429 too_many_jobs,
+        too_many_own_jobs; 503 no_jobs_here)."""
         if self._closing or not self._take():
             raise Problem(
                 503,
@@ -194,6 +198,14 @@ class Jobs:
                 429,
                 "too_many_jobs",
                 f"{WAITING_MAX} jobs wait already: stop one, or ask again when one has ended.",
+                headers={"Retry-After": "60"},
+            )
+        if sum(self._jobs[each].by == by for each in self._waiting) >= WAITING_EACH_MAX:
+            raise Problem(
+                429,
+                "too_many_own_jobs",
+                f"{WAITING_EACH_MAX} of your jobs wait already: stop one, or ask again when one has"
+                " begun.",
                 headers={"Retry-After": "60"},
             )
         job = Job(id=uuid4().hex, kind=kind, by=by, created_at=_now(), asked=asked)

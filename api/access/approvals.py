@@ -228,7 +228,7 @@ async def propose(request: Request, caller: Caller, key: str, program: Program) 
 
     Whoever approves has it published by `Ledger.publish_program`; what the ledger then refuses (a
     version that begins too early by now) is the proposal's result. Raises Problem (409 conflict,
-    503 too_many_proposals), DatabaseUnavailable.
+    429 too_many_own_proposals, 503 too_many_proposals), DatabaseUnavailable.
     """
     content = canonical(program)
     proposal = await of(request).propose(

@@ -29,6 +29,10 @@ EXPIRY_SECONDS = 7 * 86_400
 OPEN_MAX = 1_000
 """Proposals that wait at once; more are refused, for nobody looks at a thousand."""
 
+OPEN_EACH_MAX = 100
+"""Of these, of one caller, and of one person with whatever keys: so that one alone does not keep
+all others from proposing."""
+
 KINDS = ("adjustment", "program")
 
 STATES = ("open", "approved", "rejected", "expired", "done", "failed")
@@ -85,8 +89,13 @@ _INSERT = """
 INSERT INTO api.proposals (id, kind, subject, content, content_hash, timed, client, idempotency_key,
     proposed_by, proposed_person, expires_at)
 SELECT %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, now() + %s * interval '1 second'
-WHERE (SELECT count(*) FROM api.proposals WHERE status = 'open' AND expires_at > now()) < %s
+WHERE (SELECT count(*) < %s AND count(*) FILTER (WHERE client = %s OR proposed_person = %s) < %s
+       FROM api.proposals WHERE status = 'open' AND expires_at > now())
 ON CONFLICT (client, idempotency_key) DO NOTHING
+"""
+
+_OPEN = """
+SELECT count(*) FROM api.proposals WHERE status = 'open' AND expires_at > now()
 """
 
 _DECIDE = """
@@ -103,18 +112,26 @@ WHERE id = %s AND status = 'approved'
 
 async def insert(connection: Connection, new: New) -> Proposal:
     """Make the proposal, or find it when the same was made before. Raises Problem (409 conflict,
-    503 too_many_proposals)."""
+    429 too_many_own_proposals, 503 too_many_proposals)."""
     proposal_id = "pr-" + base64.b32encode(secrets.token_bytes(10)).decode().lower()
     await connection.execute(
         _INSERT,
         (
             *(proposal_id, new.kind, new.subject, new.content, new.content_hash, new.timed),
             *(new.client, new.key, new.proposed_by, new.proposed_person),
-            *(EXPIRY_SECONDS, OPEN_MAX),
+            *(EXPIRY_SECONDS, OPEN_MAX, new.client, new.proposed_person, OPEN_EACH_MAX),
         ),
     )
     found = await known(connection, new)
     if found is None:
+        row = await (await connection.execute(_OPEN)).fetchone()
+        if row is not None and row[0] < OPEN_MAX:
+            raise Problem(
+                429,
+                "too_many_own_proposals",
+                f"{OPEN_EACH_MAX} of your proposals wait already: let them be decided first.",
+                headers={"Retry-After": "3600"},
+            )
         raise Problem(
             503,
             "too_many_proposals",

@@ -112,6 +112,31 @@ def test_points_taken_wait_too(play: Play) -> None:
     play(story)
 
 
+def test_one_caller_does_not_take_all_the_room(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proposals, "OPEN_EACH_MAX", 2)
+
+    async def story(api: Api) -> None:
+        office = await Office(api).open()
+        other = (await api.key(roles=["agent"], person="agnes-too")).secret
+        same = (await api.key(roles=["agent"], person="agnes-too")).secret
+        waits = [await office.adjust(LARGE, f"each-{n}", other) for n in range(3)]
+        assert [answer.status_code for answer in waits] == [202, 202, 429]
+        assert code_of(waits[2]) == (429, "too_many_own_proposals")
+        assert (await office.adjust(LARGE, "each-0", other)).status_code == 202, "made before"
+        answer = await office.adjust(LARGE, "each-9", same)
+        assert code_of(answer) == (429, "too_many_own_proposals")
+        third = (await api.key(roles=["agent"], person="agnes-third")).secret
+        made = await office.adjust(LARGE, "each-0", third)
+        assert made.status_code == 202
+        monkeypatch.setattr(proposals, "OPEN_MAX", 1)
+        answer = await office.adjust(LARGE, "each-10", third)
+        assert code_of(answer) == (503, "too_many_proposals")
+        for each in (*waits[:2], made):
+            assert (await office.decide(each.json()["id"], office.boris)).status_code == 200
+
+    play(story)
+
+
 def test_whoever_proposed_does_not_approve(play: Play) -> None:
     async def story(api: Api) -> None:
         office = await Office(api).open()

@@ -153,13 +153,18 @@ def test_a_backtest_is_a_job_with_progress_and_a_result(asking: Asking) -> None:
     asking(test)
 
 
+async def backtest(client: httpx.AsyncClient, person: str) -> httpx.Response:
+    headers = {PERSON_HEADER: person}
+    return await client.post("/v1/backtests", json={"text": TEXT}, headers=headers)
+
+
 def test_a_job_that_waits_and_one_that_runs_are_stopped(asking: Asking) -> None:
     async def test(client: httpx.AsyncClient) -> None:
         ids = []
-        for _ in range(jobs_module.AT_ONCE + jobs_module.WAITING_MAX):
-            begun = await client.post("/v1/backtests", json={"text": TEXT})
+        for number in range(jobs_module.AT_ONCE + jobs_module.WAITING_MAX):
+            begun = await backtest(client, f"p{number // jobs_module.WAITING_EACH_MAX}")
             ids.append(begun.json()["id"])
-        full = await client.post("/v1/backtests", json={"text": TEXT})
+        full = await backtest(client, "somebody-else")
         assert (full.status_code, full.json()["code"]) == (429, "too_many_jobs")
         for job_id in reversed(ids):
             stopped = await client.post(f"/v1/jobs/{job_id}/stop")
@@ -170,6 +175,20 @@ def test_a_job_that_waits_and_one_that_runs_are_stopped(asking: Asking) -> None:
         assert again.json() == stopped.json()
         nothing = await client.post(f"/v1/jobs/{'0' * 32}/stop")
         assert (nothing.status_code, nothing.json()["code"]) == (404, "unknown_job")
+
+    asking(test)
+
+
+def test_one_caller_does_not_fill_the_queue(asking: Asking) -> None:
+    async def test(client: httpx.AsyncClient) -> None:
+        own = [await backtest(client, "ann") for _ in range(1 + jobs_module.WAITING_EACH_MAX + 1)]
+        assert [answer.status_code for answer in own] == [202] * (len(own) - 1) + [429]
+        assert own[-1].json()["code"] == "too_many_own_jobs"
+        other = await backtest(client, "bob")
+        assert other.status_code == 202
+        stopped = await client.delete(f"/v1/jobs/{own[-2].json()['id']}")
+        assert stopped.json()["state"] == "stopped"
+        assert (await backtest(client, "ann")).status_code == 202
 
     asking(test)
 
@@ -220,7 +239,7 @@ def test_jobs_are_kept_up_to_a_number(
         jobs = Jobs(tmp_path, folded)
         jobs.open()
         try:
-            made = [jobs.submit("verify", {"read_models": True}, "ann") for _ in range(5)]
+            made = [jobs.submit("verify", {"read_models": True}, f"p{n}") for n in range(5)]
             for job in reversed(made):
                 await jobs.stop(job)
             assert len(jobs.all()) == 2
