@@ -77,7 +77,7 @@ texts: $(STAMP)  ## gather the sentences for the translations and compile the ca
 
 requirements:  ## pin the dependencies again (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra dev --no-annotate --no-header pyproject.toml -o requirements/dev.txt
-	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-annotate --no-header -c requirements/dev.txt pyproject.toml -o requirements/runtime.txt
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra analytics --extra console --no-annotate --no-header -c requirements/dev.txt pyproject.toml -o requirements/runtime.txt
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra mutation --no-annotate --no-header -c requirements/dev.txt pyproject.toml -o requirements/mutation.txt
 	echo locust | uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-annotate --no-header -c requirements/dev.txt - -o requirements/load.txt
 	echo hatchling | uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-annotate --no-header -c requirements/dev.txt - -o requirements/build.txt
