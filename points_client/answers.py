@@ -74,11 +74,13 @@ class PromoCode(Struct, frozen=True):
 
 
 class Payable(Struct, frozen=True):
-    """The most points that may pay for the basket; `amount`: their worth in minor units."""
+    """The most points that may pay for the basket; `amount`: their worth in minor units.
+    `excluded_categories`: those whose lines they do not pay for."""
 
     points: int
     amount: int
     limited_by: str
+    excluded_categories: list[str] = []
 
 
 class Preview(Struct, frozen=True):

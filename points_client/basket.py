@@ -1,6 +1,6 @@
 """A basket as a till has it, and what of it the server is told."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -47,16 +47,24 @@ class Basket:
         """What it costs, in minor units."""
         return sum(line.amount for line in self.lines)
 
-    def less(self, amount: int) -> "Basket":
-        """The basket as it is paid in money when points pay `amount` of it: taken from the lines in
-        their order. What points paid earns nothing. Raises ValueError for more than it costs."""
-        if not 0 <= amount <= self.amount:
-            raise ValueError(f"{amount} is not between 0 and {self.amount}")
-        lines = []
-        for line in self.lines:
-            paid = min(amount, line.amount)
-            amount -= paid
-            lines.append(replace(line, amount=line.amount - paid))
+    def less(self, amount: int, excluded: Collection[str] = ()) -> "Basket":
+        """The basket as it is paid in money when points pay `amount` of it: shared among the lines
+        in proportion to their amounts, by largest remainder (ties: the earlier line), as the ledger
+        allocates points. `excluded`: categories for which points do not pay, as the preview tells
+        them; their lines stay as they are. What points paid earns nothing. Raises ValueError for
+        more than the other lines cost."""
+        costs = [0 if line.category in excluded else line.amount for line in self.lines]
+        total = sum(costs)
+        if not 0 <= amount <= total:
+            raise ValueError(f"{amount} is not between 0 and {total}, what points may pay for")
+        paid = [amount * cost // total if total else 0 for cost in costs]
+        rests = [-(amount * cost % total) if total else 0 for cost in costs]
+        for place in sorted(range(len(costs)), key=rests.__getitem__)[: amount - sum(paid)]:
+            paid[place] += 1
+        lines = [
+            replace(line, amount=line.amount - part)
+            for line, part in zip(self.lines, paid, strict=True)
+        ]
         return replace(self, lines=lines)
 
     def as_json(self) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from ledger.core.account import Account
 from ledger.core.calendar import from_instant, to_instant
 from ledger.core.payable import payable
 from ledger.core.program.compiled import Compiled
+from ledger.core.program.conditions import texts as texts_of
 from ledger.received import asked, tick
 from schemas.decisions import InputRefused, PurchaseRewarded
 from schemas.inputs import BasketLine, PurchaseCompleted, PurchaseData
@@ -64,11 +65,12 @@ class CodeChecked(Struct, frozen=True):
 
 class PayableAnswer(Struct, frozen=True):
     """The most points that may pay for the basket, their worth in minor units, and the code of
-    what keeps it from being more."""
+    what keeps it from being more. `excluded_categories`: for whose lines points do not pay."""
 
     points: int
     amount: int
     limited_by: str
+    excluded_categories: list[str]
 
 
 class PreviewAnswer(Struct, frozen=True):
@@ -144,7 +146,12 @@ def _answer(
         _codes(event, rewarded) if rewarded else [],
         before.tier,
         rewarded.tier_changes[-1].to if rewarded and rewarded.tier_changes else before.tier,
-        PayableAnswer(most.points, most.points * program.form.point_value, most.limited_by),
+        PayableAnswer(
+            most.points,
+            most.points * program.form.point_value,
+            most.limited_by,
+            list(texts_of(program.form.redemption.excluded_categories) or ()),
+        ),
         BalanceAfter(held.available - held.debt, held.pending, held.reserved),
         program.version,
         decision.code if isinstance(decision, InputRefused) else None,

@@ -28,12 +28,14 @@ REFUSED = 422
 
 class Plan(NamedTuple):
     """How a receipt is paid: points, their worth in minor units, and the money that is left.
-    `attempt`: tells this plan from one before it whose points were refused."""
+    `attempt`: tells this plan from one before it whose points were refused. `excluded`: categories
+    whose lines points do not pay for."""
 
     points: int
     worth: int
     money: int
     attempt: str
+    excluded: list[str]
 
 
 def pay(points: Client, member: str, receipt: str, basket: Basket, notes: Path) -> Plan:
@@ -62,7 +64,7 @@ def pay(points: Client, member: str, receipt: str, basket: Basket, notes: Path) 
             if problem.status != REFUSED:
                 raise
             spent = None
-    points.purchase(member, receipt, basket.less(plan.worth), redemption_id=spent)
+    points.purchase(member, receipt, basket.less(plan.worth, plan.excluded), redemption_id=spent)
     return plan if spent == held else plan._replace(points=0, worth=0)
 
 
@@ -77,7 +79,8 @@ def planned(points: Client, member: str, receipt: str, basket: Basket, notes: Pa
     if note.exists():
         return Plan(*json.loads(note.read_text()))
     most = points.preview(member, basket).payable
-    plan = Plan(most.points, most.amount, basket.amount - most.amount, uuid4().hex)
+    money = basket.amount - most.amount
+    plan = Plan(most.points, most.amount, money, uuid4().hex, most.excluded_categories)
     draft = note.with_suffix(".draft")
     with draft.open("w") as file:
         file.write(json.dumps(plan))
