@@ -15,10 +15,12 @@ class Attempt(NamedTuple):
 class Ended(NamedTuple):
     """How an attempt ended. `gone`: the endpoint says that it is no more. `error`: None, or what
     went wrong: http_status, timeout, unreachable, broken, unresolved, private_address, bad_url,
-    https_required."""
+    https_required. `asked`: seconds for which the receiver wants to be left alone, 0 if it did not
+    say."""
 
     outcome: Literal["done", "failed", "gone"]
     status: int | None
     answer: str
     error: str | None
     seconds: float
+    asked: float = 0.0

@@ -24,6 +24,7 @@ from api.webhooks.errors import WebhookRefused
 from api.webhooks.making import make
 from api.webhooks.metrics import WebhookMetrics
 from api.webhooks.outbox import Due
+from api.webhooks.schedule import REST_SECONDS_MAX
 from api.webhooks.sending import Sender
 from api.webhooks.subscriptions import CHANNEL
 from projections.connection import CONNECT_SECONDS, connect
@@ -73,6 +74,7 @@ class Deliverer:
         self._news = asyncio.Event()
         self._under_way: dict[str, tuple[Due, asyncio.Task[None]]] = {}
         self._ended: list[tuple[Due, Ended]] = []
+        self._resting: dict[str, float] = {}
         self._good = time.monotonic()
         self._purge_at = 0.0
         self._figures_at = 0.0
@@ -179,7 +181,11 @@ class Deliverer:
 
     async def _begin(self, connection: Connection[Any]) -> bool:
         """Start attempts where there is room."""
-        found = await asyncio.to_thread(outbox.due, connection, list(self._under_way), EACH_MAX)
+        now = time.monotonic()
+        self._resting = {id_: until for id_, until in self._resting.items() if until > now}
+        found = await asyncio.to_thread(
+            outbox.due, connection, list(self._under_way), EACH_MAX, list(self._resting)
+        )
         running = Counter(due.subscription_id for due, _ in self._under_way.values())
         begun = False
         for due in found:
@@ -194,6 +200,9 @@ class Deliverer:
         ended = await self._sender.send(due.attempt)
         self.metrics.attempts.labels(ended.outcome).inc()
         self.metrics.seconds.observe(ended.seconds)
+        if ended.asked:
+            rest = min(ended.asked, REST_SECONDS_MAX)
+            self._resting[due.subscription_id] = time.monotonic() + rest
         if ended.outcome != "done":
             log.info(
                 "webhook not taken",

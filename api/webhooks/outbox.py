@@ -40,13 +40,16 @@ _DUE = (
     " FROM api.subscriptions s CROSS JOIN LATERAL ("
     "  SELECT * FROM api.deliveries d WHERE d.subscription_id = s.id AND d.status = 'waiting'"
     "  AND d.due_at <= now() AND d.id <> ALL(%s) ORDER BY d.due_at, d.number LIMIT %s) AS d"
-    " WHERE s.status = 'active' ORDER BY d.due_at, d.number"
+    " WHERE s.status = 'active' AND s.id <> ALL(%s) ORDER BY d.due_at, d.number"
 )
 
 
-def due(connection: Connection[Any], under_way: Sequence[str], each: int) -> list[Due]:
-    """At most `each` of every active subscription, without those that are under way."""
-    rows = connection.execute(_DUE, [list(under_way), each])
+def due(
+    connection: Connection[Any], under_way: Sequence[str], each: int, resting: Sequence[str] = ()
+) -> list[Due]:
+    """At most `each` of every active subscription but the resting ones, without those that are
+    under way."""
+    rows = connection.execute(_DUE, [list(under_way), each, list(resting)])
     return [
         Due(
             subscription_id,
@@ -92,7 +95,7 @@ def _write(connection: Connection[Any], delivery: Due, end: Ended, now: datetime
         status, due_at, retries = "done", None, delivery.retries
     else:
         retries = delivery.retries + 1
-        pause = pause_after(retries)
+        pause = pause_after(retries, end.asked)
         if end.outcome == "gone":  # tried again when somebody says that it is there again
             status, due_at = "waiting", now
         elif pause is None:

@@ -8,6 +8,7 @@ import ssl
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from importlib.metadata import version
 
 import httpx
@@ -15,6 +16,7 @@ import httpx
 from api.webhooks.addresses import AddressRefused, Resolver, addresses_of, checked_url, resolve
 from api.webhooks.attempts import Attempt, Ended
 from api.webhooks.errors import WebhookRefused
+from api.webhooks.schedule import asked_seconds
 from api.webhooks.signing import signature
 
 CONNECT_SECONDS = 5.0
@@ -109,10 +111,10 @@ class Sender:
         """One attempt. Raises nothing but a cancellation."""
         begun = time.monotonic()
         status: int | None = None
-        answer, error = "", None
+        answer, error, asked = "", None, 0.0
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                status, answer = await self._post(attempt)
+                status, answer, asked = await self._post(attempt)
         except (TimeoutError, httpx.TimeoutException):
             error = "timeout"
         except (AddressRefused, WebhookRefused) as refused:
@@ -129,9 +131,9 @@ class Sender:
             return Ended("done", status, answer, None, seconds)
         if status is not None:
             error = "http_status"
-        return Ended("gone" if status == 410 else "failed", status, answer, error, seconds)
+        return Ended("gone" if status == 410 else "failed", status, answer, error, seconds, asked)
 
-    async def _post(self, attempt: Attempt) -> tuple[int, str]:
+    async def _post(self, attempt: Attempt) -> tuple[int, str, float]:
         client = self._client(attempt.url)
         timestamp = int(time.time())
         request = client.build_request(
@@ -146,7 +148,10 @@ class Sender:
                     break
         finally:
             await response.aclose()
-        return response.status_code, taken[:ANSWER_BYTES_MAX].decode("utf-8", "replace")
+        asked = asked_seconds(
+            response.status_code, response.headers.get("retry-after"), datetime.now(UTC)
+        )
+        return response.status_code, taken[:ANSWER_BYTES_MAX].decode("utf-8", "replace"), asked
 
     def _client(self, url: str) -> httpx.AsyncClient:
         """The client of a URL's host. Raises WebhookRefused: settings may have become stricter

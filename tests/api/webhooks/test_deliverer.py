@@ -17,7 +17,7 @@ from api.webhooks.sending import Sender
 from api.webhooks.subscriptions import Wanted
 from projections.runner import Runner
 from tests.api.webhooks.conftest import Add, delivering
-from tests.api.webhooks.receiver import WAIT_SECONDS, Answer, Receiver
+from tests.api.webhooks.receiver import WAIT_SECONDS, Answer, Received, Receiver
 from tests.projections.conftest import Shop
 from tests.projections.log_writer import confirm, day, erase, purchase, reserve, survey
 
@@ -47,6 +47,32 @@ def until(shop: Shop, query: str, wanted: object) -> None:
     while (found := rows(shop, query)) != wanted:
         assert time.monotonic() < deadline, found
         time.sleep(0.05)
+
+
+def test_a_receiver_that_asks_for_a_pause_gets_it(
+    shop: Shop, add: Add, receiver: Receiver, quick: None
+) -> None:
+    add()
+    asked = 3
+    begun = threading.Event()
+    moments: list[float] = []
+
+    def decide(_: Received) -> Answer:
+        moments.append(time.monotonic())
+        if begun.is_set():
+            return Answer()
+        begun.set()
+        return Answer(429, b"", (("Retry-After", str(asked)),))
+
+    receiver.decide = decide
+    with delivering(shop.url):
+        shop.log.take("m1", survey("m1", day(2)))
+        receiver.wait(lambda taken: len(taken) == 1)
+        until(shop, "SELECT count(*) FROM api.deliveries WHERE attempts > 0", [(1,)])
+        shop.log.take("m2", survey("m2", day(2)))  # would go at once
+        taken = receiver.wait_for(2)
+    assert min(moments[1:]) - moments[0] >= asked
+    assert {one.member for one in taken} == {"m1", "m2"}
 
 
 DONE = "SELECT count(*) FROM api.deliveries WHERE status = 'done'"

@@ -50,6 +50,19 @@ def test_the_reference_library_verifies_it_with_either_secret() -> None:
 
 
 @pytest.mark.parametrize(
+    ("status", "header", "asked"),
+    [(429, "7", 7), (503, " 90 ", 90), (503, "999999999999", 3_600), (429, "-5", 0),
+     (429, "soon", 0), (429, "", 0), (500, "7", 0), (204, "7", 0), (429, "\u00b2", 0),
+     (429, "Fri, 01 Jan 2999 00:00:00 +99999999999999999999", 0),
+     (503, "Thu, 01 Jan 1970 00:00:00 GMT", 0), (503, "Fri, 01 Jan 2999 00:00:00 GMT", 3_600)],
+)  # fmt: skip
+def test_what_a_receiver_asks_for(status: int, header: str, asked: float) -> None:
+    with receiving() as receiver:
+        receiver.decide = lambda _: Answer(status, headers=(("Retry-After", header),))
+        assert sent(receiver.url).asked == asked
+
+
+@pytest.mark.parametrize(
     ("status", "outcome"),
     [(200, "done"), (202, "done"), (204, "done"), (301, "failed"), (400, "failed"),
      (404, "failed"), (410, "gone"), (429, "failed"), (500, "failed"), (503, "failed")],
