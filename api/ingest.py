@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from msgspec import Struct
 
+from api.producing import Producers
 from ledger.settings import Settings
 from ledger.sharding import partition_of
 from schemas.asyncapi import CONTENT_TYPE
@@ -21,11 +22,11 @@ from schemas.errors import Malformed
 from streams.correlation import header_of
 from streams.event_lines import GoodLine, check_line
 
-LINGER_MS = 2
-"""Milliseconds that a record waits for others of its partition."""
-
 ACKNOWLEDGED_SECONDS = 20.0
 """Longest wait for the brokers; the request has thirty seconds in all."""
+
+ENDING_SECONDS = 2.0
+"""For the records of a producer that has ended, which it fails by itself."""
 
 _HEADERS = [("content-type", CONTENT_TYPE.encode())]
 
@@ -44,29 +45,25 @@ class Ingested(Struct, frozen=True, omit_defaults=True):
 
 
 class Ingest:
-    """A producer that is opened by its first batch."""
+    """Checks events and produces what is good."""
 
     def __init__(self, settings: Settings) -> None:
-        self._bootstrap = settings.kafka_bootstrap
         self._partitions = settings.partitions
-        self._producer: AIOKafkaProducer | None = None
-        self._opening = asyncio.Lock()
+        self._producers = Producers(settings)
 
     @property
     def configured(self) -> bool:
         """Whether a Kafka is known."""
-        return self._bootstrap is not None
+        return self._producers.configured
 
     async def take(
         self, texts: Sequence[bytes], may: Sequence[str], correlation_id: str
     ) -> list[Ingested]:
         """Send what is good; `may`: prefixes of the types that this caller may send. Each record
         carries the request's `correlation_id`, under which the worker's log tells of it. Raises
-        KafkaError when Kafka cannot be reached."""
-        headers = [*_HEADERS, header_of(correlation_id)]
+        KafkaError when Kafka cannot be reached, and then nothing was sent."""
         results: list[Ingested] = []
-        sent: list[tuple[int, asyncio.Future[object]]] = []
-        producer = await self._opened()
+        good: list[tuple[int, GoodLine]] = []
         for index, text in enumerate(texts):
             try:
                 line = check_line(index + 1, text)
@@ -75,21 +72,47 @@ class Ingest:
                     Ingested(index, "refused", str(error.code), error.path, error.message)
                 )
                 continue
-            if not line.type.startswith(tuple(may)):
+            if line.type.startswith(tuple(may)):
+                good.append((index, line))
+            else:
                 results.append(_not_allowed(index, line))
-                continue
-            sent.append((index, await self._send(producer, line, headers)))
-        if sent:
-            await asyncio.wait([future for _, future in sent], timeout=ACKNOWLEDGED_SECONDS)
-        results += [_ended(index, future) for index, future in sent]
+        if good:
+            results += await self._sent(good, [*_HEADERS, header_of(correlation_id)])
         counts = Counter(each.status for each in results)
         log.info("events_ingested", extra={"correlation_id": correlation_id, **counts})
         return sorted(results, key=lambda each: each.index)
 
     async def close(self) -> None:
         """Send what is on its way, and close."""
-        if self._producer is not None:
-            await self._producer.stop()
+        await self._producers.close()
+
+    async def _sent(
+        self, good: Sequence[tuple[int, GoodLine]], headers: Sequence[tuple[str, bytes]]
+    ) -> list[Ingested]:
+        """How each ended. Raises KafkaError when Kafka cannot be reached."""
+        producer = await self._producers.current()
+        futures: list[asyncio.Future[object]] = []
+        failed: BaseException | None = None
+        try:
+            async with asyncio.timeout(ACKNOWLEDGED_SECONDS):
+                for _, line in good:
+                    futures.append(await self._send(producer, line, headers))
+                await asyncio.wait(futures)
+        except TimeoutError:  # what has not answered is unknown; the producer goes on with it
+            pass
+        except KafkaError as error:  # it takes no more: what it took has failed, or soon will
+            failed = error
+            if futures:
+                await asyncio.wait(futures, timeout=ENDING_SECONDS)
+        results = [_ended(index, future) for (index, _), future in zip(good, futures, strict=False)]
+        reason = "no answer in time" if failed is None else type(failed).__name__
+        results += [_unknown(index, reason) for index, _ in good[len(futures) :]]
+        for future in futures:
+            if future.done() and not future.cancelled():
+                failed = failed or future.exception()
+        if failed is not None:
+            self._producers.broken(producer, failed)
+        return results
 
     async def _send(
         self, producer: AIOKafkaProducer, line: GoodLine, headers: Sequence[tuple[str, bytes]]
@@ -102,24 +125,6 @@ class Ingest:
             headers=headers,
         )
         return future
-
-    async def _opened(self) -> AIOKafkaProducer:
-        async with self._opening:
-            if self._producer is None:
-                producer = AIOKafkaProducer(
-                    bootstrap_servers=self._bootstrap,
-                    client_id="points-api",
-                    acks="all",
-                    enable_idempotence=True,
-                    linger_ms=LINGER_MS,
-                )
-                try:
-                    await producer.start()
-                except BaseException:
-                    await producer.stop()
-                    raise
-                self._producer = producer
-            return self._producer
 
 
 def _not_allowed(index: int, line: GoodLine) -> Ingested:
@@ -141,6 +146,10 @@ def _ended(index: int, future: "asyncio.Future[object]") -> Ingested:
     else:
         future.add_done_callback(lambda done: done.cancelled() or done.exception())
         reason = "no answer in time"
+    return _unknown(index, reason)
+
+
+def _unknown(index: int, reason: str) -> Ingested:
     return Ingested(
         index,
         "unknown",

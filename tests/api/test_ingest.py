@@ -10,7 +10,12 @@ import httpx
 import orjson
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import NodeNotReadyError, ProducerFenced
 
+from api import ingest as ingest_module
+from api import producing
+from api.ingest import Ingest
+from api.routes.ingest import MAY
 from ledger.settings import Settings
 from ledger.sharding import partition_of
 from tests.api.calls import basket
@@ -70,6 +75,74 @@ def test_a_bad_event_does_not_hold_back_the_others(play: Any, api_topics: str) -
         assert body["items"][0]["path"] == "$.data.currency"
 
     play(story)
+
+
+def test_a_producer_that_the_broker_refuses_is_renewed(settings: Settings, api_topics: str) -> None:
+    async def story() -> None:
+        ingest = Ingest(settings)
+        try:
+            assert await sent(ingest, 1) == ["accepted"]
+            producer = await ingest._producers.current()
+            numbers = producer._txn_manager._sequence_numbers
+            for place in numbers:
+                numbers[place] += 7  # as records that failed leave it
+            same = event(4, subject="m1")  # the same partition
+            (first,) = await ingest.take([orjson.dumps(same)], MAY)
+            assert first.status == "unknown"
+            assert "OutOfOrderSequenceNumber" in first.message
+            assert await sent(ingest, 2, 3) == ["accepted", "accepted"]
+            assert await ingest._producers.current() is not producer
+        finally:
+            await ingest.close()
+        assert {key for key, _ in await records(api_topics)} == {"m1", "m2", "m3"}
+
+    asyncio.run(asyncio.wait_for(story(), PLAY_SECONDS))
+
+
+def test_a_producer_that_has_ended_is_renewed(settings: Settings, api_topics: str) -> None:
+    async def story() -> None:
+        ingest = Ingest(settings)
+        try:
+            producer = await ingest._producers.current()
+            producer._message_accumulator.fail_all(ProducerFenced())  # as its task's end does
+            bad = orjson.dumps(event(3, data={}))
+            told = await ingest.take([orjson.dumps(event(1)), bad, orjson.dumps(event(2))], MAY)
+            assert [each.status for each in told] == ["unknown", "refused", "unknown"]
+            assert "ProducerFenced" in told[0].message
+            many = await asyncio.gather(*(sent(ingest, n) for n in range(20)))
+            assert many == [["accepted"]] * 20
+        finally:
+            await ingest.close()
+
+    asyncio.run(asyncio.wait_for(story(), PLAY_SECONDS))
+
+
+def test_without_kafka_the_end_is_not_held_up(
+    settings: Settings, api_topics: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(producing, "CLOSE_SECONDS", 0.5)
+
+    async def story() -> None:
+        ingest = Ingest(settings)
+        assert await sent(ingest, 1) == ["accepted"]
+        producer = await ingest._producers.current()
+
+        async def away(*_: object, **__: object) -> object:
+            raise NodeNotReadyError
+
+        monkeypatch.setattr(producer.client, "send", away)
+        monkeypatch.setattr(ingest_module, "ACKNOWLEDGED_SECONDS", 0.5)
+        assert await sent(ingest, 1) == ["unknown"]
+        await ingest.close()
+
+    asyncio.run(asyncio.wait_for(story(), PLAY_SECONDS))
+
+
+async def sent(ingest: Ingest, *numbers: int) -> list[str]:
+    """How these events end."""
+    return [
+        each.status for each in await ingest.take([orjson.dumps(event(n)) for n in numbers], MAY)
+    ]
 
 
 def test_what_is_no_batch_is_refused(play: Any) -> None:
