@@ -47,7 +47,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(
         title="Points Ledger",
         version=version("points-ledger"),
-        openapi_url="/openapi.json",
+        openapi_url=None,  # `api.routes.document` has it
         docs_url=None,
         redoc_url=None,
         lifespan=_lifespan(settings),

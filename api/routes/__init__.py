@@ -7,6 +7,7 @@ from api.routes import (
     audit_trail,
     catalogue,
     changes,
+    document,
     health,
     ingest,
     jobs,
@@ -25,6 +26,7 @@ from api.routes import (
 
 GROUPS: tuple[APIRouter, ...] = (
     health.group,
+    document.group,
     me.group,
     members.group,
     preview.group,
