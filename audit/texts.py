@@ -91,6 +91,10 @@ class Texts:
             shown = moment
         return str(format_datetime(shown, pattern, tzinfo=shown.tzinfo, locale=self._locale))
 
+    def by_clock(self, local: datetime) -> datetime:
+        """The moment that the program's clocks show so."""
+        return local.replace(tzinfo=self._zone) if local.tzinfo is None else local
+
     def moment(self, text: str) -> str:
         """The same of a moment in RFC 3339."""
         return self.when(datetime.fromisoformat(text))

@@ -50,7 +50,7 @@ PLACES = (
 STYLE = """
 :root { --points-accent: #1e5a8a; }
 body { font-family: system-ui, sans-serif; }
-body.body--dark { --points-accent: #8cc4f0; --q-primary: #8cc4f0 !important; }
+body.body--dark { color-scheme: dark; --points-accent: #8cc4f0; --q-primary: #8cc4f0 !important; }
 .points-do { background: #1e5a8a; color: #fff; }
 h2.points-part { font-size: 1.15rem; line-height: 1.3; margin: 1rem 0 .5rem; font-weight: 600; }
 h1.points-title { font-size: 1.5rem; line-height: 1.3; margin: 0 0 .75rem; font-weight: 600; }
@@ -63,6 +63,9 @@ a:focus-visible, button:focus-visible, [tabindex]:focus-visible {
 .points-page { max-width: 72rem; margin: 0 auto; padding: 1rem; width: 100%; }
 .points-number { font-size: 1.6rem; font-variant-numeric: tabular-nums; }
 .points-plain { font-family: monospace; white-space: pre-wrap; overflow-wrap: anywhere; }
+.q-dialog__backdrop { z-index: 0; }
+.q-dialog__inner { z-index: 1; }
+.q-notification__actions .q-btn { color: #fff !important; }
 .points-table { width: 100%; overflow-x: auto; }
 .points-table .q-table__container, .points-table .q-table__middle { overflow: visible; }
 .points-table .q-table__container { width: max-content; min-width: 100%; }
@@ -112,7 +115,7 @@ def framed(screen: Screen, title: str, path: str) -> Iterator[None]:
     ui.link(skip, "#main").classes("points-skip")
     with ui.header().classes("items-center gap-2 no-wrap").style("background: #17364f"):
         menu = named(ui.button(icon="menu").props("flat color=white"), navigation)
-        ui.link("Points Ledger", "/console").classes("text-white no-underline text-lg")
+        ui.link("Points Ledger", "/").classes("text-white no-underline text-lg")
         ui.space()
         _appearance(screen, dark)
         ui.label(session.name).classes("text-white gt-xs")
@@ -134,7 +137,8 @@ def framed(screen: Screen, title: str, path: str) -> Iterator[None]:
                     ui.icon(place.icon).props("aria-hidden=true")
                 with ui.item_section():
                     ui.item_label(say(place.label))
-    with ui.element("main").props("id=main tabindex=-1").classes("points-page"):
+    # NiceGUI's page around it is the element `main`.
+    with ui.element("div").props("id=main tabindex=-1").classes("points-page"):
         with ui.element("h1").classes("points-title"):
             ui.label(title)
         yield

@@ -3,11 +3,10 @@
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any
-from uuid import uuid4
 
 from nicegui import ui
 
-from console.frame import Screen, named, shown
+from console.frame import Screen, named
 
 DO = "points-do"
 """The class of a button that does what a screen is for: readable on light and on dark ground."""
@@ -54,45 +53,6 @@ def plain(text: str) -> ui.label:
 def moment(screen: Screen, text: str | None) -> str:
     """A moment of the API in the program's zone and the person's language."""
     return screen.say("never") if text is None else screen.texts.when(datetime.fromisoformat(text))
-
-
-def asks(
-    screen: Screen,
-    title: str,
-    fields: Sequence[tuple[str, str, str]],
-    act: Callable[[dict[str, str], str], Awaitable[None]],
-    *,
-    danger: bool = False,
-) -> Callable[[], None]:
-    """Opens a form: fields are (name, label, `text` or `number`). `act` gets what was written and
-    the key under which it is sent: the same when the person tries again after a failure."""
-
-    def opened() -> None:
-        key = uuid4().hex
-        with ui.dialog(value=True) as dialog, ui.card().classes("w-96 max-w-full"):
-            named(dialog, title)
-            ui.label(title).classes("text-h6").props("role=heading aria-level=2")
-            inputs = {}
-            for name, label, kind in fields:
-                box = ui.input(label).props(f"outlined dense autocomplete=off type={kind}")
-                inputs[name] = box.classes("w-full")
-
-            async def carry_out() -> None:
-                async def work() -> None:
-                    await act({name: str(box.value or "") for name, box in inputs.items()}, key)
-                    dialog.close()
-
-                await shown(work)
-
-            with ui.row().classes("w-full justify-end"):
-                ui.button(screen.say("Cancel"), on_click=dialog.close).props("flat")
-                ui.button(
-                    screen.say("Do it"),
-                    on_click=carry_out,
-                    color="negative" if danger else None,
-                ).classes("" if danger else DO)
-
-    return opened
 
 
 def heading(text: str) -> None:

@@ -1,15 +1,15 @@
 """Campaigns, rewards and promo codes."""
 
 from typing import Any
-from urllib.parse import quote
 
 from fastapi import Request
 from nicegui import ui
 from starlette.responses import Response
 
 from console.asking import Refused
-from console.frame import Console, Screen, framed, shown
-from console.parts import heading, moment, table
+from console.frame import Console, Screen, framed
+from console.pages.codes import codes
+from console.parts import heading, table
 
 
 def register(console: Console) -> None:
@@ -23,7 +23,7 @@ def register(console: Console) -> None:
         say = screen.say
         with framed(screen, say("Campaigns and codes"), "/campaigns"):
             try:
-                series = await screen.asking.get("/promo-codes", limit=200)
+                await codes(screen)
                 rewards = await screen.asking.get("/rewards", limit=200)
                 figures = None
                 if screen.asking.may("reports:read"):
@@ -31,70 +31,12 @@ def register(console: Console) -> None:
             except Refused as refused:
                 ui.label(refused.detail).props("role=alert")
                 return None
-            heading(say("Series of promo codes"))
-            _series(screen, series["items"])
-            if screen.asking.may("preview"):
-                _one_code(screen)
             heading(say("Rewards"))
             _rewards(screen, rewards["items"])
             if figures is not None:
                 heading(say("What campaigns cost and brought"))
                 _figures(screen, figures)
         return None
-
-
-def _series(screen: Screen, items: list[dict[str, Any]]) -> None:
-    say = screen.say
-    if not items:
-        ui.label(say("The program has no promo codes."))
-        return
-    table(
-        say("Series of promo codes"),
-        [
-            ("series", say("Series")),
-            ("code", say("Code")),
-            ("codes", say("Codes")),
-            ("uses", say("Uses")),
-            ("left", say("Uses left")),
-            ("to", say("Valid until")),
-        ],
-        [
-            {
-                "series": each["series"],
-                "code": each["code"] or say("generated"),
-                "codes": each["codes"],
-                "uses": say("any number") if each["uses"] is None else each["uses"],
-                "left": say("any number") if each["uses_left"] is None else each["uses_left"],
-                "to": moment(screen, each["valid_to"]),
-            }
-            for each in items
-        ],
-    )
-
-
-def _one_code(screen: Screen) -> None:
-    say = screen.say
-    with ui.row().classes("items-center gap-2"):
-        box = ui.input(say("A promo code")).props("outlined dense autocomplete=off")
-        told = ui.label().props("role=status")
-
-        async def look() -> None:
-            async def work() -> None:
-                found = await screen.asking.get(f"/promo-codes/{quote(box.value or '', safe='')}")
-                whose = found["member_id"] or say("everybody")
-                left = found["uses_left"]
-                told.set_text(
-                    say(
-                        "Of the series {series}, for {whose}, uses left: {left}.",
-                        series=found["series"],
-                        whose=whose,
-                        left=say("any number") if left is None else left,
-                    )
-                )
-
-            await shown(work)
-
-        ui.button(say("Look it up"), on_click=look).props("outline")
 
 
 def _rewards(screen: Screen, items: list[dict[str, Any]]) -> None:

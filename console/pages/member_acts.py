@@ -7,8 +7,8 @@ from urllib.parse import quote
 from nicegui import ui
 
 from console.asking import Refused
+from console.forms import asks
 from console.frame import Screen
-from console.parts import asks
 
 Show = Callable[[], Awaitable[None]]
 

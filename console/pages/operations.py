@@ -9,9 +9,10 @@ from nicegui import ui
 from starlette.responses import Response
 
 from console.asking import Refused
+from console.forms import asks
 from console.frame import Console, Screen, framed, shown
 from console.pages.proposals import proposals
-from console.parts import asks, heading, moment, plain, table
+from console.parts import heading, moment, plain, table
 from console.watching import watched
 
 LETTERS = 50

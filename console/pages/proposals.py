@@ -8,8 +8,9 @@ from typing import Any
 from nicegui import ui
 
 from console.asking import Refused
+from console.forms import asks
 from console.frame import Screen, shown
-from console.parts import asks, heading, moment, plain
+from console.parts import heading, moment, plain
 
 LOOKED_THROUGH = 500
 """Open proposals: a page of the API, which does not choose by kind."""

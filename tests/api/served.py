@@ -22,8 +22,9 @@ def environment(url: str, kafka: str) -> dict[str, str]:
 class Server:
     """A server that can be killed and started again on the same port."""
 
-    def __init__(self, url: str, kafka: str, log: IO[bytes]) -> None:
-        self._environment = environment(url, kafka)
+    def __init__(self, url: str, kafka: str, log: IO[bytes], **more: str) -> None:
+        """`more`: other variables of its environment."""
+        self.environment = {**environment(url, kafka), **more}
         self._log = log
         (port,) = find_free_ports(1)
         self.port = port
@@ -35,7 +36,7 @@ class Server:
         """Start it; returns once it listens."""
         self._process = subprocess.Popen(
             [*COMMAND, "api", "serve", "--port", str(self.port)],
-            env=self._environment,
+            env=self.environment,
             stdout=subprocess.PIPE,
             stderr=self._log,
         )
@@ -54,9 +55,11 @@ class Server:
             self._process = None
 
 
-def key_of(url: str, kafka: str, client: str, *scopes: str) -> str:
-    """A new key with these scopes, as the command line makes it."""
+def key_of(url: str, kafka: str, client: str, *scopes: str, person: str | None = None) -> str:
+    """A new key with these scopes, as the command line makes it; of a person if one is named."""
     options = [option for scope in scopes for option in ("--scope", scope)]
+    if person is not None:
+        options += ["--person", person]
     made = subprocess.run(
         [*COMMAND, "api", "keys", "create", "--client", client, *options, "--rate", "100000"],
         env=environment(url, kafka),

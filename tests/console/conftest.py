@@ -3,7 +3,6 @@
 import os
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -13,6 +12,7 @@ from points_client import Basket, Client, Line
 from projections.runner import Runner
 from tests.api.conftest import api_template
 from tests.api.served import Server, key_of
+from tests.console.screens import WAIT_MS
 from tests.databases import copied, server_of
 
 __all__ = ["api_template"]
@@ -20,17 +20,11 @@ __all__ = ["api_template"]
 ROLES_KEY = (
     *("members:read", "members:write", "members:standing", "transfer", "adjust", "preview"),
     *("redeem", "purchases", "programs:read", "programs:write", "reports:read", "webhooks"),
-    *("operations:read", "operations:write", "audit:read"),
+    *("operations:read", "operations:write", "audit:read", "access:admin"),
     "proposals:read",
 )
 
 MEMBER = "anna"
-
-PICTURES = Path(__file__).parents[2] / "build" / "screens"
-"""Where the pictures of a run are left, for people to look at."""
-
-WAIT_MS = 60_000.0
-"""For anything on a screen, on a machine with much else to do."""
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +56,14 @@ def shown(
         log.open("wb") as out,
     ):
         key = key_of(url, services.kafka_bootstrap, "agent-1", *ROLES_KEY)
-        server = Server(url, services.kafka_bootstrap, out)
+        server = Server(
+            url,
+            services.kafka_bootstrap,
+            out,
+            POINTS_DATA_DIR=str(log.with_name("data")),
+            POINTS_CHECKPOINT_DIR=str(log.with_name("checkpoints")),
+            POINTS_WEBHOOKS_PRIVATE_ADDRESSES="allow",
+        )
         server.start()
         try:
             basket = Basket("s1", "store", "USD", [Line("1", "x", 50_000, category="A")])

@@ -6,14 +6,12 @@ from typing import Any
 
 import httpx
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from points_client import Basket, Client, Line
 from tests.api.served import Server
-from tests.console.conftest import MEMBER, PICTURES, WAIT_MS
-
-expect.set_options(timeout=WAIT_MS)
+from tests.console.conftest import MEMBER
+from tests.console.screens import PICTURES, WAIT_MS, checked, opened
 
 SCREENS = {
     "/": "Overview",
@@ -24,29 +22,6 @@ SCREENS = {
     "/reports": "Reports",
     "/operations": "Operations",
 }
-
-SERIOUS = ("serious", "critical")
-
-
-def opened(page: Page, server: Server, path: str) -> None:
-    page.goto(f"{server.url}/console{path}")
-    page.wait_for_selector("h1")
-    page.wait_for_function("document.querySelectorAll('.q-loading, .q-spinner').length === 0")
-
-
-def checked(page: Page, name: str) -> None:
-    """It fits into its window, and axe finds nothing serious."""
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
-    width = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
-    assert width[0] <= width[1], f"{name} is wider than its window: {width}"
-    found = Axe().run(page).response["violations"]
-    told = [
-        (each["id"], each["help"], [node["html"][:200] for node in each["nodes"]][:3])
-        for each in found
-        if each["impact"] in SERIOUS
-    ]
-    assert not told, f"{name}: {told}"
 
 
 @pytest.mark.parametrize("path", SCREENS)
@@ -65,6 +40,13 @@ def test_each_screen_on_a_telephone_in_the_dark_in_russian(
     opened(narrow, server, path)
     assert re.search("[а-яА-Я]", narrow.inner_text("h1"))
     checked(narrow, "narrow" + re.sub(r"\W", "-", path))
+
+
+def test_the_name_leads_home(page: Page, shown: tuple[Server, str]) -> None:
+    server, _ = shown
+    opened(page, server, "/members")
+    page.get_by_role("link", name="Points Ledger").click()
+    expect(page.locator("h1")).to_have_text("Overview")
 
 
 def test_a_member_buys_spends_returns_and_hears_why(page: Page, shown: tuple[Server, str]) -> None:
