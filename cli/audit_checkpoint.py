@@ -43,7 +43,13 @@ def keygen(
 
 
 def checkpoint(
-    out: Annotated[Path, typer.Option(help="Folder of the checkpoints; made if it is not there.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the checkpoints; made if it is not there. Default:"
+            " POINTS_CHECKPOINT_DIR."
+        ),
+    ] = None,
     key: Annotated[
         Path | None, typer.Option(help="The private key. Default: POINTS_CHECKPOINT_KEY.")
     ] = None,
@@ -62,6 +68,11 @@ def checkpoint(
             "No key is named: give --key or set POINTS_CHECKPOINT_KEY; `points audit keygen` makes"
             " one.",
             "no_key",
+        )
+    out = out if out is not None else settings.checkpoint_dir
+    if out is None:
+        raise AuditRefused(
+            "No folder is named: give --out or set POINTS_CHECKPOINT_DIR.", "no_checkpoint_folder"
         )
     private = read_private(file)
     out.mkdir(parents=True, exist_ok=True)

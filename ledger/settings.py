@@ -301,6 +301,14 @@ class Settings(BaseSettings):
         ),
     ] = None
 
+    checkpoint_dir: Annotated[
+        Path | None,
+        Field(
+            description="Folder of the checkpoints, where `points audit checkpoint` puts them and"
+            " the API finds them. Not set: named on the command line, and the API tells none.",
+        ),
+    ] = None
+
     # --- projections --------------------------------------------------------------------------
 
     rfm_refresh_hour: Annotated[

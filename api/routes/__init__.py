@@ -7,6 +7,7 @@ from api.routes import (
     audit_trail,
     catalogue,
     changes,
+    checkpoints,
     code_batches,
     document,
     health,
@@ -46,4 +47,5 @@ GROUPS: tuple[APIRouter, ...] = (
     analyses.group,
     reports.group,
     operations.group,
+    checkpoints.group,
 )

@@ -57,7 +57,7 @@ def _standing(screen: Screen, card: dict[str, Any]) -> None:
     if balance["merged_into"]:
         ui.link(
             say("Merged into {id}", id=balance["merged_into"]),
-            f"/console/members/{balance['merged_into']}",
+            f"/members/{balance['merged_into']}",
         )
     with ui.row().classes("w-full gap-2 items-stretch"):
         number = screen.texts.number

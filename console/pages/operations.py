@@ -1,4 +1,4 @@
-"""Operations: shards, lag, dead letters, read models, audits, webhooks."""
+"""Operations: shards, lag, dead letters, read models; and audits, webhooks, keys."""
 
 import base64
 from collections.abc import Awaitable, Callable
@@ -11,7 +11,10 @@ from starlette.responses import Response
 from console.asking import Refused
 from console.forms import asks
 from console.frame import Console, Screen, framed, shown
+from console.pages.audit import audit, when_opened
+from console.pages.keys import keys
 from console.pages.proposals import proposals
+from console.pages.webhooks import webhooks
 from console.parts import heading, moment, plain, table
 from console.watching import watched
 
@@ -31,7 +34,7 @@ def register(console: Console) -> None:
         if isinstance(screen, Response):
             return screen
         with framed(screen, screen.say("Operations"), "/operations"):
-            for part in (_shards, _letters, _models, _audit, _webhooks, proposals):
+            for part in (_shards, _letters, _models, audit, proposals, webhooks, keys):
                 try:
                     await part(screen)
                 except Refused as refused:
@@ -99,7 +102,7 @@ def _letter(screen: Screen, row: dict[str, Any], show: Show) -> None:
 
             await shown(work)
 
-        opened.on_value_change(lambda event: load() if event.value else None)
+        opened.on_value_change(when_opened(load))
         if not ask.may("operations:write"):
             return
 
@@ -157,94 +160,3 @@ async def _models(screen: Screen) -> None:
                 ui.button(say("Rebuild"), on_click=rebuild(each["projection"])).props(
                     "outline dense"
                 )
-
-
-async def _audit(screen: Screen) -> None:
-    say, ask = screen.say, screen.asking
-    if not ask.may("audit:read"):
-        return
-    heading(say("Audit"))
-    result = ui.column().classes("w-full")
-
-    async def verify() -> None:
-        async def work() -> None:
-            job = await ask.change("/audit/verifications", {})
-            result.clear()
-            with result:
-                await watched(screen, job["id"], lambda told: _verified(screen, told))
-
-        await shown(work)
-
-    ui.button(say("Verify the whole log"), on_click=verify).props("outline")
-    trail = await ask.get("/audit-trail", limit=30)
-    with ui.expansion(say("Refused and privileged calls")).classes("w-full"):
-        rows = [
-            {
-                "at": moment(screen, each["at"]),
-                "kind": each["kind"],
-                "who": each.get("who") or "",
-                "what": each.get("operation") or each.get("path") or "",
-                "status": each.get("status") or "",
-            }
-            for each in trail["items"]
-        ]
-        table(
-            say("Refused and privileged calls"),
-            [
-                ("at", say("When")),
-                ("kind", say("Kind")),
-                ("who", say("Who")),
-                ("what", say("What")),
-                ("status", say("Status")),
-            ],
-            rows,
-        )
-
-
-def _verified(screen: Screen, told: dict[str, Any]) -> None:
-    if told["ok"]:
-        events = sum(shard["events"] for shard in told["shards"])
-        ui.label(
-            screen.say(
-                "Everything is as it was written: {events} events.",
-                events=screen.texts.number(events),
-            )
-        )
-    for shard in told["shards"]:
-        for finding in shard["findings"]:
-            ui.label(f"{shard['shard']}: {finding['what']} {finding['do']}").classes(
-                "text-negative"
-            )
-
-
-async def _webhooks(screen: Screen) -> None:
-    say, ask = screen.say, screen.asking
-    if not ask.may("webhooks"):
-        return
-    heading(say("Webhooks"))
-    told = await ask.get("/webhooks")
-    if not told["items"]:
-        ui.label(say("Nobody subscribed."))
-    for each in told["items"]:
-        with ui.expansion(f"{each['url']} ({each['status']})").classes("w-full"):
-            ui.label(", ".join(each["types"]))
-            if each.get("reason"):
-                ui.label(str(each["reason"]))
-            deliveries = await ask.get(f"/webhooks/{each['id']}/deliveries", limit=20)
-            for delivery in deliveries["items"]:
-                _delivery(screen, delivery)
-
-
-def _delivery(screen: Screen, delivery: dict[str, Any]) -> None:
-    ask = screen.asking
-    with ui.row().classes("items-center gap-2"):
-        ui.label(f"{delivery.get('type', '')} {delivery['status']}")
-
-        async def repeat() -> None:
-            async def work() -> None:
-                await ask.change(f"/deliveries/{delivery['id']}/repeat", {})
-                ui.notify(screen.say("Done."), type="positive")
-
-            await shown(work)
-
-        ui.button(screen.say("Send again"), on_click=repeat).props("outline dense")
