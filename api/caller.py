@@ -58,8 +58,9 @@ PRIVILEGED = frozenset(
 """Scopes whose every use is in the audit trail."""
 
 
-def require(scope: Scope) -> Callable[[Request], Awaitable[Caller]]:
-    """The dependency of an operation that asks for `scope`."""
+def require(scope: Scope, *, noted: bool = True) -> Callable[[Request], Awaitable[Caller]]:
+    """The dependency of an operation that asks for `scope`. `noted`: false for one that neither
+    changes nor tells anything, so that its use is not in the audit trail; its refusal always is."""
 
     async def caller_with_scope(request: Request) -> Caller:
         access: Access = request.app.state.points.access
@@ -71,7 +72,7 @@ def require(scope: Scope) -> Callable[[Request], Awaitable[Caller]]:
                 "scope_missing",
                 f"This caller lacks the scope {scope}: have a key or role that has it.",
             )
-        if scope in PRIVILEGED:
+        if noted and scope in PRIVILEGED:
             await access.privileged(request, caller, scope)
         request.scope["caller"] = caller
         return caller

@@ -49,6 +49,8 @@ Version = Annotated[
 ]
 Reader = Annotated[Caller, Depends(require(Scope.PROGRAMS_READ))]
 Writer = Annotated[Caller, Depends(require(Scope.PROGRAMS_WRITE))]
+Checker = Annotated[Caller, Depends(require(Scope.PROGRAMS_WRITE, noted=False))]
+"""Who has a text checked: an editor does at every pause, and nothing follows from it."""
 
 
 class VersionRow(Struct, frozen=True):
@@ -205,7 +207,7 @@ Body = Annotated[str, Depends(program_text)]
     operation_id="check_program",
     **_with_yaml(operation(body=ProgramText, answer=CheckAnswer)),
 )
-async def check(request: Request, _: Writer, text: Body) -> Response:
+async def check(request: Request, _: Checker, text: Body) -> Response:
     """Check a program; tells every problem with line, path and sentence. Nothing is changed."""
     try:
         found = await in_thread(load_program, text, NAME)

@@ -220,3 +220,29 @@ def test_notes_wait_for_a_database_that_comes_back(play: Play) -> None:
         assert tried == [2]
 
     play(story)
+
+
+def test_checking_a_text_is_noted_only_when_it_is_refused(play: Play) -> None:
+    async def story(api: Api) -> None:
+        may = await api.key("programs:write")
+        for text in ("nonsense: 1", "program: x"):
+            answer = await api.call("POST", "/v1/program-checks", may.secret, json={"text": text})
+            assert answer.status_code == 200
+        assert await api.trail(who=f"key:{may.key.client}") == []
+        lacks = await api.key("programs:read")
+        answer = await api.call("POST", "/v1/program-checks", lacks.secret, json={"text": "x"})
+        assert code_of(answer) == (403, "scope_missing")
+        (row,) = await api.trail(who=f"key:{lacks.key.client}")
+        assert (row["kind"], row["operation"]) == ("refused", "check_program")
+        # What is proposed is noted, as before.
+        await api.call(
+            "POST",
+            "/v1/programs",
+            may.secret,
+            json={"text": "nonsense: 1"},
+            headers={"Idempotency-Key": "k-9"},
+        )
+        rows = await api.trail(who=f"key:{may.key.client}")
+        assert [each["kind"] for each in rows] == ["begun", "ended"]
+
+    play(story)
