@@ -11,6 +11,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from console.assets import Assets
 from console.sessions import COOKIE, Sessions
 from console.sign_in import HOME, PATH
 
@@ -36,6 +37,7 @@ class Gate:
 
     def __init__(self, app: ASGIApp, sessions: Sessions) -> None:
         self._app = app
+        self._assets = Assets(app)
         self._sessions = sessions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,7 +62,9 @@ class Gate:
                     headers.setdefault(name, value)
             await send(message)
 
-        if known or path in FREE or path.startswith(ASSETS):
+        if path.startswith(ASSETS):
+            await self._assets(scope, receive, told)
+        elif known or path in FREE:
             await self._app(scope, receive, told)
         else:
             await RedirectResponse(PATH, 303)(scope, receive, told)
