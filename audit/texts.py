@@ -75,10 +75,14 @@ class Texts:
         """A whole number."""
         return str(format_decimal(n, locale=self._locale))
 
+    @property
+    def currency_digits(self) -> int:
+        """Decimal places of the ledger's currency."""
+        return int(get_currency_precision(self._currency))
+
     def money(self, amount_minor: int) -> str:
         """Minor units of the ledger's currency as money."""
-        digits = get_currency_precision(self._currency)
-        amount = Decimal(amount_minor).scaleb(-digits)
+        amount = Decimal(amount_minor).scaleb(-self.currency_digits)
         return str(format_currency(amount, self._currency, locale=self._locale))
 
     def when(self, moment: datetime) -> str:

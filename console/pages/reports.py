@@ -6,14 +6,14 @@ from fastapi import Request
 from nicegui import ui
 from starlette.responses import Response
 
-from console.asking import Refused
+from api.fresh import CSV
 from console.frame import Console, Screen, framed, shown
-from console.parts import DO, figure, heading, table
+from console.pages.liability import liability
+from console.parts import DO, heading, table
 
 FIGURES = ("sales", "points", "campaigns", "retention", "churn", "referrals", "rfm")
 GRAINS = ("month", "week", "day", "all")
 DIMENSIONS = ("all", "store", "region", "channel", "segment", "campaign")
-CSV = "text/csv"
 
 ROWS_SHOWN = 500
 """Of a figure on the screen; the file has all."""
@@ -29,24 +29,10 @@ def register(console: Console) -> None:
             return screen
         with framed(screen, screen.say("Reports"), "/reports"):
             heading(screen.say("What the program owes"))
-            await _liability(screen)
+            await liability(screen)
             heading(screen.say("Figures"))
             await _figures(screen)
         return None
-
-
-async def _liability(screen: Screen) -> None:
-    say = screen.say
-    try:
-        told = await screen.asking.get("/liability")
-    except Refused as refused:
-        ui.label(refused.detail).props("role=alert")
-        return
-    with ui.row().classes("w-full gap-2 items-stretch"):
-        figure(say("Points outstanding"), screen.texts.number(told["points"]))
-        figure(say("Liability"), screen.texts.money(told["liability"]))
-        figure(say("Value of a point"), screen.texts.money(told["point_value"]))
-        figure(say("Owed by members"), screen.texts.number(told["debt"]))
 
 
 async def _figures(screen: Screen) -> None:
