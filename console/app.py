@@ -7,7 +7,16 @@ from nicegui import ui
 
 from console.frame import Console
 from console.gate import Gate
-from console.pages import campaigns, member, members, operations, overview, programs, reports
+from console.pages import (
+    approvals,
+    campaigns,
+    member,
+    members,
+    operations,
+    overview,
+    programs,
+    reports,
+)
 from console.sessions import Sessions
 from console.sign_in import HOME, routes
 
@@ -20,7 +29,7 @@ def attach(app: FastAPI) -> None:
     sessions = Sessions()
     app.include_router(routes(app, sessions))
     console = Console(app, sessions)
-    for page in (overview, members, member, programs, campaigns, reports, operations):
+    for page in (overview, members, member, programs, campaigns, approvals, reports, operations):
         page.register(console)
     ui.run_with(
         app,

@@ -43,6 +43,7 @@ PLACES = (
     Place("/members", N_("Members"), "people", "members:read"),
     Place("/programs", N_("Programs"), "rule", "programs:read"),
     Place("/campaigns", N_("Campaigns and codes"), "local_offer", "programs:read"),
+    Place("/approvals", N_("Approvals"), "how_to_reg", "proposals:read"),
     Place("/reports", N_("Reports"), "insights", "reports:read"),
     Place("/operations", N_("Operations"), "build", "operations:read"),
 )

@@ -13,7 +13,6 @@ from console.forms import asks
 from console.frame import Console, Screen, framed, shown
 from console.pages.audit import audit, when_opened
 from console.pages.keys import keys
-from console.pages.proposals import proposals
 from console.pages.webhooks import webhooks
 from console.parts import heading, moment, plain, table
 from console.watching import watched
@@ -34,7 +33,7 @@ def register(console: Console) -> None:
         if isinstance(screen, Response):
             return screen
         with framed(screen, screen.say("Operations"), "/operations"):
-            for part in (_shards, _letters, _models, audit, proposals, webhooks, keys):
+            for part in (_shards, _letters, _models, audit, webhooks, keys):
                 try:
                     await part(screen)
                 except Refused as refused:

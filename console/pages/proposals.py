@@ -19,7 +19,7 @@ LOOKED_THROUGH = 500
 async def proposals(screen: Screen, kind: str | None = None) -> None:
     """The open proposals, with what the person may do about them."""
     say, ask = screen.say, screen.asking
-    if not ask.may("approve") and not ask.may("programs:write"):
+    if not ask.may("proposals:read"):
         return
     body = ui.column().classes("w-full gap-1")
 
@@ -47,9 +47,12 @@ def _row(screen: Screen, each: dict[str, Any], show: Callable[[], Awaitable[None
     def decide(what: str) -> Callable[[dict[str, str], str], Awaitable[None]]:
         async def act(form: dict[str, str], key: str) -> None:
             body = {name: text for name, text in form.items() if text}
-            await ask.change(f"/proposals/{each['id']}/{what}", body, key=key)
-            ui.notify(say("Done."), type="positive")
+            told = await ask.change(f"/proposals/{each['id']}/{what}", body, key=key)
             await show()
+            if told["state"] == "failed":
+                result = told["result"]
+                raise Refused(422, result["code"], f"{result['message']} [{result['code']}]")
+            ui.notify(say("Done."), type="positive")
 
         return act
 

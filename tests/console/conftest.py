@@ -101,10 +101,15 @@ def _signed_in(page: Page, server: Server, key: str) -> Iterator[Page]:
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+    signed_in(page, server, key)
+    yield page
+    assert not errors
+
+
+def signed_in(page: Page, server: Server, key: str) -> None:
+    """Sign in by the form."""
     page.set_default_timeout(WAIT_MS)
     page.goto(f"{server.url}/console/sign-in")
     page.fill("#token", key)
     page.click("button[type=submit]")
     page.wait_for_selector("#main")
-    yield page
-    assert not errors

@@ -8,10 +8,10 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from points_client import Basket, Client, Line
+from points_client import Client
 from tests.api.served import Server
 from tests.console.conftest import MEMBER
-from tests.console.screens import PICTURES, WAIT_MS, checked, opened
+from tests.console.screens import WAIT_MS, checked, opened
 
 SCREENS = {
     "/": "Overview",
@@ -19,6 +19,7 @@ SCREENS = {
     f"/members/{MEMBER}": "Member anna",
     "/programs": "Programs",
     "/campaigns": "Campaigns and codes",
+    "/approvals": "Approvals",
     "/reports": "Reports",
     "/operations": "Operations",
 }
@@ -47,33 +48,6 @@ def test_the_name_leads_home(page: Page, shown: tuple[Server, str]) -> None:
     opened(page, server, "/members")
     page.get_by_role("link", name="Points Ledger").click()
     expect(page.locator("h1")).to_have_text("Overview")
-
-
-def test_a_member_buys_spends_returns_and_hears_why(page: Page, shown: tuple[Server, str]) -> None:
-    server, key = shown
-    basket = Basket("s1", "store", "USD", [Line("1", "x", 10_000)])
-    with Client(server.url, key) as till:
-        till.purchase("story", "s1", basket)
-        told = till.preview("story", basket)
-        held = basket.for_points()
-        till.reserve("story", "r1", told.payable.points, basket=held)
-        till.confirm("story", "r1", order_id="s2")
-        till.return_goods("story", "s1", "back")
-    opened(page, server, "/members/story")
-    expect(page.get_by_text("Owed", exact=False).or_(page.locator("h1"))).to_be_visible()
-    for words in ("bought for", "returned", "spent"):
-        expect(page.get_by_text(words).first).to_be_visible()
-    page.get_by_role("button", name="Adjust").click()
-    dialog = page.get_by_role("dialog")
-    dialog.get_by_label("Points (below 0 takes)").fill("25")
-    dialog.get_by_label("Reason").fill("the till was slow")
-    dialog.get_by_role("button", name="Do it").click()
-    expect(page.get_by_text("the till was slow").first).to_be_attached()
-    page.get_by_role("button", name="Freeze").click()
-    page.get_by_role("dialog").get_by_label("Reason").fill("a doubt")
-    page.get_by_role("dialog").get_by_role("button", name="Do it").click()
-    expect(page.get_by_role("button", name="Unfreeze")).to_be_visible()
-    page.screenshot(path=PICTURES / "story.png", full_page=True)
 
 
 def test_a_refusal_is_told(page: Page, shown: tuple[Server, str]) -> None:
@@ -141,7 +115,7 @@ def test_what_waits_is_shown_whole(page: Page, shown: tuple[Server, str]) -> Non
     server, key = shown
     with Client(server.url, key) as points:
         points.adjust("generous", 2_000_000, "a <b>gift</b>")
-    opened(page, server, "/operations")
+    opened(page, server, "/approvals")
     page.get_by_text("adjustment of generous").click()
     expect(page.get_by_text("points: 2000000")).to_be_visible()
     expect(page.get_by_text("a <b>gift</b>")).to_be_visible()
