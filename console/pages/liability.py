@@ -16,6 +16,9 @@ Rows = list[dict[str, Any]]
 
 MONTH_PATTERN = "2026-01"
 
+GREY = "#76808a"
+"""Of a chart's words: read on light and on dark ground."""
+
 
 async def liability(screen: Screen) -> None:
     """The figures of now, and the reports that fold the log."""
@@ -61,7 +64,7 @@ def _reports(screen: Screen) -> None:
         Field("since", say("First month"), hint=MONTH_PATTERN),
         Field("until", say("Last month"), hint=MONTH_PATTERN),
     ]
-    with ui.row().classes("gap-2"):
+    with ui.row().classes("gap-2 q-mt-sm"):
         opened = form(
             screen, say("Liability by month"), fields, by_month, note=say("Left out: all months.")
         )
@@ -165,10 +168,11 @@ def _chart(screen: Screen, title: str, labels: Sequence[str], minor: Sequence[in
     chart = ui.echart(
         {
             "aria": {"enabled": True},
+            "animation": False,
             "tooltip": {"trigger": "axis", ":valueFormatter": written},
             "grid": {"left": 10, "right": 10, "top": 20, "bottom": 10, "containLabel": True},
-            "xAxis": {"type": "category", "data": list(labels)},
-            "yAxis": {"type": "value", "axisLabel": {":formatter": written}},
+            "xAxis": {"type": "category", "data": list(labels), "axisLabel": {"color": GREY}},
+            "yAxis": {"type": "value", "axisLabel": {":formatter": written, "color": GREY}},
             "series": [{"name": title, "type": "bar", "data": list(minor)}],
         }
     )

@@ -38,9 +38,9 @@ def register(console: Console) -> None:
 async def _figures(screen: Screen) -> None:
     say = screen.say
     with ui.row().classes("gap-2 items-end w-full"):
-        name = ui.select(list(FIGURES), value="sales", label=say("Figure"))
-        grain = ui.select(list(GRAINS), value="month", label=say("By"))
-        by = ui.select(list(DIMENSIONS), value="all", label=say("And by"))
+        name = ui.select(list(FIGURES), value="sales", label=say("Figure")).classes("min-w-[8rem]")
+        grain = ui.select(list(GRAINS), value="month", label=say("By")).classes("min-w-[8rem]")
+        by = ui.select(list(DIMENSIONS), value="all", label=say("And by")).classes("min-w-[8rem]")
         since = ui.input(say("From (2026-01-31)")).props("outlined dense")
         until = ui.input(say("Before (2026-12-31)")).props("outlined dense")
     result = ui.column().classes("w-full")
