@@ -3,6 +3,7 @@
 import secrets
 
 from fastapi import FastAPI
+from nicegui import app as nicegui_app
 from nicegui import ui
 
 from console.frame import Console
@@ -31,6 +32,8 @@ def attach(app: FastAPI) -> None:
     console = Console(app, sessions)
     for page in (overview, members, member, programs, campaigns, approvals, reports, operations):
         page.register(console)
+    # The bar of running requests has no name for who cannot see it, and comes and goes by chance.
+    nicegui_app.config.quasar_config["loadingBar"]["skipHijack"] = True
     ui.run_with(
         app,
         mount_path=HOME,
