@@ -1,7 +1,7 @@
 """What was decided on inputs that were taken before: the answer to a sender who asks again."""
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
+from typing import Any
 
 from msgspec import Struct
 
@@ -38,8 +38,14 @@ JOIN ledger.events e ON e.shard = i.shard AND e.position = i.position
 
 
 _EVENTS = """
-SELECT payload FROM ledger.events WHERE shard = %s AND account_id = %s ORDER BY version DESC
+SELECT version, payload FROM ledger.events
+WHERE shard = %s AND account_id = %s AND version < %s ORDER BY version DESC LIMIT %s
 """
+
+EVENTS_AT_ONCE = 100
+"""Events of an account that are read at once: most answers are among its newest."""
+
+_NEWEST = 2**63 - 1
 
 
 async def find_taken(
@@ -66,16 +72,22 @@ async def _answer(
     connection: Connection, passed_on: InputForwarded, named: str, program_id: str, shards: int
 ) -> AccountEvent:
     """The event that answered an input, of the member `named`, on the account that it was passed on
-    to. Rare: so the account's events are read, newest first."""
+    to. Rare: so the account's events are read, newest first.
+
+    In pages, not as a stream: one that is closed early is cancelled, and what it leaves behind in
+    the session, or a cancellation that comes late, breaks whatever the session is used for next.
+    """
     place = (shard_of(passed_on.to, shards), account_id_of(program_id, passed_on.to))
-    async with connection.cursor() as cursor:
-        stream = cursor.stream(_EVENTS, place)
-        assert isinstance(stream, AsyncGenerator), "psycopg's is one: it can be closed early"
-        async with aclosing(stream) as rows:
-            async for (payload,) in rows:
-                event = decode_account_event(payload)
-                if _answers(event, passed_on, named):
-                    return event
+    before = _NEWEST
+    rows: list[Any] | None = None
+    while rows is None or len(rows) == EVENTS_AT_ONCE:
+        cursor = await connection.execute(_EVENTS, (*place, before, EVENTS_AT_ONCE))
+        rows = await cursor.fetchall()
+        for version, payload in rows:
+            before = version
+            event = decode_account_event(payload)
+            if _answers(event, passed_on, named):
+                return event
     return passed_on
 
 

@@ -241,6 +241,29 @@ def test_a_change_of_a_merged_member_is_made_on_the_one_that_stays(play: Any) ->
     play(story)
 
 
+def test_asking_again_for_a_merged_member_leaves_the_session_as_it_was(play: Any) -> None:
+    """The answer is looked for among the events of the account that stays, newest first; whatever
+    follows on that session must not meet what was not read of them."""
+
+    async def story(client: httpx.AsyncClient) -> None:
+        await earned(client, "old", 100)
+        await earned(client, "new", 1)
+        many = {"points": 1, "reason": "one of many"}
+        await asyncio.gather(
+            *(change(client, "/members/new/adjustments", many) for _ in range(150))
+        )
+        merged = await change(client, "/members/old/merge", {"into": "new", "reason": "same"})
+        assert merged.status_code == 200, merged.text
+        for n in range(30):
+            for _ in range(2):  # the second time it is looked for
+                sent = await change(client, "/members/old/adjustments", many, key=f"again-{n}")
+                assert sent.status_code == 200, sent.text
+            assert sent.json()["repeated"] is True
+            assert sent.json()["event"]["type"] == "InputForwarded"
+
+    play(story)
+
+
 def test_two_changes_under_one_key_of_a_merged_member_are_told_apart(play: Any) -> None:
     async def story(client: httpx.AsyncClient) -> None:
         await earned(client, "old", 100)
