@@ -3,10 +3,10 @@
 What the command line and the HTTP API ask for, as plain values; see `analytics.liability*`.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any
 
@@ -28,6 +28,12 @@ from analytics.liability_movement import Month, Movement
 from ledger.core.calendar import format_instant, from_instant, local, period_bounds, to_instant
 from ledger.errors import LedgerError
 from schemas.fields import Instant
+
+SHARE_PATTERN = r"^(0|0?\.[0-9]{1,18})$"
+"""How a share is written. Without an exponent: 1e-99999999 would be a number of a hundred million
+digits."""
+
+_SHARE = re.compile(SHARE_PATTERN)
 
 Told = Callable[[Instant], Iterator[Story]]
 
@@ -190,13 +196,9 @@ def _month(book: Book, text: str) -> Instant:
 
 def share(text: str) -> Fraction:
     """An exact share from 0 up to below 1. Raises LedgerError (bad_share)."""
-    try:
-        rate = Fraction(Decimal(text))
-    except (InvalidOperation, ValueError, OverflowError):
-        rate = Fraction(-1)
-    if not 0 <= rate < 1:
+    if _SHARE.fullmatch(text) is None:
         raise LedgerError(
             f"{text!r} is not a share: write a decimal from 0 up to below 1, as 0.15.",
             "bad_share",
         )
-    return rate
+    return Fraction(text)

@@ -207,6 +207,7 @@ def test_every_form(figures: Figures, points: Callable[[str], Points]) -> None:
         (("movement", "--from", "2018-01", "--to", "2017-01"), "no_period"),
         (("deferred", "--breakage", "1"), "bad_share"),
         (("deferred", "--breakage", "some"), "bad_share"),
+        (("deferred", "--breakage", "1e-99999999"), "bad_share"),
         (("--at", "today"), "bad_time"),
     ],
 )
