@@ -12,7 +12,9 @@ from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
+from api.described import bound_bodies
 from api.events import json_text
+from api.links import add_links
 from api.problems import MEDIA_TYPE, Problem, ProblemDetails
 
 T = TypeVar("T")
@@ -103,14 +105,6 @@ def _reference(kind: Any) -> dict[str, Any]:
     return schema
 
 
-def _both_spellings(components: dict[str, Any]) -> None:
-    """A decimal is read as a JSON number too, which the description of its type does not say."""
-    for component in components.values():
-        for field in component.get("properties", {}).values():
-            if field.get("format") == "decimal":
-                field["type"] = ["string", "number"]
-
-
 def describe(app: FastAPI) -> None:
     """Let the application's OpenAPI document name every type."""
 
@@ -126,7 +120,6 @@ def describe(app: FastAPI) -> None:
             _, components = msgspec.json.schema_components(
                 sorted(TYPES, key=str), ref_template=REFS
             )
-            _both_spellings(components)
             parts = document.setdefault("components", {})
             parts.setdefault("schemas", {}).update(components)
             parts["securitySchemes"] = {
@@ -137,6 +130,8 @@ def describe(app: FastAPI) -> None:
                 }
             }
             document["security"] = [{"bearer": []}]
+            bound_bodies(document)
+            add_links(document)
             app.openapi_schema = document
         return app.openapi_schema
 

@@ -16,6 +16,7 @@ from api.caller import Caller
 from api.problems import Problem
 from schemas.decode import decode_record
 from schemas.errors import Malformed
+from schemas.explain import find_nul
 from schemas.fields import ID_PATTERN
 from schemas.inputs import InputEvent
 
@@ -84,8 +85,18 @@ async def json_text(request: Request) -> bytes:
         )
     text = await request.body()
     if b"\\u0000" in text:
-        raise Problem(422, "nul_character", "Text holds no NUL here: leave \\u0000 out.")
+        _refuse_nul(text)
     return text
+
+
+def _refuse_nul(text: bytes) -> None:
+    """Raises Problem if a text really holds U+0000, and not a backslash before `u0000`."""
+    try:
+        path = find_nul(msgspec.json.decode(text))
+    except (ValueError, RecursionError):
+        return  # whoever decodes it next says what is wrong
+    if path is not None:
+        raise Problem(422, "nul_character", "Text holds no NUL here: leave \\u0000 out.", path=path)
 
 
 def checked_id(text: str, name: str) -> str:

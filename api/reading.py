@@ -17,6 +17,7 @@ from psycopg import Connection
 from psycopg_pool import PoolTimeout
 from starlette.concurrency import run_in_threadpool
 
+from api.moments import ASKED
 from api.problems import Problem
 from api.state import State
 from audit.member_log import LedgerFacts, ledger_facts
@@ -37,16 +38,19 @@ MEMBER_PATTERN = ID_PATTERN.replace(r"(?!\n)", "")
 """As JSON Schema knows it. What else Python's `$` lets through is checked by `checked_id`."""
 
 MemberId = Annotated[str, Path(pattern=MEMBER_PATTERN, description="The opaque id of a member.")]
+ReservationId = Annotated[
+    str, Path(pattern=MEMBER_PATTERN, description="As the reservation was named.")
+]
 AsOf = Annotated[
     str | None,
     Query(
         description="As of this moment, RFC 3339 with an offset (`2018-01-15T00:00:00Z`; write a"
         " `+` as `%2B`). Left out: now.",
-        json_schema_extra={"format": "date-time"},
+        json_schema_extra=ASKED,
     ),
 ]
 
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_MOMENT = re.compile(ASKED["pattern"])
 
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2999, 12, 31, 23, 59, 59, tzinfo=UTC)

@@ -30,10 +30,15 @@ GRACE_SECONDS_MAX = 30 * 86_400
 
 RATE_MAX = 1_000_000
 
+YEAR_MAX = 2_200
+"""In which a key ends at the latest: the last year that the ledger knows."""
+
 _LOCK = 0x4170694B657973
 """Of an advisory lock ("ApiKeys"): keys are made one after the other."""
 
-_CLIENT = re.compile(rf"[A-Za-z0-9._-]{{1,{CLIENT_CHARACTERS_MAX}}}")
+CLIENT_PATTERN = rf"^[A-Za-z0-9._-]{{1,{CLIENT_CHARACTERS_MAX}}}$"
+
+_CLIENT = re.compile(CLIENT_PATTERN)
 _PERSON = re.compile(ID_PATTERN)
 
 _SELECT = (
@@ -283,6 +288,8 @@ def _check(asked: Asked, person: str | None) -> None:
 def _check_end(expires_at: datetime | None) -> None:
     if expires_at is not None and expires_at <= datetime.now(UTC):
         raise KeyRefused("The key would have ended before it began.", "in_the_past")
+    if expires_at is not None and expires_at.year > YEAR_MAX:
+        raise KeyRefused(f"A key ends by {YEAR_MAX}, or never: leave the end null.", "bad_end")
 
 
 def _all(names: Any) -> str:

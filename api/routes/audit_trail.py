@@ -12,6 +12,7 @@ from api.access.trail_pages import NEWEST, Asked, TrailRow
 from api.caller import Caller, require
 from api.fresh import fresh, question
 from api.limits import PAGE_DEFAULT, PAGE_MAX
+from api.moments import ASKED
 from api.problems import Problem
 from api.reading import moment_of
 from api.scopes import Scope
@@ -23,7 +24,7 @@ group = APIRouter(prefix="/v1", tags=["access"])
 Name = Annotated[str | None, Query(max_length=200, pattern=r"^[\x20-\x7e]*$")]
 Moment = Annotated[
     str | None,
-    Query(description="RFC 3339 with an offset.", json_schema_extra={"format": "date-time"}),
+    Query(description="RFC 3339 with an offset.", json_schema_extra=ASKED),
 ]
 
 

@@ -14,7 +14,8 @@ from api.caller import Caller, require
 from api.changing import ChangeAnswer, IdempotencyKey, changed
 from api.documents import operation, waits, without
 from api.events import checked_id, event_of
-from api.reading import moment_of
+from api.moments import HAPPENED
+from api.reading import MemberId, ReservationId, moment_of
 from api.routes.referral_codes import referrer_told
 from api.scopes import Scope
 from ledger.core.calendar import from_instant
@@ -27,7 +28,7 @@ OccurredAt = Annotated[
     str | None,
     Query(
         description="When it happened, RFC 3339 with an offset; left out: now.",
-        json_schema_extra={"format": "date-time"},
+        json_schema_extra=HAPPENED,
     ),
 ]
 
@@ -163,8 +164,8 @@ def _endpoint(change: Change) -> Callable[..., Awaitable[Response]]:
 
         async def of_reservation(
             request: Request,
-            member_id: str,
-            reservation_id: str,
+            member_id: MemberId,
+            reservation_id: ReservationId,
             key: IdempotencyKey,
             caller: Annotated[Caller, scope],
             occurred_at: OccurredAt = None,
@@ -176,7 +177,7 @@ def _endpoint(change: Change) -> Callable[..., Awaitable[Response]]:
 
         async def of_member(
             request: Request,
-            member_id: str,
+            member_id: MemberId,
             key: IdempotencyKey,
             caller: Annotated[Caller, scope],
             occurred_at: OccurredAt = None,

@@ -7,8 +7,8 @@ must not be able to become a second person. The command line, with the database'
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
-from msgspec import UNSET, Struct, UnsetType
+from fastapi import APIRouter, Depends, Path, Query, Request
+from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.responses import Response
 
 from api.access import keys, layer
@@ -17,7 +17,7 @@ from api.caller import Caller, require
 from api.documents import body_of, json_of, operation
 from api.fresh import fresh, question
 from api.problems import Problem
-from api.scopes import Scope, scopes_of
+from api.scopes import ROLES, Scope, scopes_of
 from ledger.database import translated
 from schemas.fields import Time
 
@@ -26,8 +26,12 @@ group = APIRouter(prefix="/v1/keys", tags=["access"])
 NOT_BY_HTTP = frozenset((Scope.ACCESS_ADMIN, Scope.APPROVE))
 """Scopes of keys that are made at the command line only."""
 
+_ROLES = sorted(role for role, scopes in ROLES.items() if not scopes & NOT_BY_HTTP)
+_SCOPES = sorted(frozenset(Scope) - NOT_BY_HTTP)
+
 _NO_STORE = {"Cache-Control": "no-store"}
 
+KeyId = Annotated[str, Path(json_schema_extra={"pattern": "^[A-Za-z0-9]+$"})]
 Administrator = Annotated[Caller, Depends(require(Scope.ACCESS_ADMIN))]
 
 
@@ -35,17 +39,21 @@ class NewKey(Struct, frozen=True, forbid_unknown_fields=True):
     """A key to be made. `client`: the system that will use it, its name stays when the key is
     exchanged; `expires_at`: null for never; `requests_per_second`: the setting's when left out."""
 
-    client: str
+    client: Annotated[str, Meta(extra_json_schema={"pattern": keys.CLIENT_PATTERN})]
     expires_at: Time | None
-    roles: list[str] = []
-    scopes: list[str] = []
-    requests_per_second: int | None = None
+    roles: list[Annotated[str, Meta(extra_json_schema={"enum": _ROLES})]] = []
+    scopes: list[Annotated[str, Meta(extra_json_schema={"enum": _SCOPES})]] = []
+    requests_per_second: (
+        Annotated[int, Meta(extra_json_schema={"minimum": 1, "maximum": keys.RATE_MAX})] | None
+    ) = None
 
 
 class Rotation(Struct, frozen=True, forbid_unknown_fields=True):
     """How a key is exchanged. `grace_seconds`: how long the old one goes on."""
 
-    grace_seconds: int
+    grace_seconds: Annotated[
+        int, Meta(extra_json_schema={"minimum": 0, "maximum": keys.GRACE_SECONDS_MAX})
+    ]
     expires_at: Time | None
 
 
@@ -153,7 +161,7 @@ async def list_keys(
 async def rotate(
     request: Request,
     caller: Administrator,
-    key_id: str,
+    key_id: KeyId,
     how: Annotated[Rotation, Depends(body_of(Rotation))],
 ) -> Response:
     """Raises KeyRefused."""
@@ -184,7 +192,7 @@ async def rotate(
     summary="End a key; every process refuses it within five seconds.",
     **operation(answer=KeyAnswer, problems=(404,)),
 )
-async def revoke(request: Request, caller: Administrator, key_id: str) -> Response:
+async def revoke(request: Request, caller: Administrator, key_id: KeyId) -> Response:
     """Raises KeyRefused (no_such_key)."""
     with translated():
         async with layer.of(request).pool.connection() as connection:

@@ -274,7 +274,7 @@ def explain_member(
     A page has so many lots, debts, refusals and judgements; `next` goes on as of the same moment.
     Without `as_of` the answer tells the moment at which it was given, and is never the same."""
     if lot is not None and order is not None:
-        raise Problem(422, "bad_parameter", "Choose one of lot and order, not both.", path="lot")
+        raise Problem(422, "lot_and_order", "Choose one of lot and order, not both.", path="lot")
     state, at = state_of(request), moment_of(as_of)
     listing = ("explain", member_id, order, lot, as_of)
     begun = now() if at is None else at

@@ -12,6 +12,7 @@ from api.caller import Caller, require
 from api.changing import BalanceAfter, check_decided
 from api.documents import json_of, operation, without
 from api.events import event_of
+from api.reading import MemberId
 from api.scopes import Scope
 from api.state import State
 from audit import words_rules
@@ -98,7 +99,7 @@ class PreviewAnswer(Struct, frozen=True):
 )
 async def preview(
     request: Request,
-    member_id: str,
+    member_id: MemberId,
     caller: Annotated[Caller, Depends(require(Scope.PREVIEW))],
     lang: Annotated[Literal["en", "ru"], Query(description="Of the sentences.")] = "en",
 ) -> Response:

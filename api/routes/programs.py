@@ -16,6 +16,7 @@ from api.changing import IdempotencyKey
 from api.documents import body_of, json_of, operation
 from api.events import json_text
 from api.fresh import YAML, fresh, of_content, question, wants
+from api.moments import AskedMoment
 from api.pages import DEFAULT, Cursor, Limit, slice_of
 from api.problems import Problem
 from api.reading import in_thread, moment_of, now, state_of
@@ -114,8 +115,8 @@ class BacktestBody(Struct, frozen=True, forbid_unknown_fields=True):
     told as changed the most."""
 
     text: Annotated[str, Meta(max_length=FILE_SIZE_MAX)]
-    since: str | None = None
-    until: str | None = None
+    since: AskedMoment | None = None
+    until: AskedMoment | None = None
     sample: Annotated[float, Meta(gt=0, le=100)] = 100.0
     seed: Annotated[int, Meta(ge=0, le=2**31)] = 0
     top: Annotated[int, Meta(ge=1, le=1_000)] = TOP

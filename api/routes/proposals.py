@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from msgspec import Meta, Struct
 from starlette.responses import Response
 
@@ -17,10 +17,14 @@ from api.events import checked_id
 from api.fresh import fresh, question
 from api.limits import PAGE_DEFAULT, PAGE_MAX
 from api.problems import Problem
+from api.reading import MEMBER_PATTERN
 from api.scopes import Scope
 
 group = APIRouter(prefix="/v1/proposals", tags=["approvals"])
 
+ProposalId = Annotated[
+    str, Path(json_schema_extra={"pattern": MEMBER_PATTERN}, description="As `id` told it.")
+]
 Approver = Annotated[Caller, Depends(require(Scope.APPROVE))]
 Reader = Annotated[Caller, Depends(require(Scope.PROPOSALS_READ))]
 
@@ -72,7 +76,7 @@ async def proposals(
     summary="One proposal with all that it would change.",
     **question(ProposalAnswer, problems=(404,)),
 )
-async def proposal(request: Request, _: Reader, proposal_id: str) -> Response:
+async def proposal(request: Request, _: Reader, proposal_id: ProposalId) -> Response:
     """Raises Problem (404)."""
     found = await approvals.of(request).find(checked_id(proposal_id, "proposal_id"))
     return fresh(request, answer_of(found))
@@ -85,7 +89,7 @@ async def proposal(request: Request, _: Reader, proposal_id: str) -> Response:
     summary="Approve somebody else's proposal, and carry it out. Once more changes nothing.",
     **operation(answer=ProposalAnswer, problems=(404, 409)),
 )
-async def approve(request: Request, caller: Approver, proposal_id: str) -> Response:
+async def approve(request: Request, caller: Approver, proposal_id: ProposalId) -> Response:
     """Raises Problem (403, 404, 409)."""
     checked_id(proposal_id, "proposal_id")
     return json_of(answer_of(await approvals.of(request).approve(request, caller, proposal_id)))
@@ -101,7 +105,7 @@ async def approve(request: Request, caller: Approver, proposal_id: str) -> Respo
 async def reject(
     request: Request,
     caller: Approver,
-    proposal_id: str,
+    proposal_id: ProposalId,
     said: Annotated[Rejection, Depends(body_of(Rejection))],
 ) -> Response:
     """Raises Problem (403, 404, 409)."""

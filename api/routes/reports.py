@@ -12,10 +12,11 @@ from starlette.responses import Response
 
 from analytics import kpis
 from analytics.liability_log import owed_at
-from analytics.liability_report import share
+from analytics.liability_report import SHARE_PATTERN, share
 from api.caller import Caller, require
 from api.documents import body_of
 from api.fresh import CSV, csv_of, fresh, of_content, question, wants
+from api.moments import ASKED, AskedMoment
 from api.problems import Problem
 from api.reading import AsOf, known, moment_of, now, reading, state_of
 from api.routes.jobs import accepted, job_begun
@@ -36,7 +37,7 @@ Since = Annotated[
     Query(
         alias="from",
         description="From this moment on, RFC 3339; left out: the first of all.",
-        json_schema_extra={"format": "date-time"},
+        json_schema_extra=ASKED,
     ),
 ]
 Until = Annotated[
@@ -44,7 +45,7 @@ Until = Annotated[
     Query(
         alias="to",
         description="Before this moment (of rfm: at it), RFC 3339; left out: now.",
-        json_schema_extra={"format": "date-time"},
+        json_schema_extra=ASKED,
     ),
 ]
 Grain = Annotated[
@@ -55,6 +56,7 @@ By = Annotated[
     Literal["all", "store", "region", "channel", "segment", "campaign"],
     Query(description="By which dimension; not of campaigns, referrals and rfm."),
 ]
+Month = Annotated[str, Meta(pattern=r"^(19[7-9][0-9]|2[0-9]{3})-(0[1-9]|1[0-2])$(?!\n)")]
 IdleDays = Annotated[
     int, Query(ge=1, le=3_650, description="Of churn: who has not bought for so long has gone.")
 ]
@@ -93,11 +95,11 @@ class LiabilityBody(Struct, frozen=True, forbid_unknown_fields=True):
     `rate`: for deferred revenue the share of points never spent, a decimal below 1."""
 
     report: Literal["outstanding", "movement", "breakage", "deferred"]
-    as_of: str | None = None
+    as_of: AskedMoment | None = None
     by: Literal["age", "expiry", "rule"] = "age"
-    since: Annotated[str, Meta(max_length=7)] | None = None
-    until: Annotated[str, Meta(max_length=7)] | None = None
-    rate: Annotated[str, Meta(max_length=20)] = "0"
+    since: Month | None = None
+    until: Month | None = None
+    rate: Annotated[str, Meta(max_length=20, extra_json_schema={"pattern": SHARE_PATTERN})] = "0"
     allocation: Literal["relative", "full"] = "relative"
 
 

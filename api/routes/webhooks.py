@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 from psycopg import Connection
 from starlette.responses import Response
 
@@ -17,9 +17,16 @@ from api.problems import Problem
 from api.scopes import Scope
 from api.state import State
 from api.webhooks import deliveries, subscriptions
-from api.webhooks.deliveries import Delivery, Page, Status
+from api.webhooks.addresses import URL_CHARACTERS_MAX, URL_PATTERN
+from api.webhooks.deliveries import CURSOR_PATTERN, Delivery, Page, Status
 from api.webhooks.errors import WebhookRefused
-from api.webhooks.subscriptions import NewWebhook, Wanted, Webhook
+from api.webhooks.matching import CHOICE, TYPES_MAX
+from api.webhooks.subscriptions import (
+    DESCRIPTION_CHARACTERS_MAX,
+    NewWebhook,
+    Wanted,
+    Webhook,
+)
 from ledger.database import translated
 
 group = APIRouter(prefix="/v1", tags=["webhooks"])
@@ -37,21 +44,34 @@ STATES_IN_THE_WAY = ("webhooks_full", "webhook_paused", "delivery_held_back")
 """Codes of what is refused because of how things stand: 409."""
 
 
+Url = Annotated[
+    str, Meta(max_length=URL_CHARACTERS_MAX, extra_json_schema={"pattern": URL_PATTERN})
+]
+Types = Annotated[
+    tuple[Annotated[str, Meta(extra_json_schema={"enum": CHOICE})], ...],
+    Meta(max_length=TYPES_MAX, extra_json_schema={"minItems": 1}),
+]
+Description = Annotated[
+    str,
+    Meta(extra_json_schema={"maxLength": DESCRIPTION_CHARACTERS_MAX, "pattern": r"^[^\u0000]*$"}),
+]
+
+
 class WebhookBody(Struct, frozen=True, forbid_unknown_fields=True):
     """A webhook to be. `url`: https, and no private address; `types`: names of events, groups like
     `points.*`, or `*`."""
 
-    url: str
-    types: tuple[str, ...]
-    description: str = ""
+    url: Url
+    types: Types
+    description: Description = ""
 
 
 class WebhookChange(Struct, frozen=True, forbid_unknown_fields=True):
     """What is to be another; what is left out stays."""
 
-    url: str | UnsetType = UNSET
-    types: tuple[str, ...] | UnsetType = UNSET
-    description: str | UnsetType = UNSET
+    url: Url | UnsetType = UNSET
+    types: Types | UnsetType = UNSET
+    description: Description | UnsetType = UNSET
     status: Literal["active", "paused"] | UnsetType = UNSET
 
 
@@ -231,7 +251,13 @@ def list_deliveries(
         str | None,
         Query(pattern=r"^[A-Za-z0-9._:~-]{1,128}$", description="Only those about this member."),
     ] = None,
-    after: Annotated[str | None, Query(description="What `next` of the page before said.")] = None,
+    after: Annotated[
+        str | None,
+        Query(
+            description="What `next` of the page before said.",
+            json_schema_extra={"pattern": CURSOR_PATTERN},
+        ),
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT,
 ) -> Response:
     """A page of them."""

@@ -8,6 +8,7 @@ checked; a name that says something else a moment later changes nothing. Ways of
 """
 
 import asyncio
+import re
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
@@ -18,12 +19,20 @@ from api.webhooks.errors import WebhookRefused
 URL_CHARACTERS_MAX = 2_048
 """Of a URL: what servers accept."""
 
+URL_PATTERN = (
+    r"^[Hh][Tt][Tt][Pp][Ss]?://"
+    r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?\.?)"
+    r"(:[1-9][0-9]{0,4})?([/?][!-\"$-\[\]-~]*)?$"
+)
+"""What a URL looks like at least: a host, perhaps a port, neither a user nor a part after #."""
+
 RESOLVE_SECONDS = 5.0
 """For a name to be resolved: as long as a connection may take."""
 
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 """From host and port to the texts of all addresses. Raises OSError."""
 
+_URL = re.compile(URL_PATTERN)
 _NAT64 = IPv6Network("64:ff9b::/96")
 _GLOBAL = IPv6Network("2000::/3")
 _TUNNELS = (IPv6Network("2001::/32"), IPv6Network("2002::/16"))
@@ -108,6 +117,8 @@ def checked_url(url: str, *, allow_private: bool) -> SplitResult:
         if len(url) > URL_CHARACTERS_MAX
         else "it has characters that have to be written as %XX"
         if not url.isascii() or not url.isprintable() or " " in url or "\\" in url
+        else "write https://host/path"
+        if _URL.fullmatch(url) is None
         else None
     )
     if wrong is not None:

@@ -13,6 +13,9 @@ from api.webhooks import subscriptions
 from api.webhooks.errors import WebhookRefused
 from api.webhooks.matching import TEST
 
+CURSOR_PATTERN = r"^[0-9]{1,18}$"
+"""A delivery's number."""
+
 Status = Literal["waiting", "done", "failed"]
 
 

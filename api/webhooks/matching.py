@@ -50,6 +50,9 @@ TEST = "webhook.test"
 
 EVERYTHING = "*"
 
+CHOICE = (*TYPES, *sorted({f"{type_.partition('.')[0]}.*" for type_ in TYPES}), EVERYTHING)
+"""What a subscription's list may name: types, their groups, everything."""
+
 TYPES_MAX = len(TYPES) + 20
 """Entries of a subscription's list: all types, and some patterns."""
 
@@ -75,9 +78,8 @@ def checked_types(types: Sequence[str]) -> list[str]:
         raise WebhookRefused(
             f"Name 1 to {TYPES_MAX} event types, or * for all.", "event_types_missing"
         )
-    groups = {f"{type_.partition('.')[0]}.*" for type_ in TYPES}
     for type_ in found:
-        if type_ not in TYPES and type_ not in groups and type_ != EVERYTHING:
+        if type_ not in CHOICE:
             raise WebhookRefused(
                 f"{type_!r} is no event type: docs/webhooks.md lists all; a group is written as"
                 " points.*, everything as *.",

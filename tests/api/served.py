@@ -13,10 +13,10 @@ START_SECONDS = 300
 COMMAND = (sys.executable, "-m", "cli.main")
 
 
-def environment(url: str, kafka: str) -> dict[str, str]:
-    """Of a process on these services."""
+def environment(url: str, kafka: str, **more: str) -> dict[str, str]:
+    """Of a process on these services, with more settings."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("POINTS_")}
-    return {**kept, "POINTS_DATABASE_URL": url, "POINTS_KAFKA_BOOTSTRAP": kafka}
+    return {**kept, "POINTS_DATABASE_URL": url, "POINTS_KAFKA_BOOTSTRAP": kafka, **more}
 
 
 class Server:
@@ -24,7 +24,7 @@ class Server:
 
     def __init__(self, url: str, kafka: str, log: IO[bytes], **more: str) -> None:
         """`more`: other variables of its environment."""
-        self.environment = {**environment(url, kafka), **more}
+        self.environment = environment(url, kafka, **more)
         self._log = log
         (port,) = find_free_ports(1)
         self.port = port
