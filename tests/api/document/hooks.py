@@ -5,6 +5,8 @@ what is well formed (no such points, no such order). Ours asks more: that such a
 and never the form's, so whatever the document allows must be read without complaint.
 """
 
+from __future__ import annotations
+
 import os
 import time
 from typing import Any
@@ -30,7 +32,7 @@ OWN_KEY = os.environ.get("TESTS_OWN_KEY", "")
 
 
 @schemathesis.check
-def only_a_rule_refuses_what_is_well_formed(ctx: Any, response: Response, case: Case) -> None:
+def only_a_rule_refuses_what_is_well_formed(ctx: Any, response: Response, case: Case[Any]) -> None:
     """A valid request is refused by a rule of the ledger at most."""
     if case.meta is None or not case.meta.generation.mode.is_positive:
         return
@@ -46,7 +48,7 @@ def only_a_rule_refuses_what_is_well_formed(ctx: Any, response: Response, case: 
 
 
 @schemathesis.hook
-def before_call(context: Any, case: Case, kwargs: dict[str, Any]) -> None:
+def before_call(context: Any, case: Case[Any], kwargs: dict[str, Any]) -> None:
     """Write whole numbers without a fraction, and leave our own key alone.
 
     To JSON Schema `2.0` is the integer 2. Money and points never pass through a float here, so the
@@ -65,7 +67,7 @@ _tried: set[str] = set()
 
 
 @schemathesis.hook
-def after_call(context: Any, case: Case, response: Response) -> None:
+def after_call(context: Any, case: Case[Any], response: Response) -> None:
     """Leave time between sign-ins that must fail, or they are told to wait (429)."""
     label = case.operation.label
     if 200 <= response.status_code < 300 and label not in _tried:
