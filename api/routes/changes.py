@@ -20,7 +20,8 @@ from api.routes.referral_codes import referrer_told
 from api.scopes import Scope
 from ledger.core.calendar import from_instant
 from schemas import inputs
-from schemas.fields import MemberId, Text
+from schemas.fields import MemberId as Referrer
+from schemas.fields import Text
 
 group = APIRouter(prefix="/v1", tags=["changes"])
 
@@ -120,7 +121,7 @@ class ReferralBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     """Who brought the member in. `referrer_id` left out: whose referral code `code` is."""
 
     code: Text
-    referrer_id: MemberId | None = None
+    referrer_id: Referrer | None = None
 
 
 def _endpoint(change: Change) -> Callable[..., Awaitable[Response]]:

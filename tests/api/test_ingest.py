@@ -87,7 +87,7 @@ def test_a_producer_that_the_broker_refuses_is_renewed(settings: Settings, api_t
             for place in numbers:
                 numbers[place] += 7  # as records that failed leave it
             same = event(4, subject="m1")  # the same partition
-            (first,) = await ingest.take([orjson.dumps(same)], MAY)
+            (first,) = await ingest.take([orjson.dumps(same)], MAY, "test")
             assert first.status == "unknown"
             assert "OutOfOrderSequenceNumber" in first.message
             assert await sent(ingest, 2, 3) == ["accepted", "accepted"]
@@ -106,7 +106,9 @@ def test_a_producer_that_has_ended_is_renewed(settings: Settings, api_topics: st
             producer = await ingest._producers.current()
             producer._message_accumulator.fail_all(ProducerFenced())  # as its task's end does
             bad = orjson.dumps(event(3, data={}))
-            told = await ingest.take([orjson.dumps(event(1)), bad, orjson.dumps(event(2))], MAY)
+            told = await ingest.take(
+                [orjson.dumps(event(1)), bad, orjson.dumps(event(2))], MAY, "test"
+            )
             assert [each.status for each in told] == ["unknown", "refused", "unknown"]
             assert "ProducerFenced" in told[0].message
             many = await asyncio.gather(*(sent(ingest, n) for n in range(20)))
@@ -141,7 +143,8 @@ def test_without_kafka_the_end_is_not_held_up(
 async def sent(ingest: Ingest, *numbers: int) -> list[str]:
     """How these events end."""
     return [
-        each.status for each in await ingest.take([orjson.dumps(event(n)) for n in numbers], MAY)
+        each.status
+        for each in await ingest.take([orjson.dumps(event(n)) for n in numbers], MAY, "test")
     ]
 
 
