@@ -5,6 +5,7 @@ and explanations come straight from the log; tiers, segments and the listing fro
 which follow the log.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -15,6 +16,7 @@ from api import member_answers as answers
 from api.caller import Caller, require
 from api.fresh import fresh, question
 from api.limits import PAGE_MAX
+from api.lots_now import LotRules
 from api.pages import DEFAULT, Cursor, Limit, after_of, cursor_of, cut, slice_of
 from api.problems import Problem
 from api.reading import (
@@ -45,6 +47,7 @@ from ledger.core.calendar import from_instant
 from ledger.promo_codes import bound_codes
 from ledger.received import tick
 from projections import queries
+from projections.lots import LotView
 from schemas.fields import ID_PATTERN, Instant
 
 group = APIRouter(prefix="/v1", tags=["members"])
@@ -190,7 +193,7 @@ def _folded(state: State, member_id: str, at: Instant, by: str) -> Folded:
     operation_id="list_lots",
     **question(answers.LotsAnswer, problems=(404,)),
 )
-def lots(
+async def lots(
     request: Request,
     member_id: MemberId,
     _: Reader,
@@ -200,11 +203,28 @@ def lots(
     cursor: Cursor = None,
 ) -> Response:
     """The lots with something left, in the order in which they are drawn."""
-    at = moment_of(as_of)
-    found = _folded(state_of(request), member_id, now() if at is None else at, by)
+    state, at = state_of(request), moment_of(as_of)
+    found: Sequence[LotView]
+    if at is None and by == "occurred":
+        found = await _lots_now(state, member_id)
+    else:
+        moment = now() if at is None else at
+        found = (await in_thread(_folded, state, member_id, moment, by)).lots
     listing = ("lots", member_id, as_of, by)
-    page, following = slice_of(listing, found.lots, cursor, limit)
+    page, following = slice_of(listing, found, cursor, limit)
     return fresh(request, answers.LotsAnswer([answers.lot_of(lot) for lot in page], following))
+
+
+async def _lots_now(state: State, member_id: str) -> Sequence[LotView]:
+    moment = now()
+    account = await account_at(state, member_id, moment)
+    rules: LotRules = state.parts.setdefault("lot_rules", LotRules())
+    found = rules.lots(account)
+    if found is None:
+        told = (await in_thread(_folded, state, member_id, moment, "occurred")).lots
+        rules.keep(member_id, told)
+        return told
+    return found
 
 
 @group.get(
