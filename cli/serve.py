@@ -95,16 +95,16 @@ def _programs(settings: Settings, port: int | None) -> list[Program]:
         "POINTS_DATA_DIR": str(settings.data_dir),
     }
 
-    def points(name: str, *arguments: str) -> Program:
+    def points(name: str, *arguments: str, first: bool = False) -> Program:
         command = [sys.executable, "-m", "cli.main", *arguments]
-        return Program(name, command, environment, typer.echo)
+        return Program(name, command, environment, typer.echo, first)
 
     listen = [] if port is None else ["--port", str(port)]
     return [
         points("worker", "worker"),
         points("projections", "projections", "run"),
         points("webhooks", "webhooks", "run"),
-        points("api", "api", "serve", *listen),
+        points("api", "api", "serve", *listen, first=True),
     ]
 
 

@@ -21,6 +21,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
+from deploy.priority import give_way
+
 PAUSE_SECONDS, PAUSE_SECONDS_MAX = 1.0, 60.0
 """Before a program is started again: the first time, and at most."""
 
@@ -43,12 +45,14 @@ PR_SET_PDEATHSIG = 1
 
 @dataclass
 class Program:
-    """One program. `said`: hears each line of its standard output, which is not logged then."""
+    """One program. `said`: hears each line of its standard output, which is not logged then.
+    `first`: it goes before those that are not on the processors (`deploy.priority`)."""
 
     name: str
     arguments: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     said: Callable[[str], None] | None = None
+    first: bool = True
 
 
 class GivenUp(Exception):
@@ -122,6 +126,8 @@ class Supervisor:
             preexec_fn=_end_with_me if sys.platform == "linux" else None,
             limit=LINE_BYTES_MAX,
         )
+        if not program.first:
+            give_way(process.pid)
         self._running[program.name] = process
         if self._stopping.is_set():
             _send(process, signal.SIGTERM)

@@ -21,6 +21,7 @@ from benchmarks.shoppers import DAY, record
 from benchmarks.stage import Stage
 from demo.children import Child
 from deploy.embedded.ports import find_free_ports
+from deploy.priority import give_way
 from ledger.application import Ledger
 from ledger.errors import LedgerError
 from ledger.received import received
@@ -83,6 +84,8 @@ def served(stage: Stage) -> Iterator[tuple[str, str, dict[str, str]]]:
     }
     worker = stage.child("worker", ["worker"], environment)
     folding = stage.child("projections", ["projections", "run"], environment)
+    for behind in (worker, folding):  # as under `points serve`
+        give_way(behind.pid)
     scopes = ["--scope", "members:read", "--scope", "preview"]
     scopes += ["--scope", "redeem", "--scope", "purchases"]
     made = stage.child(

@@ -87,6 +87,8 @@ def test_everything_runs_comes_back_and_ends_in_order(
         until(lambda: "worker: http" in told.read_text(), "the worker tells where it is")
         before = until(lambda: c if len(c := children(serving.pid)) == 4 else None, "all run")
         assert before.keys() == PROCESSES
+        nice = {name: os.getpriority(os.PRIO_PROCESS, pid) for name, pid in before.items()}
+        assert all(nice[name] > nice["api"] for name in PROCESSES - {"api"})
         os.kill(before["worker"], signal.SIGKILL)
         until(lambda: children(serving.pid).get("worker", before["worker"]) != before["worker"],
               "the worker comes back")  # fmt: skip
