@@ -186,7 +186,7 @@ def test_one_caller_does_not_fill_the_queue(asking: Asking) -> None:
         assert own[-1].json()["code"] == "too_many_own_jobs"
         other = await backtest(client, "bob")
         assert other.status_code == 202
-        stopped = await client.delete(f"/v1/jobs/{own[-2].json()['id']}")
+        stopped = await client.post(f"/v1/jobs/{own[-2].json()['id']}/stop")
         assert stopped.json()["state"] == "stopped"
         assert (await backtest(client, "ann")).status_code == 202
 
