@@ -14,8 +14,8 @@ from msgspec.structs import replace
 
 from ledger.batch import Batch
 from ledger.core.account import Account
-from ledger.core.decide import decide as decide_event
 from ledger.core.decide import (
+    decide,
     decide_profile_again,
     outcome_of,
     refusal_of,
@@ -50,10 +50,10 @@ def decide_all(batch: Batch, shards: Set[int], programs: Timeline) -> None:
     """Decide every input of these shards (and, once, those that belong to none). Raises
     TakenBefore."""
     for work in batch.works:
-        decide(batch, work, shards, programs)
+        decide_work(batch, work, shards, programs)
 
 
-def decide(batch: Batch, work: Work, shards: Set[int], programs: Timeline) -> None:
+def decide_work(batch: Batch, work: Work, shards: Set[int], programs: Timeline) -> None:
     """Decide one input, if it is of these shards or of none, and not decided yet."""
     if work.kind is not None:
         return
@@ -194,7 +194,7 @@ def _events(batch: Batch, work: Work, account: Account, programs: Timeline) -> l
     event = work.item.event
     assert event is not None
     facts = facts_of(batch, work, event, work.member_id, programs)
-    events = decide_event(account, event, work.item.occurred_at, programs, facts)
+    events = decide(account, event, work.item.occurred_at, programs, facts)
     work.decisive = 1 if isinstance(events[0], AccountSettled) else 0
     refusal = events[work.decisive]
     if isinstance(event, WITH_PROFILE) and isinstance(refusal, InputRefused):

@@ -15,7 +15,7 @@ from ledger.batch import Batch
 from ledger.cache import AccountCache, Cached
 from ledger.core.account import Account
 from ledger.core.program.timeline import Timeline
-from ledger.deciding import decide
+from ledger.deciding import decide_work
 from ledger.lookups import Connection
 from ledger.preparing import check_call
 from ledger.programs import Programs
@@ -56,7 +56,7 @@ async def preview(
 
 
 def _alone(batch: Batch, work: Work, programs: Timeline) -> Previewed:
-    decide(batch, work, {work.shard}, programs)
+    decide_work(batch, work, {work.shard}, programs)
     previewed = Previewed(outcome_of(work), _account(batch, work))
     batch.undecide()
     return previewed
