@@ -35,6 +35,11 @@ digits."""
 
 _SHARE = re.compile(SHARE_PATTERN)
 
+MONTH_PATTERN = r"^(19[7-9][0-9]|2[0-9]{3})-(0[1-9]|1[0-2])$"
+"""How a month is written."""
+
+_MONTH = re.compile(MONTH_PATTERN)
+
 Told = Callable[[Instant], Iterator[Story]]
 
 
@@ -184,14 +189,16 @@ def span(book: Book, since: str | None, until: str | None) -> tuple[Instant, Ins
 
 
 def _month(book: Book, text: str) -> Instant:
-    try:
-        day = date.fromisoformat(f"{text}-01")
-        middle = to_instant(datetime(day.year, day.month, 15, tzinfo=book.zone))
-        return period_bounds(middle, "month", book.zone)[0]
-    except (ValueError, OverflowError):
-        raise LedgerError(
-            f"{text!r} is not a month: write for instance 2017-06.", "bad_month"
-        ) from None
+    check_month(text)
+    day = date.fromisoformat(f"{text}-01")
+    middle = to_instant(datetime(day.year, day.month, 15, tzinfo=book.zone))
+    return period_bounds(middle, "month", book.zone)[0]
+
+
+def check_month(text: str) -> None:
+    """Raises LedgerError (bad_month)."""
+    if _MONTH.fullmatch(text) is None:
+        raise LedgerError(f"{text!r} is not a month: write for instance 2017-06.", "bad_month")
 
 
 def share(text: str) -> Fraction:

@@ -124,7 +124,9 @@ async def draw(connection: Connection, leases: Leases, shards: int, *, call_back
                 held = await _held(connection, leases, sorted(undrawn))
             others = held[budget] - leases.unused(key) if call_back else 0
             if left + others < leases.smallest(key):
-                leases.final.add(key)
+                # What another shard has just drawn, and may not need, is only told after deciding.
+                if not any(of == budget for of, _ in taken):
+                    leases.final.add(key)
                 continue
             if others:
                 raise CallBack(leases.missing(), leases)

@@ -34,6 +34,14 @@ APP_ROLE = "points_app"
 CONNECT_SECONDS = 10
 """One attempt to connect: a healthy server answers in milliseconds, a failover in seconds."""
 
+KEEPALIVE_SECONDS, KEEPALIVES = 10, 3
+"""A connection on which nothing is heard is asked after so long, so often, and then is lost: a
+machine that vanished does not answer, and the limits of statements are the server's."""
+
+UNACKNOWLEDGED_SECONDS = 30
+"""What was sent and is not acknowledged by then is lost with its connection; Linux's own limit is a
+quarter of an hour."""
+
 RECONNECT_SECONDS = 2.0
 """How late the return of PostgreSQL is noticed. Left to itself the pool doubles its pauses, so that
 after an outage of a minute it would look again a minute later."""
@@ -104,7 +112,14 @@ async def open_pool(settings: Settings) -> AsyncConnectionPool:
         min_size=1,
         max_size=settings.database_connections,
         timeout=settings.database_timeout_seconds,
-        kwargs={"connect_timeout": CONNECT_SECONDS, "application_name": "points"},
+        kwargs={
+            "connect_timeout": CONNECT_SECONDS,
+            "application_name": "points",
+            "keepalives_idle": KEEPALIVE_SECONDS,
+            "keepalives_interval": KEEPALIVE_SECONDS,
+            "keepalives_count": KEEPALIVES,
+            "tcp_user_timeout": UNACKNOWLEDGED_SECONDS * 1_000,
+        },
         configure=configure,
         reconnect_timeout=RECONNECT_SECONDS,
         reconnect_failed=look_again,

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from analytics import kpis
 from analytics.liability_log import owed_at
-from analytics.liability_report import SHARE_PATTERN, share
+from analytics.liability_report import MONTH_PATTERN, SHARE_PATTERN, check_month, share
 from api.caller import Caller, require
 from api.documents import body_of
 from api.fresh import CSV, csv_of, fresh, of_content, question, wants
@@ -56,7 +56,7 @@ By = Annotated[
     Literal["all", "store", "region", "channel", "segment", "campaign"],
     Query(description="By which dimension; not of campaigns, referrals and rfm."),
 ]
-Month = Annotated[str, Meta(pattern=r"^(19[7-9][0-9]|2[0-9]{3})-(0[1-9]|1[0-2])$(?!\n)")]
+Month = Annotated[str, Meta(max_length=7, extra_json_schema={"pattern": MONTH_PATTERN})]
 IdleDays = Annotated[
     int, Query(ge=1, le=3_650, description="Of churn: who has not bought for so long has gone.")
 ]
@@ -192,6 +192,9 @@ async def report(
     """A report that folds the whole log, as a job; it is compared with the read models."""
     at = moment_of(body.as_of)
     share(body.rate)
+    for month in (body.since, body.until):
+        if month is not None:
+            check_month(month)
     asked = {
         "report": body.report,
         "as_of": format_instant(now() if at is None else at),
