@@ -26,6 +26,7 @@ from benchmarks import (
     stock,
     summary,
     sweep,
+    webhooks,
 )
 from benchmarks.report import Result, machine, stopwatch
 from benchmarks.sets import SETS
@@ -54,6 +55,7 @@ PARTS: dict[str, Part] = {
     "latency": Part(latency.measure, 100),
     "handle": Part(door.measure, 20),
     "decide": Part(decide.measure, 10),
+    "webhooks": Part(webhooks.measure, 90, asked=True),
     "growth": Part(growth.measure, 900, asked=True),
     "sweep": Part(sweep.measure, 600, asked=True),
 }
@@ -76,6 +78,7 @@ Measure how fast the ledger is, beside what it cannot do without and beside stoc
 
 and, only when named:
 
+  webhooks     deliveries a second to a receiver on this machine
   growth       appending to a log of one, two, five and ten million events
   sweep        other sizes of chunks, other numbers of partitions
 
