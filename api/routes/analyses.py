@@ -13,6 +13,7 @@ from analytics.holdout import in_holdout, members_after
 from api.caller import Caller, require
 from api.documents import body_of
 from api.fresh import fresh, question
+from api.moments import AskedMoment
 from api.pages import DEFAULT, Cursor, Limit, after_of, cursor_of, cut
 from api.problems import Problem
 from api.reading import moment_of, now, reading, state_of
@@ -53,7 +54,7 @@ class ValueBody(Struct, frozen=True, forbid_unknown_fields=True):
     """`at`: by what was bought before this moment, RFC 3339; null: now. `days`: predict so many
     ahead. `top`: so many members are told, those expected to be worth the most."""
 
-    at: str | None = None
+    at: AskedMoment | None = None
     days: Annotated[int, Meta(ge=1, le=3_650)] = 365
     top: Annotated[int, Meta(ge=1, le=TOP_MAX)] = TOP
 
@@ -65,8 +66,8 @@ class UpliftBody(Struct, frozen=True, forbid_unknown_fields=True):
     is income; `confidence` of the intervals."""
 
     rule: Name
-    since: str | None = None
-    until: str | None = None
+    since: AskedMoment | None = None
+    until: AskedMoment | None = None
     holdout_percent: Share | None = None
     holdout_tag: Name | None = None
     holdout_members: Annotated[list[Name], Meta(max_length=HOLDOUT_MEMBERS_MAX)] | None = None

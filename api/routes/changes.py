@@ -121,7 +121,7 @@ class ReferralBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     """Who brought the member in. `referrer_id` left out: whose referral code `code` is."""
 
     code: Text
-    referrer_id: Referrer | None = None
+    referrer_id: Referrer | msgspec.UnsetType = msgspec.UNSET
 
 
 def _endpoint(change: Change) -> Callable[..., Awaitable[Response]]:
