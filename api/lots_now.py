@@ -5,7 +5,7 @@ once and kept.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from ledger.core.account import Account
 from ledger.core.lots import Lot
@@ -43,10 +43,10 @@ class LotRules:
             self._known.popitem(last=False)
 
 
-def _view(lot: Lot, rules: Iterable[str]) -> LotView:
+def _view(lot: Lot, rules: tuple[str, ...]) -> LotView:
     return LotView(
         lot.number,
-        tuple(rules),
+        rules,
         lot.granted,
         lot.granted_at,
         lot.activates_at,

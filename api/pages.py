@@ -31,6 +31,9 @@ Cursor = Annotated[
         description="`next` of the page before. Left out: the first page.",
     ),
 ]
+NOTHING_BEFORE = ""
+"""As the `after` of a first page by id: sorts before every id."""
+
 DEFAULT = PAGE_DEFAULT
 
 

@@ -41,6 +41,18 @@ MemberId = Annotated[str, Path(pattern=MEMBER_PATTERN, description="The opaque i
 ReservationId = Annotated[
     str, Path(pattern=MEMBER_PATTERN, description="As the reservation was named.")
 ]
+CODE_CHARACTERS_MAX = 128
+"""Of a code, however it is typed."""
+
+TypedCode = Annotated[
+    str,
+    Path(
+        min_length=1,
+        max_length=CODE_CHARACTERS_MAX,
+        description="As it is printed or typed: small letters, blanks and hyphens make no"
+        " difference.",
+    ),
+]
 AsOf = Annotated[
     str | None,
     Query(

@@ -21,9 +21,9 @@ POLL_SECONDS = 0.5
 """How often whoever waits is told that time passes."""
 
 GC_THRESHOLDS = (100_000, 20, 100)
-"""Of a worker process: allocations before Python looks for reference cycles. What is read, folded
-and written makes none worth mentioning, and many objects: with Python's 700 the search takes a
-tenth to a fifth of the time."""
+"""Of whoever folds: allocations before Python looks for reference cycles. What is read, folded and
+written makes none worth mentioning, and many objects that stay: with Python's 700 the search takes
+a tenth to a fifth of the time."""
 
 Given = TypeVar("Given")
 Result = TypeVar("Result")

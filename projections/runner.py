@@ -23,6 +23,7 @@ from projections.errors import DatabaseLost
 from projections.folding import BATCH_EVENTS, BATCH_SHARDS, Folder, Step, no_step
 from projections.kpis import Kpis
 from projections.model import ReadModel
+from projections.parallel import GC_THRESHOLDS
 from projections.segments import Segments
 from projections.tiers import Tiers
 
@@ -49,10 +50,6 @@ return of the database is noticed."""
 
 GIVE_UP_SECONDS = 300
 """A database restart or failover is over by then; a supervisor should see anything longer."""
-
-GC_THRESHOLDS = (100_000, 20, 100)
-"""Allocations before Python looks for reference cycles. Folding makes none and keeps many objects
-(members): with Python's 700 the search took a fifth of the time of catching up."""
 
 Progress = Callable[[int], None]
 

@@ -113,8 +113,9 @@ def _explain_validation(what: str, path: str) -> Malformed:
         )
     if found := _UNKNOWN.match(what):
         name = found["name"]
+        known = _field_names()
         # One that is a field elsewhere is no slip of the pen.
-        near = [] if name in _field_names() else get_close_matches(name[:64], _field_names(), n=1)
+        near = [] if name in known else get_close_matches(name[:64], known, n=1)
         advice = f"did you mean {near[0]}?" if near else "remove it."
         return Malformed(
             Code.UNKNOWN_FIELD, f"{path}.{name}", f"{name[:64]} is not a field here; {advice}"

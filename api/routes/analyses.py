@@ -14,7 +14,7 @@ from api.caller import Caller, require
 from api.documents import body_of
 from api.fresh import fresh, question
 from api.moments import AskedMoment
-from api.pages import DEFAULT, Cursor, Limit, after_of, cursor_of, cut
+from api.pages import DEFAULT, NOTHING_BEFORE, Cursor, Limit, after_of, cursor_of, cut
 from api.problems import Problem
 from api.reading import moment_of, now, reading, state_of
 from api.routes.jobs import accepted, job_begun
@@ -34,9 +34,6 @@ TOP = 100
 
 SCANNED = 5_000
 """Members looked at in one query while a page of a hold-out group is filled."""
-
-NOTHING_BEFORE = ""
-"""Sorts before every id."""
 
 Reader = Annotated[Caller, Depends(require(Scope.REPORTS_READ))]
 Share = Annotated[float, Meta(ge=0.01, le=99.99)]

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Depends, Request
 from msgspec import Struct
 from starlette.responses import Response
 
@@ -11,7 +11,7 @@ from api.caller import Caller, require
 from api.fresh import fresh, question
 from api.pages import DEFAULT, Cursor, Limit, slice_of
 from api.problems import Problem
-from api.reading import now, state_of
+from api.reading import TypedCode, now, state_of
 from api.scopes import Scope
 from api.state import State
 from ledger.code_series import CodeTold, SeriesTold, every_series, looked_up
@@ -21,9 +21,6 @@ from ledger.core.program.timeline import NoProgram
 from ledger.stock import Offer, offers
 
 group = APIRouter(prefix="/v1", tags=["catalogue"])
-
-CODE_CHARACTERS_MAX = 128
-"""Of a promo code, as a purchase may name it."""
 
 
 class RewardAnswer(Struct, frozen=True):
@@ -164,15 +161,7 @@ async def series(
 )
 async def code(
     request: Request,
-    code: Annotated[
-        str,
-        Path(
-            min_length=1,
-            max_length=CODE_CHARACTERS_MAX,
-            description="As it is printed or typed: small letters, blanks and hyphens make no"
-            " difference.",
-        ),
-    ],
+    code: TypedCode,
     _: Annotated[Caller, Depends(require(Scope.PREVIEW))],
 ) -> Response:
     """What a promo code is: its series, whose it is, what is left of it. Whether it counts for a

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from api.caller import Caller, require
 from api.fresh import fresh, question
-from api.pages import DEFAULT, Cursor, Limit, after_of, cursor_of, cut
+from api.pages import DEFAULT, NOTHING_BEFORE, Cursor, Limit, after_of, cursor_of, cut
 from api.problems import Problem
 from api.reading import AsOf, in_thread, moment_of, now, reading, state_of
 from api.routes.catalogue import in_force
@@ -23,9 +23,6 @@ from ledger.core.calendar import from_instant
 from projections import queries
 
 group = APIRouter(prefix="/v1", tags=["members"])
-
-NOTHING_BEFORE = ""
-"""Sorts before every id."""
 
 NO_TIER = "none"
 """Who has reached no level."""

@@ -17,7 +17,7 @@ from api.caller import Caller, require
 from api.fresh import fresh, question
 from api.limits import PAGE_MAX
 from api.lots_now import LotRules
-from api.pages import DEFAULT, Cursor, Limit, after_of, cursor_of, cut, slice_of
+from api.pages import DEFAULT, NOTHING_BEFORE, Cursor, Limit, after_of, cursor_of, cut, slice_of
 from api.problems import Problem
 from api.reading import (
     AsOf,
@@ -68,9 +68,6 @@ Prefix = Annotated[
         description="What the id begins with. Left out: all members.",
     ),
 ]
-
-NOTHING_BEFORE = ""
-"""Sorts before every id."""
 
 
 @group.get("/members", operation_id="list_members", **question(answers.MembersAnswer))

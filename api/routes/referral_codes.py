@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from api import referral_codes
@@ -12,15 +12,12 @@ from api.documents import json_of, operation
 from api.events import json_object
 from api.fresh import fresh, question
 from api.problems import Problem
-from api.reading import MemberId, in_thread, known, reading, state_of, unknown_member
+from api.reading import MemberId, TypedCode, in_thread, known, reading, state_of, unknown_member
 from api.referral_codes import ReferralCode
 from api.scopes import Scope
 from audit.member_history import is_member
 
 group = APIRouter(prefix="/v1", tags=["catalogue"])
-
-CODE_CHARACTERS_MAX = 128
-"""Of a code, however it is typed."""
 
 
 @group.post(
@@ -71,15 +68,7 @@ def of_member(
 )
 def check(
     request: Request,
-    code: Annotated[
-        str,
-        Path(
-            min_length=1,
-            max_length=CODE_CHARACTERS_MAX,
-            description="As it is printed or typed: small letters, blanks and hyphens make no"
-            " difference.",
-        ),
-    ],
+    code: TypedCode,
     _: Annotated[Caller, Depends(require(Scope.MEMBERS_WRITE))],
 ) -> Response:
     """Whose referral code it is."""
