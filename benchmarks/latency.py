@@ -60,6 +60,11 @@ BEHIND_SECONDS = 1.0
 the rate was not sustained."""
 
 _SEEN = "SELECT member_id FROM read.balances WHERE member_id = ANY(%s) AND pending > 0"
+_BY_INDEX = "SET enable_seqscan = off"
+"""For who looks. The question is planned while the table is empty, and that plan is kept: to read
+all of a table that grows by a thousand rows a second took a third of a processor away from what is
+measured."""
+
 _RECORDED = (
     "SELECT member_id, extract(epoch FROM recorded_at)::float8 FROM ledger.events"
     " WHERE version = 1 AND member_id LIKE 'probe-%'"
@@ -265,6 +270,7 @@ async def _send(
 async def _look(url: str, probes: _Probes, unseen: set[str], over: asyncio.Event) -> None:
     """Note when the read model first shows each of `unseen`; until all are seen."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        await connection.execute(_BY_INDEX)
         while unseen or not over.is_set():
             if unseen:
                 rows = await (await connection.execute(_SEEN, (list(unseen),))).fetchall()
