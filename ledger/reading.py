@@ -52,8 +52,8 @@ class Ahead:
         self._program_id = program_id
         self._keys = keys
         self._cold = cold
-        self._inputs: list[AsyncCursor[TupleRow]] = []
-        self._accounts: list[AskedAccounts] = []
+        self._inputs: AsyncCursor[TupleRow] | None = None
+        self._accounts: AskedAccounts | None = None
 
     async def ask(self, connection: Connection) -> None:
         """Send the statements, after those that lock: what they read is what is locked."""
