@@ -7,7 +7,7 @@ moment, the sum of the changes not after T (`read.balance_at`, `read.balance_of`
 """
 
 from ledger.core.lots import Lot
-from projections.history import Change, changes_of
+from projections.history import changes_of
 from projections.log import Entry
 from projections.member import Member
 from projections.system import System
@@ -64,8 +64,6 @@ LOTS = table(
     expires_at="timestamptz",
 )
 
-Totals = tuple[int, int, int, int, int, int]
-
 
 class Balances:
     """The read model. It keeps nothing between members."""
@@ -88,7 +86,12 @@ class Balances:
                         entry.position,
                         moment,
                         entry.member_id,
-                        *_plus((0, 0, 0, 0, 0, 0), change),
+                        change.available,
+                        change.pending,
+                        change.reserved,
+                        change.expired,
+                        change.granted,
+                        change.debt,
                     ),
                 )
 
@@ -115,44 +118,23 @@ class Balances:
 
 
 def _row(member: Member, system: System) -> Row:
-    now = member.account.balances()
-    totals: Totals = (
+    account = member.account
+    now = account.balances()
+    assert member.history.opened_at is not None, "a member is shown after its first event"
+    return (
+        member.member_id,
+        member.shard,
+        member.history.opened_at,
+        member.settled_to,
         now.available,
         now.pending,
         now.reserved,
         now.expired,
         now.granted,
         now.debt,
-    )
-    assert member.history.opened_at is not None, "a member is shown after its first event"
-    row: tuple[object, ...] = (
-        member.member_id,
-        member.shard,
-        member.history.opened_at,
-        member.settled_to,
-        *totals,
-    )
-    moments = []
-    steps = []
-    for moment, change in member.ahead(system.programs):
-        if change:
-            totals = _plus(totals, change)
-            moments.append(moment)
-            steps.append(totals)
-    columns = [list(column) for column in zip(*steps, strict=True)] or [[] for _ in range(6)]
-    account = member.account
-    return (*row, moments, *columns, account.status, account.merged_into)
-
-
-def _plus(totals: Totals, change: Change) -> Totals:
-    available, pending, reserved, expired, granted, debt = totals
-    return (
-        available + change.available,
-        pending + change.pending,
-        reserved + change.reserved,
-        expired + change.expired,
-        granted + change.granted,
-        debt + change.debt,
+        *member.ahead(system.programs),
+        account.status,
+        account.merged_into,
     )
 
 

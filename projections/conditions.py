@@ -41,15 +41,22 @@ class Standing:
         self.bounds: Bounds | None = None
 
 
-class Condition:
-    """One segment's conditions, made ready once per program version."""
+Test = Callable[[Standing], bool]
 
-    __slots__ = ("_tests", "days", "id", "uses_rfm")
+UNBOUNDED = 2**63
+"""No days, no count, no money and no points of a member lie beyond: each fits eight bytes."""
+
+
+class Condition:
+    """One segment's conditions, made ready once per program version. `holds`: whether all do, of
+    a member at a moment."""
+
+    __slots__ = ("days", "holds", "id", "uses_rfm")
 
     def __init__(self, segment_id: str, when: SegmentWhen) -> None:
         self.id = segment_id
         self.uses_rfm = when.rfm is not None
-        self._tests = tuple(_tests(when))
+        self.holds = _all_of(tuple(_tests(when)))
         days = when.recency_days
         self.days: tuple[int, ...] = ()
         if days is not None:
@@ -57,31 +64,33 @@ class Condition:
             most = () if days.at_most is None else (days.at_most + 1,)
             self.days = least + most
 
-    def holds(self, member: Standing) -> bool:
-        """Whether all conditions hold."""
-        for test in self._tests:  # noqa: SIM110 (all() would make a generator: this is asked often)
+
+def _all_of(tests: Sequence[Test]) -> Test:
+    if len(tests) == 1:
+        return tests[0]
+
+    def holds(member: Standing) -> bool:
+        for test in tests:  # noqa: SIM110 (all() would make a generator: this is asked often)
             if not test(member):
                 return False
         return True
 
+    return holds
 
-def _tests(when: SegmentWhen) -> Iterator[Callable[[Standing], bool]]:
+
+def _tests(when: SegmentWhen) -> Iterator[Test]:
     """Those of the conditions that the segment has, the cheapest first."""
     if when.recency_days is not None:
-        days = when.recency_days
-        yield lambda member: _within(days, member.recency_days)
+        yield _recency(*_within(when.recency_days))
     if when.frequency is not None:
-        frequency = when.frequency
-        yield lambda member: _within(frequency, member.frequency)
+        yield _frequency(*_within(when.frequency))
     if when.monetary is not None:
-        monetary = when.monetary
-        yield lambda member: _within(monetary, member.monetary)
+        yield _monetary(*_within(when.monetary))
     tiers = texts(when.tier)
     if tiers is not None:
         yield lambda member: member.tier in tiers
     if when.balance is not None:
-        balance = when.balance
-        yield lambda member: _within(balance, member.balance)
+        yield _balance(*_within(when.balance))
     categories = texts(when.category_bought)
     if categories is not None:
         yield lambda member: not categories.isdisjoint(member.bought)
@@ -93,27 +102,56 @@ def _tests(when: SegmentWhen) -> Iterator[Callable[[Standing], bool]]:
         yield lambda member: _scores(rfm, member)
 
 
-class Version:
-    """The segments of one program version, and the days of recency at which something changes."""
+def _within(bounds: Range) -> tuple[int, int]:
+    least = -UNBOUNDED if bounds.at_least is None else bounds.at_least
+    return least, UNBOUNDED if bounds.at_most is None else bounds.at_most
 
-    __slots__ = ("categories", "conditions", "days", "uses_balance", "uses_rfm", "uses_window")
+
+def _recency(least: int, most: int) -> Test:
+    """Who never bought has none, so it holds for nobody of them."""
+
+    def test(member: Standing) -> bool:
+        days = member.recency_days
+        return days is not None and least <= days <= most
+
+    return test
+
+
+def _frequency(least: int, most: int) -> Test:
+    return lambda member: least <= member.frequency <= most
+
+
+def _monetary(least: int, most: int) -> Test:
+    return lambda member: least <= member.monetary <= most
+
+
+def _balance(least: int, most: int) -> Test:
+    return lambda member: least <= member.balance <= most
+
+
+class Version:
+    """The segments of one program version, and the days of recency at which something changes.
+    `tests`: of each condition, in their order, a bit of its own and what it asks."""
+
+    __slots__ = (
+        "categories",
+        "conditions",
+        "days",
+        "tests",
+        "uses_balance",
+        "uses_rfm",
+        "uses_window",
+    )
 
     def __init__(self, conditions: Sequence[Condition], segments: Sequence[SegmentWhen]) -> None:
         self.conditions = tuple(conditions)
+        self.tests = tuple([(1 << n, c.holds) for n, c in enumerate(self.conditions)])
         self.days = tuple(sorted({day for c in conditions for day in c.days}))
         self.uses_rfm = any(c.uses_rfm for c in conditions)
         self.uses_window = any(w.frequency is not None or w.monetary is not None for w in segments)
         self.uses_balance = any(when.balance is not None for when in segments)
         named = [texts(when.category_bought) or frozenset() for when in segments]
         self.categories = frozenset[str]().union(*named)
-
-
-def _within(bounds: Range, value: int | None) -> bool:
-    if value is None:
-        return False
-    return (bounds.at_least is None or value >= bounds.at_least) and (
-        bounds.at_most is None or value <= bounds.at_most
-    )
 
 
 def score(bounds: Sequence[int], value: int) -> int:

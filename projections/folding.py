@@ -79,6 +79,8 @@ class Folder:
         self._schema = schema
         self.models = {model.name: model for model in models}
         self._cache = cache or MemberCache()
+        # Asked once: of a protocol, `isinstance` looks at every name.
+        self._counting = {m.name: m for m in models if isinstance(m, CountsAnonymous)}
         self._batch_events = batch_events
         self._system = System()
         self._ahead: dict[int, list[Entry]] = {}
@@ -274,7 +276,8 @@ class Folder:
             for model in models:
                 model.note(entry, event, member, writes)
             member.fold(entry, event)
-        self._note_anonymous(models, entries, writes)
+        if len(of_members) < len(entries):
+            self._note_anonymous(models, entries, writes)
         self._show(models, members.values(), writes)
         moved.extend(
             place._replace(
@@ -288,9 +291,9 @@ class Folder:
     def _note_anonymous(
         self, models: Iterable[ReadModel], entries: Iterable[Entry], writes: Writes
     ) -> None:
-        counting = [model for model in models if isinstance(model, CountsAnonymous)]
+        counting = [self._counting[m.name] for m in models if m.name in self._counting]
         for entry in entries if counting else ():
-            if entry.member_id.startswith(NO_MEMBER):
+            if _of_nobody(entry):
                 event = decode(entry)
                 for model in counting:
                     model.note_anonymous(entry, event, writes)

@@ -1,10 +1,9 @@
 """A member as the projections hold it in memory: the account, the history, and what lies ahead.
 
-The account is folded with the ledger's own fold and brought ahead with its own settle; nothing is
-decided here. What lies ahead is what settling would do if nothing more arrived.
+The account is folded with the ledger's own fold; nothing is decided here. What lies ahead is what
+the ledger's own settle would do if nothing more arrived (`projections.ahead`).
 """
 
-from operator import itemgetter
 from typing import NamedTuple
 
 from ledger.core.account import Account
@@ -14,17 +13,14 @@ from ledger.core.lots import Lot
 from ledger.core.program.conditions import NO_TIER
 from ledger.core.program.timeline import Timeline
 from ledger.core.records import unpack
-from ledger.core.settle import settle
 from ledger.core.tiers import future_tiers
+from projections.ahead import Steps, steps_ahead
 from projections.errors import LogDamaged
-from projections.history import Change, History, Keep, changes_of
+from projections.history import History, Keep
 from projections.log import Entry
 from projections.tables import Row, Table, Writes
 from schemas.decisions import AccountAbsorbed, AccountEvent, PurchaseReturned
 from schemas.fields import Instant
-
-Ahead = tuple[tuple[Instant, Change], ...]
-"""What time alone will change: balance changes by moment, rising."""
 
 
 class TierInterval(NamedTuple):
@@ -60,7 +56,7 @@ class Member:
         self.history = History(keep)
         self._shown: dict[str, tuple[Row, ...]] = {}
         self.lots_shown: dict[int, Lot] | None = None
-        self._ahead: Ahead | None = None
+        self._ahead: Steps | None = None
         self._tiers: list[TierInterval] | None = None
         self._programs: Timeline | None = None
 
@@ -104,11 +100,11 @@ class Member:
             self._shown[into.name] = rows
             writes.replace(into, self.member_id, rows, new=self.new)
 
-    def ahead(self, programs: Timeline) -> Ahead:
+    def ahead(self, programs: Timeline) -> Steps:
         """What settling will do. Worked out once per state and timeline."""
         self._look_from(programs)
         if self._ahead is None:
-            self._ahead = _look_ahead(self.account, programs)
+            self._ahead = steps_ahead(self.account, programs)
         return self._ahead
 
     def tiers(self, programs: Timeline) -> list[TierInterval]:
@@ -128,13 +124,6 @@ class Member:
         if self._programs is not programs:
             self._programs = programs
             self._ahead = self._tiers = None
-
-
-def _look_ahead(account: Account, programs: Timeline) -> Ahead:
-    settled = settle(account, INSTANT_MAX, programs)
-    if settled is None:
-        return ()
-    return tuple(sorted(changes_of(settled).items(), key=itemgetter(0)))
 
 
 def _tier_intervals(member: Member, programs: Timeline) -> list[TierInterval]:

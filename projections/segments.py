@@ -177,10 +177,14 @@ def _balances(member: Member, system: System) -> list[tuple[Instant, int]]:
     """Available from each moment on, the future included; empty when no segment asks for it."""
     if member.history.balance is None:
         return []
-    ahead = ((at, change.available) for at, change in member.ahead(system.programs))
+    ahead = member.ahead(system.programs)
     by_moment: dict[Instant, int] = {}
-    for at, points in (*member.history.balance, *ahead):
+    for at, points in member.history.balance:
         by_moment[at] = by_moment.get(at, 0) + points
+    before = member.account.balances().available
+    for at, available in zip(ahead.moments, ahead.available, strict=True):
+        by_moment[at] = by_moment.get(at, 0) + available - before
+        before = available
     moments = sorted(by_moment)
-    totals = accumulate(by_moment[at] for at in moments)
+    totals = accumulate([by_moment[at] for at in moments])
     return list(zip(moments, totals, strict=True))

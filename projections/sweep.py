@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from projections.conditions import Standing, Version
+from projections.conditions import Standing, Test, Version
 from projections.system import Bounds
 from schemas.fields import Instant
 
@@ -52,6 +52,9 @@ class Story(NamedTuple):
 # asked.
 _BOUGHT, _LEFT, _MONEY, _CATEGORY, _OUTCOMES, _TIER, _BALANCE, _VERSION, _BOUNDS = range(9)
 
+UNKNOWN = -1
+"""No conditions have these bits: of a version that was not asked yet."""
+
 
 def sweep(
     story: Story, versions: Sequence[tuple[Instant, Version]], bounds: Sequence[Bounds]
@@ -62,7 +65,9 @@ def sweep(
     inside: dict[str, Instant] = {}
     found: list[Interval] = []
     current: Version | None = None
+    tests: tuple[tuple[int, Test], ...] = ()
     days: tuple[int, ...] = ()
+    held = 0  # the conditions that hold, as bits; those of another version are other bits
     now = story.opened_at
     index, count = 0, len(changes)
     while True:
@@ -86,13 +91,20 @@ def sweep(
                 member.bought.update(c for c, at in story.categories.items() if at <= now)
             elif kind == _VERSION:
                 current = versions[value][1]
+                tests, held = current.tests, UNKNOWN
                 days = _days(current, member.bounds)
             else:
                 member.bounds = bounds[value]
                 days = _days(current, member.bounds)
         last = member.last_purchase
         member.recency_days = None if last is None else (now - last) // DAY_US
-        _compare(current, member, inside, now, found)
+        holding = 0
+        for bit, holds in tests:
+            if holds(member):
+                holding |= bit
+        if holding != held:
+            held = holding
+            _compare(current, holding, inside, now, found)
         following = changes[index][0] if index < count else None
         if last is not None and member.recency_days is not None:
             place = bisect_right(days, member.recency_days)
@@ -120,17 +132,17 @@ def _cut(intervals: Sequence[Interval], end: Instant) -> list[Interval]:
 
 def _compare(
     version: Version | None,
-    member: Standing,
+    holding: int,
     inside: dict[str, Instant],
     now: Instant,
     found: list[Interval],
 ) -> None:
-    holding = {c.id for c in version.conditions if c.holds(member)} if version else set[str]()
-    if holding == inside.keys():
-        return
-    leaving = [segment for segment in inside if segment not in holding]
+    """Enter and leave. `holding`: the bits of the conditions that hold now."""
+    conditions = version.conditions if version else ()
+    segments = {c.id for n, c in enumerate(conditions) if holding >> n & 1}
+    leaving = [segment for segment in inside if segment not in segments]
     found.extend(Interval(segment, inside.pop(segment), now) for segment in leaving)
-    for segment in holding:
+    for segment in segments:
         inside.setdefault(segment, now)
 
 
