@@ -13,12 +13,19 @@ from ledger import command_outcomes, stock
 from ledger.batch import Batch
 from ledger.budgets import spend
 from ledger.core import snapshot
-from ledger.core.calendar import from_instant
 from ledger.crash import crash_point
 from ledger.errors import AppendFailed, DeadLetterUnavailable
 from ledger.lookups import LOCK_HEADS, Connection, HeadRow, head_row
 from ledger.numbering import RETURN_TYPE, CountKey, Rows, move_count
-from ledger.packed_arrays import columns_of, moment_array, uuid_array
+from ledger.packed_arrays import (
+    bigint_array,
+    bytea_array,
+    columns_of,
+    integer_array,
+    moment_array,
+    text_array,
+    uuid_array,
+)
 from ledger.profiles import store_profiles
 from ledger.promo_codes import use
 from ledger.received import Sources
@@ -221,11 +228,11 @@ async def store(
             await connection.execute(
                 _MOVE_HEADS,
                 (
-                    [log.shard for log in logs],
-                    [log.position for log in logs],
-                    [log.hash for log in logs],
-                    [from_instant(log.recorded_at) for log in logs],
-                    [from_instant(rows.decided_to[log.shard]) for log in logs],
+                    integer_array([log.shard for log in logs]),
+                    bigint_array([log.position for log in logs]),
+                    bytea_array([log.hash for log in logs]),
+                    moment_array([log.recorded_at for log in logs]),
+                    moment_array([rows.decided_to[log.shard] for log in logs]),
                 ),
             )
         counts = sorted((key, n) for key, n in rows.counts.items() if n)
@@ -234,10 +241,10 @@ async def store(
                 _COUNT,
                 (
                     slot,
-                    [key.source for key, _ in counts],
-                    [key.type_name for key, _ in counts],
-                    [key.outcome for key, _ in counts],
-                    [n for _, n in counts],
+                    text_array([key.source for key, _ in counts]),
+                    text_array([key.type_name for key, _ in counts]),
+                    text_array([key.outcome for key, _ in counts]),
+                    bigint_array([n for _, n in counts]),
                 ),
             )
         if sources:
@@ -254,9 +261,9 @@ async def _small_rows(connection: Connection, rows: Rows, batch: Batch) -> None:
         await connection.execute(
             _DUE,
             (
-                [row.shard for row in due],
+                integer_array([row.shard for row in due]),
                 uuid_array([row.account_id for row in due]),
-                [row.member_id for row in due],
+                text_array([row.member_id for row in due]),
                 moment_array([row.due_at for row in due if row.due_at is not None]),
             ),
         )

@@ -2,8 +2,8 @@
 binary form.
 
 psycopg writes an array item by item, as text with quotes: 4 µs for each of the 500 keys that a
-batch looks up. Here all items have one length, so that the whole array is one join. Must be given
-nothing but byte strings of one length.
+batch looks up. Here the whole array is one join. Those of UUIDs, numbers and `bytea_array` must be
+given nothing but items of one length.
 """
 
 from collections.abc import Sequence
@@ -17,12 +17,15 @@ from ledger.recorder import EPOCH_2000
 from schemas.fields import Instant
 
 _BYTEA, _BYTEA_ARRAY = 17, 1001
+_BIGINT, _BIGINT_ARRAY = 20, 1016
+_TEXT, _TEXT_ARRAY = 25, 1009
 _INTEGER, _INTEGER_ARRAY = 23, 1007
 _UUID, _UUID_ARRAY = 2950, 2951
 _TIMESTAMPTZ, _TIMESTAMPTZ_ARRAY = 1184, 1185
 """Numbers of PostgreSQL's types: the same in every database."""
 
 _four_bytes = Struct("!i").pack
+_NULL = _four_bytes(-1)
 _eight_bytes = Struct("!q").pack
 
 
@@ -32,6 +35,14 @@ class ByteaArray(bytes):
 
 class IntegerArray(bytes):
     """A packed integer[]; made by `integer_array`."""
+
+
+class BigintArray(bytes):
+    """A packed bigint[]; made by `bigint_array`."""
+
+
+class TextArray(bytes):
+    """A packed text[]; made by `text_array`."""
 
 
 class UuidArray(bytes):
@@ -58,6 +69,14 @@ class _IntegerArrayDumper(_Packed):
     oid = _INTEGER_ARRAY
 
 
+class _BigintArrayDumper(_Packed):
+    oid = _BIGINT_ARRAY
+
+
+class _TextArrayDumper(_Packed):
+    oid = _TEXT_ARRAY
+
+
 class _UuidArrayDumper(_Packed):
     oid = _UUID_ARRAY
 
@@ -76,6 +95,27 @@ def integer_array(numbers: Sequence[int]) -> IntegerArray:
     return IntegerArray(_packed(_INTEGER, [_four_bytes(number) for number in numbers]))
 
 
+def bigint_array(numbers: Sequence[int]) -> BigintArray:
+    """Integers of eight bytes, at least one, as a parameter."""
+    return BigintArray(_packed(_BIGINT, [_eight_bytes(number) for number in numbers]))
+
+
+def text_array(texts: Sequence[str]) -> TextArray:
+    """Texts, at least one, as a parameter."""
+    return TextArray(_of_any_length(_TEXT, [text.encode() for text in texts]))
+
+
+def any_bytea_array(items: Sequence[bytes | None]) -> ByteaArray:
+    """Byte strings of any length, or nothing, at least one item, as a parameter."""
+    return ByteaArray(_of_any_length(_BYTEA, items))
+
+
+def any_moment_array(moments: Sequence[Instant | None]) -> MomentArray:
+    """Moments or nothing, at least one item, as a parameter."""
+    items = [None if at is None else _eight_bytes(at - EPOCH_2000) for at in moments]
+    return MomentArray(_of_any_length(_TIMESTAMPTZ, items))
+
+
 def uuid_array(items: Sequence[bytes]) -> UuidArray:
     """UUIDs, at least one, each given by its 16 bytes, as a parameter."""
     return UuidArray(_packed(_UUID, items))
@@ -91,6 +131,14 @@ def _packed(element_type: int, items: Sequence[bytes]) -> bytes:
     length = pack("!i", len(items[0]))
     head = pack("!iiiii", 1, 0, element_type, len(items), 1)  # one dimension, no nulls, from 1 on
     return head + length + length.join(items)
+
+
+def _of_any_length(element_type: int, items: Sequence[bytes | None]) -> bytes:
+    has_nulls = int(None in items)
+    head = pack("!iiiii", 1, has_nulls, element_type, len(items), 1)
+    return head + b"".join(
+        [_NULL if item is None else _four_bytes(len(item)) + item for item in items]
+    )
 
 
 class Column(bytes):
@@ -125,6 +173,8 @@ def columns_of(rows: Sequence[bytes], types: Sequence[int]) -> list[Column]:
 
 psycopg.adapters.register_dumper(Column, _ColumnDumper)
 psycopg.adapters.register_dumper(ByteaArray, _ByteaArrayDumper)
+psycopg.adapters.register_dumper(BigintArray, _BigintArrayDumper)
+psycopg.adapters.register_dumper(TextArray, _TextArrayDumper)
 psycopg.adapters.register_dumper(IntegerArray, _IntegerArrayDumper)
 psycopg.adapters.register_dumper(UuidArray, _UuidArrayDumper)
 psycopg.adapters.register_dumper(MomentArray, _MomentArrayDumper)

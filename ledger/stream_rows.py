@@ -11,9 +11,16 @@ from psycopg import AsyncCursor
 from psycopg.rows import TupleRow
 
 from ledger.batch import Batch
-from ledger.core.calendar import from_instant, to_instant
+from ledger.core.calendar import to_instant
 from ledger.errors import OffsetGap
 from ledger.lookups import Connection
+from ledger.packed_arrays import (
+    any_bytea_array,
+    any_moment_array,
+    bigint_array,
+    integer_array,
+    text_array,
+)
 from ledger.received import Sources, StoredPosition, TopicMove
 
 # Always in this order, so that no two appends wait for each other, of whatever partitions they are.
@@ -76,7 +83,11 @@ async def lock_streams(connection: Connection, sources: Sources) -> AsyncCursor[
     places = list(moves_of(sources))
     return await connection.execute(
         LOCK_STREAMS,
-        ([topic for topic, _ in places], [number for _, number in places], sources[0].group),
+        (
+            text_array([topic for topic, _ in places]),
+            integer_array([number for _, number in places]),
+            sources[0].group,
+        ),
     )
 
 
@@ -148,12 +159,12 @@ async def move_streams(connection: Connection, sources: Sources) -> None:
     await connection.execute(
         _MOVE_STREAMS,
         (
-            [topic for topic, _ in places],
-            [partition for _, partition in places],
-            [move.next_offset for move in moves],
-            [move.last_checksum for move in moves],
-            [move.topic_id for move in moves],
-            [None if move.event_time is None else from_instant(move.event_time) for move in moves],
+            text_array([topic for topic, _ in places]),
+            integer_array([partition for _, partition in places]),
+            bigint_array([move.next_offset for move in moves]),
+            any_bytea_array([move.last_checksum for move in moves]),
+            any_bytea_array([move.topic_id for move in moves]),
+            any_moment_array([move.event_time for move in moves]),
             sources[0].group,
         ),
     )
