@@ -6,6 +6,7 @@ commits and livelock checks have nothing to do here.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, Protocol, cast
 
@@ -20,7 +21,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from ledger.errors import LedgerError, WorkerStopped
-from streams.chunks import DRAIN_RECORDS_MAX, Chunk, Room
+from streams.chunks import CHUNK_RECORDS_MAX, DRAIN_RECORDS_MAX, Chunk, Room
 from streams.described import Described
 from streams.fetching import LEAVE_SECONDS, ChunkThread
 
@@ -32,6 +33,16 @@ DRAIN_WAIT_SECONDS = 0.2
 
 DRAIN_WAIT_FULL_SECONDS = 0.01
 """The same while some are full: one of them may get room meanwhile, and its records are here."""
+
+
+PACE_SECONDS = 0.02
+"""Least time between two drains while a few records wait: these are appended meanwhile, and what
+comes then goes together. Each drain asks the brokers two questions, and hands over between two
+threads and one chunk for each partition, however little it brings. Where nothing waits, what comes
+is fetched at once."""
+
+PACED_BELOW_RECORDS = CHUNK_RECORDS_MAX
+"""As many records that wait are an append of their own: whoever has a backlog does not pause."""
 
 
 class Delivery(Protocol):
@@ -51,6 +62,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
     """Delivers chunks of the partitions that have room, from the offsets that PostgreSQL holds."""
 
     _thread: ChunkThread
+    _drained_at = 0.0
 
     @property
     def delivery(self) -> Delivery:
@@ -94,9 +106,12 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         timeout: float,  # noqa: ARG002, ASYNC109 (Faust's second is too long, see below)
     ) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Deliver the next chunks of partitions with room."""
+        delivery = self.delivery
+        if 0 < delivery.room.waiting() < PACED_BELOW_RECORDS:
+            await asyncio.sleep(max(self._drained_at + PACE_SECONDS - time.monotonic(), 0.0))
+        self._drained_at = time.monotonic()
         if not self.flow_active:
             await self.wait(self.can_resume_flow)
-        delivery = self.delivery
         asked = delivery.room.asked()
         wait_seconds = DRAIN_WAIT_FULL_SECONDS if delivery.room.some_full() else DRAIN_WAIT_SECONDS
         if not asked:
