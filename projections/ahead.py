@@ -38,8 +38,7 @@ class Steps(NamedTuple):
 
 
 def steps_ahead(account: Account, programs: Timeline) -> Steps:
-    """All steps after the moment to which the account is settled. Raises NoProgram where settle
-    does."""
+    """All steps after the moment to which the account is settled."""
     return _read_off(account, programs) or settled_ahead(account, programs)
 
 

@@ -98,8 +98,7 @@ def _tests(when: SegmentWhen) -> Iterator[Test]:
     if profile:
         yield lambda member: all(any(map(member.outcomes.get, one_of)) for one_of in profile)
     if when.rfm is not None:
-        rfm = when.rfm
-        yield lambda member: _scores(rfm, member)
+        yield _scores(when.rfm)
 
 
 def _within(bounds: Range) -> tuple[int, int]:
@@ -159,13 +158,19 @@ def score(bounds: Sequence[int], value: int) -> int:
     return 1 + sum(bound < value for bound in bounds)
 
 
-def _scores(rfm: Rfm, member: Standing) -> bool:
+def _scores(rfm: Rfm) -> Test:
     """Without bounds, or without a purchase, nobody has a score."""
-    bounds = member.bounds
-    if bounds is None or member.recency_days is None:
-        return False
-    return (
-        (rfm.recency is None or 6 - score(bounds.recency_days, member.recency_days) in rfm.recency)
-        and (rfm.frequency is None or score(bounds.frequency, member.frequency) in rfm.frequency)
-        and (rfm.monetary is None or score(bounds.monetary, member.monetary) in rfm.monetary)
-    )
+
+    def test(member: Standing) -> bool:
+        bounds, days = member.bounds, member.recency_days
+        if bounds is None or days is None:
+            return False
+        return (
+            (rfm.recency is None or 6 - score(bounds.recency_days, days) in rfm.recency)
+            and (
+                rfm.frequency is None or score(bounds.frequency, member.frequency) in rfm.frequency
+            )
+            and (rfm.monetary is None or score(bounds.monetary, member.monetary) in rfm.monetary)
+        )
+
+    return test

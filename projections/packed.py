@@ -10,6 +10,7 @@ from functools import cache
 from itertools import accumulate, chain
 from struct import pack
 from typing import Any
+from uuid import UUID
 
 from psycopg import sql
 from psycopg.adapt import Dumper
@@ -56,16 +57,23 @@ def _text(value: str) -> bytes:
     return pack("!i", len(encoded)) + encoded
 
 
+def _uuid(value: UUID) -> bytes:
+    return pack("!i16s", 16, value.bytes)
+
+
 _TYPES: dict[str, tuple[int, Callable[..., bytes]]] = {
     "int4": (23, _int4),
     "int8": (20, _int8),
     "text": (25, _text),
     "timestamptz": (1184, _moment),
+    "uuid": (2950, _uuid),
 }
 """PostgreSQL's number of the type, the same in every database, and an element with its length."""
 
 
-def _array(type_name: str, values: Sequence[Any], nulls: bool = True) -> Packed:
+def packed(type_name: str, values: Sequence[Any], nulls: bool = True) -> Packed:
+    """An array of a type by its name: of `int4`, `int8`, `text`, `uuid`, Instants of `timestamptz`.
+    Only with `nulls` may some be None."""
     number, element = _TYPES[type_name]
     count = len(values)
     if not count:
@@ -74,7 +82,7 @@ def _array(type_name: str, values: Sequence[Any], nulls: bool = True) -> Packed:
         body = [NULL if value is None else element(value) for value in values]
         return Packed(pack("!5i", 1, 1, number, count, 1) + b"".join(body))
     start = pack("!5i", 1, 0, number, count, 1)
-    if type_name == "text":
+    if type_name in ("text", "uuid"):
         return Packed(start + b"".join(map(element, values)))
     if type_name == "timestamptz":
         values = [value - POSTGRES_EPOCH for value in values]
@@ -85,12 +93,12 @@ def _numbers(values: Sequence[int], size: int) -> bytearray:
     """Integers of so many bytes (4 or 8), each behind its length, without a call for each."""
     count, words = len(values), size // 4
     parts = memoryview(pack(f"!{count}{'iq'[words - 1]}", *values)).cast("i")
-    packed = bytearray(count * (4 + size))
-    into = memoryview(packed).cast("i")
+    found = bytearray(count * (4 + size))
+    into = memoryview(found).cast("i")
     into[:: 1 + words] = memoryview(pack("!i", size) * count).cast("i")
     for word in range(words):
         into[1 + word :: 1 + words] = parts[word::words]
-    return packed
+    return found
 
 
 def _spread(type_name: str, lists: Sequence[Sequence[Any]]) -> tuple[Packed, Packed, Packed]:
@@ -98,7 +106,7 @@ def _spread(type_name: str, lists: Sequence[Sequence[Any]]) -> tuple[Packed, Pac
     elements = list(chain.from_iterable(lists))
     lasts = list(accumulate(map(len, lists)))
     firsts = [1, *[last + 1 for last in lasts[:-1]]]
-    return _array(type_name, elements, nulls=False), _array("int4", firsts), _array("int4", lasts)
+    return packed(type_name, elements, nulls=False), packed("int4", firsts), packed("int4", lasts)
 
 
 def parameters(types: Sequence[str], rows: Sequence[Sequence[object]]) -> list[Packed]:
@@ -111,7 +119,7 @@ def parameters(types: Sequence[str], rows: Sequence[Sequence[object]]) -> list[P
             elements.append(all_of)
             plain += (firsts, lasts)
         else:
-            plain.append(_array(name, values))
+            plain.append(packed(name, values))
     return elements + plain
 
 

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from psycopg import Connection, sql
 
+from projections.packed import packed
 from projections.tables import LIVE
 
 LOCK_CLASS = 0x50524F4A
@@ -208,7 +209,13 @@ def store(connection: Connection, moved: Sequence[Place], schema: str = LIVE) ->
     """Write the new places, in the transaction of what was folded."""
     if not moved:
         return
+    columns = list(zip(*(place[:6] for place in moved), strict=True))
     connection.execute(
         _within(schema, _STORE),
-        [list(column) for column in zip(*(place[:6] for place in moved), strict=True)],
+        [
+            packed("text", columns[0]),
+            packed("int4", columns[1]),
+            *[packed("int8", column) for column in columns[2:5]],
+            packed("uuid", columns[5]),
+        ],
     )

@@ -106,7 +106,7 @@ def sweep(
             held = holding
             _compare(current, holding, inside, now, found)
         following = changes[index][0] if index < count else None
-        if last is not None and member.recency_days is not None:
+        if days and last is not None and member.recency_days is not None:
             place = bisect_right(days, member.recency_days)
             if place < len(days):
                 due = last + days[place] * DAY_US

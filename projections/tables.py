@@ -6,6 +6,7 @@ They live in schema `read`; a rebuild writes the same tables of another schema.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import NamedTuple
 
 from psycopg import Connection, sql
@@ -115,21 +116,27 @@ class Writes:
     def _delete(self, connection: Connection, target: Table) -> None:
         members = self._members.pop(target, None)
         if members:
-            connection.execute(
-                sql.SQL("DELETE FROM {} WHERE member_id = ANY(%s)").format(
-                    target.within(self._schema)
-                ),
-                [members],
-            )
+            statement = _deletion(self._schema, target.name)
+            connection.execute(statement, [packed.packed("text", members)])
         numbered = self._numbered.pop(target, None)
         if numbered:
-            connection.execute(
-                sql.SQL(
-                    "DELETE FROM {} AS t USING unnest(%s::text[], %s::int[]) AS gone (m, n) "
-                    "WHERE t.member_id = gone.m AND t.{} = gone.n"
-                ).format(target.within(self._schema), sql.Identifier(target.columns[1])),
-                list(numbered),
-            )
+            statement = _deletion(self._schema, target.name, target.columns[1])
+            gone = [packed.packed("text", numbered[0]), packed.packed("int4", numbered[1])]
+            connection.execute(statement, gone)
+
+
+@cache
+def _deletion(schema: str, table_name: str, number: str | None = None) -> bytes:
+    """The statement that deletes rows of members: all of them, or those with numbers."""
+    name = sql.Identifier(schema, table_name)
+    if number is None:
+        statement = sql.SQL("DELETE FROM {} WHERE member_id = ANY(%s::text[])").format(name)
+    else:
+        statement = sql.SQL(
+            "DELETE FROM {} AS t USING unnest(%s::text[], %s::int[]) AS gone (m, n) "
+            "WHERE t.member_id = gone.m AND t.{} = gone.n"
+        ).format(name, sql.Identifier(number))
+    return statement.as_bytes()
 
 
 def _copy(connection: Connection, target: Table, name: sql.Identifier, rows: Iterable[Row]) -> None:
