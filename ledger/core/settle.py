@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from ledger.core.account import Account
 from ledger.core.activation import Activated, reached, waits
 from ledger.core.lots import NEVER, Holdings
+from ledger.core.lots_due import settled_lots
 from ledger.core.postings import Draft
 from ledger.core.program.compiled import Compiled
 from ledger.core.program.timeline import Timeline
@@ -38,6 +39,8 @@ def settle(
     moment = min(_next_held(account), boundary)
     if moment > until:
         return None
+    if boundary > until and (settled := settled_lots(account, until, programs)) is not None:
+        return settled
     settling = Settling(account, programs, boundary)
     while moment <= until:
         settling.step(moment)
