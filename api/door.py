@@ -115,5 +115,5 @@ def _at_its_time(change: _Change, taken: dict[bytes, Taken]) -> Received:
     """The change at the moment at which it came first, if it did."""
     found = None if change.timed else taken.get(change.key)
     if found is None:
-        return asked(change.event, timed=change.timed)
-    return asked(replace(change.event, time=from_instant(found.occurred_at)))
+        return asked(change.event, timed=change.timed, keyed=True)
+    return asked(replace(change.event, time=from_instant(found.occurred_at)), keyed=True)

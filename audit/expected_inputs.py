@@ -10,12 +10,12 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from audit.recorded_inputs import input_of
-from ledger.dedupe import HASH_BYTES, WITH_PROFILE, content_of, key_of
+from ledger.dedupe import HASH_BYTES, WITH_PROFILE, content_of, key_of, request_key_of
 from schemas import inputs
 from schemas.decisions import AccountEvent, InputForwarded, InputRefused, PurchaseReturned
 from schemas.inputs import InputEvent
 from schemas.normal import BY_KEY, BY_SOURCE_AND_ID, joined_key, subject_of
-from schemas.routing import TYPE_NAMES
+from schemas.routing import TYPE_NAMES, type_of
 
 _NOT_WHOLE = (
     *WITH_PROFILE,
@@ -54,6 +54,23 @@ def expected_of(member_id: str, event: AccountEvent) -> Expected | None:
     made = recorded.event
     content = content_of(made, recorded.occurred_at) if _is_whole(made, event) else None
     return Expected(subject_of(made), key_of(made), content)
+
+
+def request_of(member_id: str, event: AccountEvent) -> bytes | None:
+    """The key of the request with which the input of an event came, if it came with one: the log
+    does not tell whether it did. None for an event without an input. Raises as `expected_of`."""
+    if event.cause is None:
+        return None
+    cause = event.cause
+    if isinstance(event, InputForwarded):
+        return request_key_of(
+            event.input_type, event.addressed or member_id, cause.source, cause.id
+        )
+    recorded = input_of(event, member_id)
+    if recorded is None:
+        return None
+    made = recorded.event
+    return request_key_of(type_of(made), subject_of(made), cause.source, cause.id)
 
 
 def waits_elsewhere(event: AccountEvent) -> bool:

@@ -1,4 +1,5 @@
-"""The dedupe rows of a shard against its events: one row for each input that was taken, no more.
+"""The dedupe rows of a shard against its events: one row for each input that was taken, and none
+else but that of the request which it came with.
 
 Rows are read in the order of their positions beside the log, so memory holds those of one stretch.
 An event that decides an input taken elsewhere or earlier (passed on by a merged account; a return
@@ -10,7 +11,7 @@ from typing import NamedTuple
 
 from psycopg import Connection
 
-from audit.expected_inputs import Expected, expected_of, waits_elsewhere
+from audit.expected_inputs import Expected, expected_of, request_of, waits_elsewhere
 from audit.findings import RESTORE_INPUTS, Finding
 from audit.rows import LogRow
 from ledger.sharding import shard_of
@@ -78,9 +79,9 @@ class InputsCheck:
         """Whether the event's dedupe row is what it must be. Some are only noted, for `settle`."""
         own = self._stretch.pop(row.position, [])
         if len(own) > 1:
-            return self._found(
-                "input_twice", row.position, f"{len(own)} dedupe rows name this position"
-            )
+            twice = self._more_than_one(row, event, own)
+            if twice is not None:
+                return twice
         expected = expected_of(row.member_id, event)
         if not own:
             if expected is None:
@@ -119,6 +120,30 @@ class InputsCheck:
                 f" {expected.content.hex()}",
             )
         return None
+
+    def _more_than_one(
+        self, row: LogRow, event: AccountEvent, own: list[InputRow]
+    ) -> Finding | None:
+        """Beside the row of the input there may be one of the request that it came with. Leaves the
+        input's own row in `own`."""
+        requests = [
+            one for one in own if any(one.content == each.key for each in own if each is not one)
+        ]
+        if len(own) != 2 or len(requests) != 1:
+            return self._found(
+                "input_twice", row.position, f"{len(own)} dedupe rows name this position"
+            )
+        (request,) = requests
+        own.remove(request)
+        expected = request_of(row.member_id, event)
+        if request.key == expected:
+            return None
+        return self._found(
+            "request_key",
+            row.position,
+            f"the dedupe row of this input's request has the key {request.key.hex()}, by the event"
+            f" it is {_hex(expected)}",
+        )
 
     def settle(self) -> Finding | None:
         """After a stretch: rows left over, and the inputs that were noted."""

@@ -33,8 +33,8 @@ def load(path: Path, plan: Plan, shards: Collection[int]) -> dict[int, ShardStat
     """The states of these shards, as far as the file has them; none if there is no file.
 
     After an audit that was stopped, its finished shards stay finished. After one that ended, the
-    next goes on from the ends that were verified, and compares all read models anew. A shard with
-    findings begins anew in both. Raises AuditRefused (other_audit).
+    next goes on from the ends that were verified, and compares anew all read models and the dedupe
+    rows of no shard. A shard with findings begins anew in both. Raises AuditRefused (other_audit).
     """
     try:
         kept = msgspec.json.decode(path.read_bytes(), type=Kept)
@@ -51,7 +51,7 @@ def load(path: Path, plan: Plan, shards: Collection[int]) -> dict[int, ShardStat
         if state.shard not in shards or state.findings:
             continue
         if kept.ended or kept.read_models != plan.read_models:
-            state.models_done, state.models_after = [], None
+            state.models_done, state.models_after, state.requests_after = [], None, ""
             state.done = False
             state.not_compared = []
         state.events = state.inputs = state.folded = 0

@@ -20,6 +20,7 @@ from audit.inputs_check import InputsCheck
 from audit.log_check import LogCheck
 from audit.models_check import ModelsCheck, Shown, check_system_rows, is_whole, system_at
 from audit.plan import Plan
+from audit.requests_check import check_requests
 from audit.rows import rows, split
 from audit.versions_check import check_versions
 from ledger.chain import Head, Link, genesis
@@ -43,7 +44,8 @@ class ShardState(Struct):
     the last event verified (`hash` as hex). `since`: from which position this run went on.
     `versions_to`: up to where the versions of accounts were checked.
     `models_done`: positions whose projections are compared; `models_after`: the last account of the
-    comparison under way. `events`, `inputs`, `folded`: rows looked at; `work`: of the plan's."""
+    comparison under way. `requests_after`: the last key of the dedupe rows of no shard, as hex.
+    `events`, `inputs`, `folded`: rows looked at; `work`: of the plan's."""
 
     shard: int
     position: int = 0
@@ -51,6 +53,7 @@ class ShardState(Struct):
     recorded_at: int | None = None
     since: int = 0
     versions_to: int = 0
+    requests_after: str = ""
     totals: dict[str, int] = field(default_factory=dict)
     events: int = 0
     inputs: int = 0
@@ -95,25 +98,41 @@ def _check_log(connection: Connection, plan: Plan, state: ShardState) -> Iterato
     if link is None:
         return
     log = LogCheck(plan.program_id, plan.ledger_id, plan.shards, Counter(state.totals))
-    inputs = InputsCheck(connection, shard, plan.shards, link.position)
+    inputs = None
+    if shard != SYSTEM_SHARD:
+        inputs = InputsCheck(connection, shard, plan.shards, link.position)
     last = _end_of(connection, shard)
     while link.position < last:
         before = link.position
         whole = _stretch(connection, state, link, log, inputs)
         state.work += link.position - before
         if not whole:
-            inputs.close()
+            if inputs is not None:
+                inputs.close()
             return
         state.position, state.hash = link.position, link.hash.hex()
         state.recorded_at = link.recorded_at
         state.totals = dict(log.totals)
-        state.inputs += inputs.taken()
+        if inputs is not None:
+            state.inputs += inputs.taken()
         yield
-    wrong = inputs.after_end(link.position)
-    inputs.close()
-    if wrong is not None and not _has(state, INPUTS):
-        state.findings.append(wrong)
+    if inputs is None:
+        yield from _check_requests(connection, state)
+    else:
+        wrong = inputs.after_end(link.position)
+        inputs.close()
+        if wrong is not None and not _has(state, INPUTS):
+            state.findings.append(wrong)
     _check_head(state, link, head.position, head.hash)
+
+
+def _check_requests(connection: Connection, state: ShardState) -> Iterator[None]:
+    """The dedupe rows of no shard, in the order of their keys."""
+    for seen, last, wrong in check_requests(connection, bytes.fromhex(state.requests_after)):
+        state.inputs += seen
+        state.requests_after = last.hex()
+        _note(state, wrong)
+        yield
 
 
 def _link(connection: Connection, plan: Plan, state: ShardState) -> Link | None:
@@ -145,12 +164,17 @@ def _link(connection: Connection, plan: Plan, state: ShardState) -> Link | None:
 
 
 def _stretch(
-    connection: Connection, state: ShardState, link: Link, log: LogCheck, inputs: InputsCheck
+    connection: Connection,
+    state: ShardState,
+    link: Link,
+    log: LogCheck,
+    inputs: InputsCheck | None,
 ) -> bool:
     """Look at the next events; whether the log is whole so far. What is wrong first ends up in the
     findings: of the log, and of the dedupe rows."""
     shard, to = state.shard, link.position + STRETCH_EVENTS
-    inputs.fetch(to)
+    if inputs is not None:
+        inputs.fetch(to)
     wrong: Finding | None = None
     before = link.position
     broken_at: tuple[bytes, ChainBroken] | None = None
@@ -164,7 +188,7 @@ def _stretch(
             continue
         fields = split(row)
         event, wrong = log.check(fields)
-        if wrong is None and shard != SYSTEM_SHARD and not _has(state, INPUTS):
+        if wrong is None and inputs is not None and not _has(state, INPUTS):
             _note(state, inputs.check(fields, cast(AccountEvent, event)))
     state.events += link.position - before
     if broken_at is not None:
@@ -173,7 +197,7 @@ def _stretch(
         told = "this row is missing, and with it all that follow up to the next stretch"
         wrong = Finding("row_missing", shard, told, RESTORE, before + 1)
     _note(state, wrong)
-    if wrong is None and not _has(state, INPUTS):
+    if wrong is None and inputs is not None and not _has(state, INPUTS):
         _note(state, inputs.settle())
     return wrong is None
 

@@ -18,6 +18,8 @@ import time
 from collections.abc import Sequence, Set
 from pathlib import Path
 
+from psycopg.errors import UniqueViolation
+
 from ledger import append, budgets, lookups, stock, stream_rows, system
 from ledger.batch import Batch
 from ledger.budgets import DRAW_ROUNDS_MAX, CallBack, LockBefore
@@ -51,7 +53,7 @@ from ledger.received import (
 )
 from ledger.recompute import append_outcomes
 from ledger.settings import Settings
-from ledger.sharding import SYSTEM_SHARD
+from ledger.sharding import SHARED_INPUTS, SYSTEM_SHARD
 from ledger.stats import Stats
 from ledger.work import check_internal_errors, outcome_of, unknown_redemptions
 from schemas.decisions import RestoreDeclared, RfmBoundsSet
@@ -59,6 +61,11 @@ from schemas.decisions import RestoreDeclared, RfmBoundsSet
 FOLLOWS_MAX = 10
 """How often a call begins again because an account it needs was merged, between its reading and its
 locks, into one of a shard it had not locked: each time takes a merge within some milliseconds."""
+
+CLASHES_MAX = 10
+"""How often a call begins again because an idempotency key of an anonymous purchase, which no shard
+guards, was taken between its reading and its writing: it is found the next time, so that each is
+another key's."""
 
 ROUNDS_MAX = 100
 """How often inputs are decided again under one lock: for draws on budgets, then for the stock of
@@ -137,7 +144,7 @@ class Ledger(Questions):
         """
         sources = (source,) if isinstance(source, SourcePosition) else tuple(source or ())
         check_call(inputs, sources, retry_of)
-        call_backs, lock_budgets = 0, False
+        call_backs, clashes, lock_budgets = 0, 0, False
         lock_leases, lock_codes = set[str](), set[bytes]()
         with translated():
             async with self._pool.connection() as connection:
@@ -163,6 +170,11 @@ class Ledger(Questions):
                         lock_budgets = True
                         lock_leases |= before.leases
                         lock_codes |= before.codes
+                        await connection.execute("ROLLBACK")
+                    except UniqueViolation as clash:
+                        clashes += 1
+                        if clash.diag.table_name != SHARED_INPUTS or clashes > CLASHES_MAX:
+                            raise
                         await connection.execute("ROLLBACK")
         self.stats.count(len(inputs))
         self.stats.unknown_redemptions += unknown_redemptions(batch.works)

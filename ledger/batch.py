@@ -52,9 +52,10 @@ class Stock(NamedTuple):
 
 
 class Batch:
-    """Everything that one call of handle() knows. `stored`: keys taken before; `bases`: accounts as
-    committed; `based_on`: the head positions that both hold for; `fresh_keys`: members whose key
-    was made here, so that nothing stored is hashed under it; `birthdays`, `segments`: see
+    """Everything that one call of handle() knows. `stored`: keys taken before; `requests`: inputs
+    of this batch by the rows of their senders' idempotency keys; `bases`: accounts as committed;
+    `based_on`: the head positions that both hold for; `fresh_keys`: members whose key was made
+    here, so that nothing stored is hashed under it; `birthdays`, `segments`: see
     `member_facts`; `failures`: what deciding raised for reasons of ours, by the id() of the work;
     `leases`: what the shards may spend of budgets, where the program has any; `codes`: the
     generated promo codes named, where it has any; `stock`: of the catalogue rewards claimed, as
@@ -81,6 +82,7 @@ class Batch:
         self._sources = {work.source for work in self.works}
         self.stored: dict[InputKey, tuple[bytes, int]] = {}
         self.taken: dict[InputKey, Work] = {}
+        self.requests: dict[InputKey, Work] = {}
         self.bases: dict[AccountKey, Cached] = {}
         self.forks: dict[AccountKey, Fork] = {}
         self.member_keys: dict[str, bytes] = {}
@@ -153,6 +155,7 @@ class Batch:
                 work.reset()
         _drop(self.stored, gone)
         _drop(self.taken, gone)
+        self.requests = {at: work for at, work in self.requests.items() if work.shard not in gone}
         _drop(self.bases, gone)
         _drop(self.forks, gone)
         self.given = {}  # all claims of a batch are decided anew together
@@ -164,6 +167,7 @@ class Batch:
     def undecide(self) -> None:
         """Undo what was decided, for what is decided next: as if nothing were decided before."""
         self.taken = {}
+        self.requests = {}
         self.forks = {}
         self.given = {}
         if self.leases is not None:
@@ -186,12 +190,14 @@ class Batch:
                 work.shard = NO_SHARD
 
     def keys(self, shards: Set[int]) -> dict[int, list[bytes]]:
-        """The dedupe keys to look up, by shard: of the inputs, and of the purchases that returns
-        name."""
+        """The dedupe keys to look up, by shard: of the inputs, of their senders' requests, and of
+        the purchases that returns name."""
         keys: defaultdict[int, list[bytes]] = defaultdict(list)
         for work in self.works:
             if work.key and work.shard in shards:
                 keys[work.shard].append(work.key)
+                if work.request is not None:
+                    keys[work.request[0]].append(work.request[1])
         for work in self.of_types(PurchaseReturned):
             if work.key and work.shard in shards:
                 assert isinstance(work.item.event, PurchaseReturned)

@@ -27,6 +27,7 @@ from ledger.dedupe import MEMBER_KEY_BYTES, WITH_PROFILE, content_of
 from ledger.errors import TakenBefore
 from ledger.forking import facts_of, fold_anew, fork_of, pack
 from ledger.leases import Moved, moved_by
+from ledger.lookups import InputKey
 from ledger.member_facts import note_birthday
 from ledger.preparing import OWN
 from ledger.received import COMMANDS, INTERNAL_ERROR, Problem
@@ -81,6 +82,8 @@ def _known_before(batch: Batch, work: Work) -> bool:
     Raises TakenBefore for one that has no moment of its own to be compared by."""
     if not work.key:
         return False
+    if work.request is not None and _key_of_another(batch, work, work.request):
+        return True
     place = (work.shard, work.key)
     if work.item.untimed and (place in batch.stored or place in batch.taken):
         raise TakenBefore("An input without a moment of its own was taken before.")
@@ -106,6 +109,28 @@ def _known_before(batch: Batch, work: Work) -> bool:
         "An input with the same key but another content was taken before"
         + (f" (shard {work.shard}, position {work.position})" if work.position else "")
         + ": give it a key of its own.",
+    )
+    return True
+
+
+def _key_of_another(batch: Batch, work: Work, request: InputKey) -> bool:
+    """Whether the sender's idempotency key is that of another input; if so this one is a conflict,
+    whatever it says, and whenever it happened."""
+    first = batch.requests.get(request)
+    if first is not None:
+        key = first.key
+    elif request in batch.stored:
+        key, _ = batch.stored[request]
+    else:
+        return False
+    if key == work.key:
+        return False
+    work.kind = "dead_lettered"
+    work.problem = Problem(
+        "conflict",
+        "$.id",
+        "Another change was made under the same idempotency key before: give each a key of its"
+        " own.",
     )
     return True
 
@@ -169,6 +194,8 @@ def _decide_one(batch: Batch, work: Work, programs: Timeline) -> None:
         work.balance = balance_of(batch, work)
     if work.key:
         batch.taken[work.shard, work.key] = work
+        if work.request is not None:
+            batch.requests[work.request] = work
     if batch.birthdays:
         note_birthday(batch, work, work.events[work.decisive] if work.events else None)
     if isinstance(work.item.event, RewardClaim) and (claimed := claimed_by(work)) is not None:

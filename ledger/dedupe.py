@@ -1,13 +1,18 @@
 """By what an input is known for ever, and how its content is compared: the 16 bytes that are
 stored of each in the input's shard.
 
-What they are hashes of is said once, in `schemas.normal`. The content hash of an input with profile
+What they are hashes of is said once, in `schemas.normal`. An input that is known by an id in its
+data, from a sender who gives each change an idempotency key, has a second row: the key of the
+request, with the key of the input as its content. So that key never stands for two inputs.
+
+The content hash of an input with profile
 data is keyed per member, so that it tells nothing once the key is erased.
 """
 
 import hmac
 from hashlib import sha256
 
+from ledger.sharding import SYSTEM_SHARD
 from schemas import normal
 from schemas.fields import Instant
 from schemas.inputs import InputEvent, MemberEnrolled, MemberUpdated
@@ -35,6 +40,23 @@ def purchase_key(subject: str, order_id: str) -> bytes:
 def return_key(subject: str, return_id: str) -> bytes:
     """The key of the return `return_id` of a member."""
     return sha256(normal.return_key(subject, return_id)).digest()[:HASH_BYTES]
+
+
+def request_key(event: InputEvent) -> bytes | None:
+    """The key of the sender's request, where that is not what the input itself is known by."""
+    text = normal.request_key(event)
+    return None if text is None else sha256(text).digest()[:HASH_BYTES]
+
+
+def request_key_of(type_name: str, subject: str, source: str, name: str) -> bytes:
+    """The same, of an input of that type and subject that came from `source` as `name`."""
+    return sha256(normal.request_key_of(type_name, subject, source, name)).digest()[:HASH_BYTES]
+
+
+def request_shard(subject: str, shard: int) -> int:
+    """Where the row of a request is whose input is in `shard`: there; of an anonymous purchase,
+    whose shard follows from its order_id, in the one that all shards share."""
+    return SYSTEM_SHARD if subject == normal.ANONYMOUS_SUBJECT else shard
 
 
 def content_of(event: InputEvent, occurred_at: Instant, member_key: bytes | None = None) -> bytes:

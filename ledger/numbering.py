@@ -89,6 +89,7 @@ class Rows(Struct):
 def number(batch: Batch, heads: Mapping[int, HeadRow], programs: Timeline, *, retry: bool) -> Rows:
     """The rows of the append. With `retry` the dead letter exists already and is not written."""
     rows = Rows()
+    requests: list[bytes] = []
     for work in batch.works:
         kind = work.kind
         if work.packed:
@@ -98,11 +99,16 @@ def number(batch: Batch, heads: Mapping[int, HeadRow], programs: Timeline, *, re
         if work.key and kind in TAKEN:
             assert work.position is not None
             rows.inputs.append(pack_input(work.shard, work.key, work.content, work.position))
+            if work.request is not None:
+                shard, key = work.request
+                requests.append(pack_input(shard, key, work.key, work.position))
             if kind == "waiting":
                 rows.waiting[work.shard, work.key] = work.source
         # A tick that fails is in the log of the process; it comes again, so no row for each time.
         elif kind == "dead_lettered" and not (retry or _told(work) or work.type_name in OWN):
             rows.dead_letters.append(_dead_letter(work))
+    # In their order, for those of anonymous purchases wait for each other over all shards.
+    rows.inputs += sorted(requests)
     if not retry:
         tally = Counter((work.source, work.type_name, work.kind) for work in batch.works)
         for (source, type_name, kind), n in tally.items():

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from ledger.core.calendar import format_instant
 from ledger.core.pairs import PAIRS, other_of
-from ledger.dedupe import WITH_PROFILE, content_of, key_of
+from ledger.dedupe import WITH_PROFILE, content_of, key_of, request_key, request_shard
 from ledger.errors import BatchRefused
 from ledger.received import DIRECT, INPUTS_MAX, Problem, Received, Sources, TopicMove, source_of
 from ledger.sharding import shard_of
@@ -50,6 +50,8 @@ def prepared(item: Received, shards: int, now: Instant, skew: Instant, retry: bo
         content = content_of(event, item.occurred_at)
     shard = shard_of(routing_key(event), shards)
     work = Work(item, source, type_name, shard, member_id, key_of(event), content)
+    if item.keyed and (request := request_key(event)) is not None:
+        work.request = (request_shard(member_id, shard), request)
     if isinstance(event, PAIRS):
         other = other_of(event)
         assert other is not None, "each of these types names two"

@@ -69,7 +69,8 @@ class Received(Struct, frozen=True, gc=False):
     `occurred_at` is the event's time. `content` may be left empty: the ledger computes it. `asked`:
     the sender waits for the answer and gets all of it, so that no dead letter is kept but for a bug
     of ours. `untimed`: the sender named no moment, `occurred_at` is when it came this time; if it
-    was taken before, the call raises TakenBefore.
+    was taken before, the call raises TakenBefore. `keyed`: the event's id is an idempotency key of
+    the sender's: with another input of its type and member it is a conflict.
     """
 
     event: InputEvent | None = None
@@ -81,6 +82,7 @@ class Received(Struct, frozen=True, gc=False):
     profile: ProfileTask | None = None
     asked: bool = False
     untimed: bool = False
+    keyed: bool = False
 
 
 class TopicMove(Struct, frozen=True):
@@ -147,9 +149,10 @@ INTERNAL_ERROR = "internal_error"
 """The code of a dead letter whose cause is a bug of ours."""
 
 
-def asked(event: InputEvent, *, timed: bool = True) -> Received:
-    """The input of a sender who waits for the answer; `timed`: and who named its moment."""
-    return Received(event, instant_of(event), asked=True, untimed=not timed)
+def asked(event: InputEvent, *, timed: bool = True, keyed: bool = False) -> Received:
+    """The input of a sender who waits for the answer; `timed`: and who named its moment; `keyed`:
+    and whose idempotency key is its id."""
+    return Received(event, instant_of(event), asked=True, untimed=not timed, keyed=keyed)
 
 
 def received(event: InputEvent, record: RecordRef | None = None) -> Received:

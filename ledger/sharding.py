@@ -13,6 +13,10 @@ from schemas.normal import ANONYMOUS_SUBJECT
 SYSTEM_SHARD = -1
 """The shard of what belongs to no member: the ledger's creation, program versions, RFM bounds."""
 
+SHARED_INPUTS = "inputs_system"
+"""The partition of the dedupe rows that all shards share: keys of requests for what has no member.
+No head guards it, only that no key can be in it twice."""
+
 SYSTEM_MEMBER = "~system"
 """The account of the system shard. No MemberId may hold `~`."""
 

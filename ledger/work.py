@@ -47,7 +47,8 @@ class Work(Struct, gc=False):
     `member_key`: under which `content` was hashed, of an input with profile data. `also`: shards of
     the other accounts that it concerns, as far as is known before it is decided; `parts`: what was
     decided on those. Empty for nearly all. `balance`: available, pending and reserved after it, of
-    what is told to its sender.
+    what is told to its sender. `request`: shard and key of the row that its sender's idempotency
+    key has beside the input's own.
     """
 
     item: Received
@@ -69,6 +70,7 @@ class Work(Struct, gc=False):
     also: tuple[int, ...] = ()
     parts: Sequence[Part] = ()
     balance: tuple[int, int, int] | None = None
+    request: tuple[int, bytes] | None = None
 
     @property
     def shards(self) -> set[int]:

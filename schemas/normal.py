@@ -37,6 +37,9 @@ BY_KEY = "key"
 BY_SOURCE_AND_ID = "id"
 """Which of the two an input is known by: the first part of a business key."""
 
+BY_REQUEST = "request"
+"""Stands in the key of a request whose input has a business key: no input is known by it."""
+
 _BUSINESS_KEYS: dict[type, Callable[[Any], tuple[str, ...]]] = {
     PurchaseCompleted: lambda event: (BY_KEY, event.data.order_id),
     PurchaseReturned: lambda event: (BY_KEY, event.data.return_id),
@@ -70,6 +73,20 @@ def normal_key(event: InputEvent) -> bytes:
     if type(event) is PurchaseCompleted:  # as below, for the input that comes most
         return purchase_key(subject_of(event), event.data.order_id)
     return joined_key(type_of(event), subject_of(event), *business_key(event))
+
+
+def request_key(event: InputEvent) -> bytes | None:
+    """What is known beside the input itself of a sender who gives it an idempotency key as its id:
+    None where the input is known by its source and id anyway."""
+    if type(event) not in _BUSINESS_KEYS:
+        return None
+    return request_key_of(type_of(event), subject_of(event), event.source, event.id)
+
+
+def request_key_of(type_name: str, subject: str, source: str, name: str) -> bytes:
+    """The `request_key` of an input of that type and subject that came from `source`, with the id
+    `name`."""
+    return joined_key(type_name, subject, BY_REQUEST, source, name)
 
 
 def purchase_key(subject: str, order_id: str) -> bytes:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from ledger.application import Ledger
 from ledger.core.program.form import Award, EarnRule, OnActivity, Program
 from ledger.core.program.load import load_program
+from ledger.received import asked
 from ledger.settings import load_settings
 from projections.runner import Runner
 from schemas import inputs
@@ -115,6 +116,16 @@ LATER: list[list[inputs.InputEvent]] = [
 """What the story of the crash tests leaves out: every other kind of input."""
 
 
+KEYED = (
+    purchase("m1", "o92", at=103),
+    purchase(None, "anonymous-2", at=103),
+    purchase(None, "anonymous-3", at=103),
+    purchase("m7", "o73", at=103),  # passed on
+    returned("m8", "nowhere", "r81", at=103),  # waits
+)
+"""What senders with an idempotency key send."""
+
+
 @pytest.fixture(scope="session")
 def program() -> Program:
     """The program of the ledger's tests, with all that members can do."""
@@ -151,6 +162,8 @@ async def _write(url: str, program: Program) -> None:
             )
         )
         await ledger.handle(direct(purchase("m1", "o90", at=101), purchase("m3", "o91", at=102)))
+        outcomes = await ledger.handle([asked(event, keyed=True) for event in KEYED])
+        assert [outcome.kind for outcome in outcomes] == ["applied"] * 4 + ["waiting"]
     finally:
         await ledger.close()
 

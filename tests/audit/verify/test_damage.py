@@ -40,6 +40,11 @@ SWAP = (
 )
 SHIFT = "UPDATE ledger.events SET position = position {by} WHERE shard = 0 AND position {from_}"
 
+A_REQUEST = (
+    " WHERE (shard, key) = (SELECT r.shard, r.key FROM ledger.inputs r JOIN ledger.inputs i"
+    " ON i.shard = r.shard AND i.key = r.content ORDER BY 1, 2 LIMIT 1)"
+)
+
 CASES = [
     Damage(
         "one byte of a payload",
@@ -295,6 +300,39 @@ CASES = [
         "ledger.inputs",
     ),
     Damage(
+        "the key of a request",
+        ("UPDATE ledger.inputs SET key = sha256('x')" + A_REQUEST,),
+        "request_key",
+        table="ledger.inputs",
+    ),
+    Damage(
+        "what a request stands for",
+        ("UPDATE ledger.inputs SET content = sha256('x')" + A_REQUEST,),
+        "input_twice",
+        table="ledger.inputs",
+    ),
+    Damage(
+        "the key of a request without a member",
+        ("UPDATE ledger.inputs SET key = sha256(key) WHERE shard = -1",),
+        "request_key",
+        -1,
+        table="ledger.inputs",
+    ),
+    Damage(
+        "what a request without a member stands for",
+        ("UPDATE ledger.inputs SET content = sha256('x') WHERE shard = -1",),
+        "input_without_event",
+        -1,
+        table="ledger.inputs",
+    ),
+    Damage(
+        "the position of a request without a member",
+        ("UPDATE ledger.inputs SET position = position + 1 WHERE shard = -1",),
+        "input_without_event",
+        -1,
+        table="ledger.inputs",
+    ),
+    Damage(
         "the dedupe row of a return that waited",
         (
             (
@@ -406,7 +444,7 @@ CASES = [
     ),
     Damage(
         "a sale of nobody",
-        ("UPDATE read.sale_notes SET amount = amount + 1 WHERE member_id IS NULL",),
+        ("UPDATE read.sale_notes SET amount = amount + 1 WHERE order_id = 'anonymous-1'",),
         "read_row_changed",
         table="read.sale_notes",
     ),

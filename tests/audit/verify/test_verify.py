@@ -16,7 +16,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.errors import InsufficientPrivilege
 
-from audit import models_check, shard_check
+from audit import models_check, requests_check, shard_check
 from audit.errors import AuditRefused
 from audit.report import Report
 from audit.verify import verify
@@ -68,6 +68,7 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many steps in a small ledger."""
     monkeypatch.setattr(shard_check, "STRETCH_EVENTS", 8)
     monkeypatch.setattr(models_check, "PAGE_ACCOUNTS", 3)
+    monkeypatch.setattr(requests_check, "FETCHED_AT_ONCE", 1)
 
 
 @pytest.mark.usefixtures("small_steps")
@@ -85,7 +86,7 @@ def test_stopped_after_each_step_it_goes_on_and_comes_to_its_end(
             break
         assert not report.ok
         stops += 1
-        assert stops < 60
+        assert stops < 80
     assert stops > 10
     events, inputs, folded = in_the_log(owner)
     assert seen[:2] == (events, inputs)
