@@ -1,23 +1,27 @@
 """Batches of promo codes over HTTP: made once under a key, told again under it for a while.
 
 The database keeps only digests, so what tells a batch again is its file, in the folder `codes` of
-the data folder, for its owner only. The file goes after a day; that the key was used stays known.
+the data folder, for its owner only. The file goes after a day; that the key was used stays known,
+by a row that is stored with the codes.
 """
 
 import asyncio
 import csv
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec import Struct
+from psycopg import AsyncConnection
 
 from api.problems import Problem
-from api.reading import in_thread
-from ledger.application import Ledger
-from ledger.code_files import HEADER
+from api.reading import in_thread, reading
+from api.state import State
+from ledger.code_files import HEADER, part_of
 
 PART = "code_batches"
 """The name among `State.parts`."""
@@ -29,6 +33,10 @@ KEPT_SECONDS = 86_400
 """How long a batch can be told again: whoever lost the answer notices within a day."""
 
 
+_CLAIM = "INSERT INTO api.code_batches (key, asked) VALUES (%s, %s) ON CONFLICT DO NOTHING"
+_ASKED = "SELECT asked FROM api.code_batches WHERE key = %s"
+
+
 class Code(Struct, frozen=True, omit_defaults=True):
     """A promo code as people are given it. `member_id`: the only one who may use it; left out:
     everybody."""
@@ -37,19 +45,28 @@ class Code(Struct, frozen=True, omit_defaults=True):
     member_id: str = ""
 
 
-class _Known(Struct, frozen=True):
-    """What a key was used for (a digest), and whether its codes were made."""
+TRIES_MAX = 2
+"""How often a key is looked for: codes that another process made meanwhile are found the second
+time, or are not here."""
+
+
+class _Noted(Struct, frozen=True):
+    """What a version before this one noted of a key."""
 
     asked: str
     made: bool
 
 
-class CodeBatches:
-    """The batches of one API process."""
+class _MadeBefore(Exception):
+    """Another process made codes under this key meanwhile."""
 
-    def __init__(self, ledger: Ledger, folder: Path) -> None:
-        self._ledger = ledger
-        self._folder = folder
+
+class CodeBatches:
+    """The batches of one API process. Others may make some beside it."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._folder = state.settings.data_dir / "codes"
         self._one = asyncio.Lock()
 
     async def make(
@@ -58,31 +75,54 @@ class CodeBatches:
         """The codes, and whether they had been made before under this key (client, key). Raises
         Problem (409 conflict, codes_gone; 503 no_codes_here),
         LedgerError (unknown_series, fixed_code)."""
-        name = sha256("\0".join(key).encode()).hexdigest()
-        asked = sha256(msgspec.json.encode((series, count, members))).hexdigest()
-        note, out = self._folder / f"{name}.json", self._folder / f"{name}.csv"
+        name = sha256("\0".join(key).encode()).digest()
+        asked = sha256(msgspec.json.encode((series, count, members))).digest()
+        out = self._folder / f"{name.hex()}.csv"
+
+        async def claim(connection: AsyncConnection[Any]) -> None:
+            if not (await connection.execute(_CLAIM, (name, asked))).rowcount:
+                raise _MadeBefore
+
+        ledger = self._state.ledger
         async with self._one:
             await in_thread(self._tidy)
-            known = await in_thread(_known, note)
-            if known is not None and known.asked != asked:
-                raise Problem(
-                    409, "conflict", "The same Idempotency-Key came with other codes: take another."
-                )
-            repeated = await in_thread(out.exists)
-            if not repeated:
-                if known is not None and known.made:
-                    raise Problem(
-                        409,
-                        "codes_gone",
-                        "These codes were made and told more than a day ago, and are kept nowhere:"
-                        " make others under another Idempotency-Key.",
-                    )
-                self._ledger.series(series)  # refused before anything is noted
-                await in_thread(_note, note, _Known(asked, False))
-                made = await self._ledger.generate_codes(series, count, out, members)
-                repeated = made.recovered
-            await in_thread(_note, note, _Known(asked, True))
-            return await in_thread(_codes, out), repeated
+            for _ in range(TRIES_MAX):
+                if await in_thread(self._is_made, name, asked, out):
+                    return await in_thread(_codes, out), True
+                try:
+                    made = await ledger.generate_codes(series, count, out, members, claim)
+                except _MadeBefore:
+                    continue
+                return await in_thread(_codes, out), made.recovered
+        raise _gone()
+
+    def _is_made(self, name: bytes, asked: bytes, out: Path) -> bool:
+        """Whether the key's codes are made and told in their file. Raises Problem (409)."""
+        self._take_over(name, out)
+        with reading(self._state) as connection:
+            row = connection.execute(_ASKED, (name,)).fetchone()
+        if row is None:
+            return False
+        if bytes(row[0]) != asked:
+            raise Problem(
+                409, "conflict", "The same Idempotency-Key came with other codes: take another."
+            )
+        if out.exists():
+            return True
+        if part_of(out).exists():
+            return False  # of a process that was killed before it could say so
+        raise _gone()
+
+    def _take_over(self, name: bytes, out: Path) -> None:
+        """A version before this one noted the key in a file beside the codes."""
+        note = out.with_suffix(".json")
+        if not note.exists():
+            return
+        noted = msgspec.json.decode(note.read_bytes(), type=_Noted)
+        if noted.made or out.exists() or part_of(out).exists():
+            with reading(self._state) as connection:
+                connection.execute(_CLAIM, (name, bytes.fromhex(noted.asked)))
+        note.unlink()
 
     def _tidy(self) -> None:
         """Delete what was told a day ago. Raises Problem (503 no_codes_here)."""
@@ -92,22 +132,19 @@ class CodeBatches:
             raise Problem(
                 503, "no_codes_here", "This process makes no codes: its data folder cannot be used."
             ) from None
-        for path in self._folder.glob("*.csv"):
-            if time.time() - path.stat().st_mtime > KEPT_SECONDS:
-                path.unlink(missing_ok=True)
+        for path in self._folder.glob("*.csv*"):
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > KEPT_SECONDS:
+                    path.unlink()
 
 
-def _known(note: Path) -> _Known | None:
-    try:
-        return msgspec.json.decode(note.read_bytes(), type=_Known)
-    except FileNotFoundError:
-        return None
-
-
-def _note(note: Path, known: _Known) -> None:
-    beside = note.with_suffix(".new")
-    beside.write_bytes(msgspec.json.encode(known))
-    beside.replace(note)
+def _gone() -> Problem:
+    return Problem(
+        409,
+        "codes_gone",
+        "These codes were made and told before, more than a day ago or by an API with another data"
+        " folder, and are not kept here: make others under another Idempotency-Key.",
+    )
 
 
 def _codes(path: Path) -> list[Code]:

@@ -25,7 +25,7 @@ from ledger.batch import Batch
 from ledger.budgets import DRAW_ROUNDS_MAX, CallBack, LockBefore
 from ledger.cache import AccountCache, Cached
 from ledger.calling_back import CALL_BACKS_MAX, call_back
-from ledger.code_files import Made, generate
+from ledger.code_files import Claim, Made, generate
 from ledger.core.program.form import Program
 from ledger.core.program.promo_codes import Series
 from ledger.core.program.timeline import Timeline
@@ -372,14 +372,20 @@ class Ledger(Questions):
         return done
 
     async def generate_codes(
-        self, series_id: str, count: int, out: Path, members: Sequence[str] | None = None
+        self,
+        series_id: str,
+        count: int,
+        out: Path,
+        members: Sequence[str] | None = None,
+        claim: Claim | None = None,
     ) -> Made:
         """Generate promo codes of a series into a file, bound to `members` if they are given.
 
-        Raises LedgerError: unknown_series, fixed_code, file_exists, other_codes.
+        Raises LedgerError: unknown_series, fixed_code, file_exists, other_codes; and what `claim`
+        raises.
         """
         async with self._connection() as connection:
-            return await generate(connection, self.series(series_id), count, out, members)
+            return await generate(connection, self.series(series_id), count, out, members, claim)
 
     def series(self, series_id: str) -> Series:
         """A series of promo codes, as the version that takes effect last has it. Raises LedgerError

@@ -8,7 +8,7 @@ for anything else, it leaves them alone.
 
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
@@ -74,12 +74,21 @@ def written(code: str) -> str:
     return f"{code[:one]}-{code[one:two]}-{code[two:]}"
 
 
+Claim = Callable[[Connection], Awaitable[None]]
+"""What is stored in the transaction of the codes, before any is made; raises to have none made."""
+
+
 async def generate(
-    connection: Connection, series: Series, count: int, out: Path, members: Sequence[str] | None
+    connection: Connection,
+    series: Series,
+    count: int,
+    out: Path,
+    members: Sequence[str] | None,
+    claim: Claim | None = None,
 ) -> Made:
     """Make `count` codes, or one for each of `members`, bound to it; `out` must not exist yet.
 
-    Raises LedgerError: file_exists, fixed_code, other_codes.
+    Raises LedgerError: file_exists, fixed_code, other_codes; and what `claim` raises.
     """
     if series.code is not None:
         raise LedgerError(
@@ -92,18 +101,26 @@ async def generate(
     if found is not None and row is not None:
         _check_same(found, row.series, series.id, part, count, members)
     else:
-        with _opened(part) as file:
-            await _make(connection, series, count, file, members)
+        async with connection.transaction():
+            if claim is not None:
+                await claim(connection)
+            with _opened(part) as file:
+                await _make(connection, series, count, file, members)
         crash_point("codes.after_commit")
     os.replace(part, out)
     return Made(count, row is not None)
 
 
+def part_of(out: Path) -> Path:
+    """The name of the file before COMMIT."""
+    return out.with_name(out.name + ".part")
+
+
 def _part_of(out: Path) -> Path:
-    """The name of the file before COMMIT. Raises LedgerError (file_exists)."""
+    """The same. Raises LedgerError (file_exists)."""
     if out.exists():
         raise LedgerError(f"{out} exists: name another file with --out.", "file_exists")
-    return out.with_name(out.name + ".part")
+    return part_of(out)
 
 
 def _opened(part: Path) -> IO[str]:
@@ -166,19 +183,18 @@ async def _make(
     members: Sequence[str] | None,
 ) -> None:
     file.write(f"{HEADER if members is None else BOUND_HEADER}\n")
-    async with connection.transaction():
-        async with connection.cursor().copy(_COPY) as copy:
-            await copy.write(COPY_HEADER)
-            for start in range(0, count, CHUNK):
-                size = min(CHUNK, count - start)
-                bound = None if members is None else members[start : start + size]
-                lines, rows = _chunk(series, size, bound)
-                file.writelines(lines)
-                await copy.write(b"".join(rows))
-            await copy.write(COPY_TRAILER)
-        file.flush()
-        os.fsync(file.fileno())
-        crash_point("codes.after_copied")
+    async with connection.cursor().copy(_COPY) as copy:
+        await copy.write(COPY_HEADER)
+        for start in range(0, count, CHUNK):
+            size = min(CHUNK, count - start)
+            bound = None if members is None else members[start : start + size]
+            lines, rows = _chunk(series, size, bound)
+            file.writelines(lines)
+            await copy.write(b"".join(rows))
+        await copy.write(COPY_TRAILER)
+    file.flush()
+    os.fsync(file.fileno())
+    crash_point("codes.after_copied")
 
 
 def _chunk(

@@ -56,9 +56,7 @@ async def make(
         raise Problem(422, "count_or_members", "Name either count or member_ids.", path="$.count")
     state = state_of(request)
     await state.ledger.reload_programs()
-    batches: CodeBatches = state.parts.setdefault(
-        PART, CodeBatches(state.ledger, state.settings.data_dir / "codes")
-    )
+    batches: CodeBatches = state.parts.setdefault(PART, CodeBatches(state))
     number = len(members) if members is not None else count
     assert number is not None
     codes, repeated = await batches.make((caller.client, key), series, number, members)
