@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from psycopg_pool import ConnectionPool
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.types import Receive, Scope, Send
 
 from api import documents, problems
 from api.access import approvals
@@ -21,9 +22,10 @@ from api.failures import on_bug, on_full, on_ledger_error
 from api.groups import Full
 from api.ingest import Ingest
 from api.jobs import PART, Jobs
-from api.limits import Limits
+from api.limits import Limits, Running
 from api.problems import Problem
 from api.routes import GROUPS
+from api.short_way import ShortWay
 from api.state import State
 from ledger.application import Ledger
 from ledger.errors import LedgerError
@@ -43,9 +45,20 @@ READS_MAX = 8
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
-def create_app(settings: Settings) -> FastAPI:
+class Application(FastAPI):
+    """FastAPI's, with a short way for plain requests (`api.short_way`)."""
+
+    short_way: ShortWay
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, or something else, by the way that it can go."""
+        if not await self.short_way.take(self, scope, receive, send):
+            await super().__call__(scope, receive, send)
+
+
+def create_app(settings: Settings) -> Application:
     """The API of one ledger. It is opened when the server starts it. Raises (then) StartRefused."""
-    app = FastAPI(
+    app = Application(
         title="Points Ledger",
         version=version("points-ledger"),
         openapi_url=None,  # `api.routes.document` has it
@@ -57,7 +70,8 @@ def create_app(settings: Settings) -> FastAPI:
     for group in GROUPS:
         app.include_router(group)
     app.add_middleware(GZipMiddleware, minimum_size=GZIP_BYTES_MIN)
-    app.add_middleware(Limits)
+    running = Running()
+    app.add_middleware(Limits, running=running)
     app.add_exception_handler(Problem, problems.on_problem)
     app.add_exception_handler(HTTPException, problems.on_http)
     app.add_exception_handler(RequestValidationError, problems.on_parameters)
@@ -65,6 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(Full, on_full)
     app.add_exception_handler(Exception, on_bug)
     documents.describe(app)
+    app.short_way = ShortWay(GROUPS, app.exception_handlers, running, gzip_bytes_min=GZIP_BYTES_MIN)
     return app
 
 

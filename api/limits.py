@@ -39,12 +39,20 @@ NO_SNIFF = (b"x-content-type-options", b"nosniff")
 """No answer is taken for anything but what its media type says."""
 
 
-class Limits:
-    """Correlation id, body size, time and number of the requests; see the module."""
+class Running:
+    """How many requests are being answered."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self) -> None:
+        self.count = 0
+
+
+class Limits:
+    """Correlation id, body size, time and number of the requests; see the module. `running`: where
+    they are counted, by all layers of an application."""
+
+    def __init__(self, app: ASGIApp, running: Running) -> None:
         self._app = app
-        self._running = 0
+        self._running = running
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, or something else that is passed on."""
@@ -54,11 +62,11 @@ class Limits:
         correlation_id = scope["correlation_id"] = choose(scope)
         scope["answer_headers"], scope["on_answer"] = [], []
         token = current.set(correlation_id)
-        self._running += 1
+        self._running.count += 1
         try:
             await self._limited(scope, receive, send, correlation_id)
         finally:
-            self._running -= 1
+            self._running.count -= 1
             current.reset(token)
 
     async def _limited(
@@ -89,7 +97,7 @@ class Limits:
             await told(message)
 
         try:
-            if self._running > REQUESTS_MAX:
+            if self._running.count > REQUESTS_MAX:
                 raise _busy()
             limited = _counted(scope, receive)
             async with deadline:
