@@ -156,8 +156,10 @@ def _days(version: Version | None, bounds: Bounds | None) -> tuple[int, ...]:
 
 
 class _Looks(NamedTuple):
-    """What the segments of any of the versions look at."""
+    """What the segments of any of the versions look at. `reach`: the fewest days of recency at
+    which a condition changes, as a length of time; None where there is none."""
 
+    reach: int | None
     rfm: bool
     window: bool
     balance: bool
@@ -166,7 +168,9 @@ class _Looks(NamedTuple):
 
 @lru_cache(VERSIONS_KNOWN_MAX)
 def _looks(versions: tuple[Version, ...]) -> _Looks:
+    days = [version.days[0] for version in versions if version.days]
     return _Looks(
+        min(days) * DAY_US if days else None,
         any(version.uses_rfm for version in versions),
         any(version.uses_window for version in versions),
         any(version.uses_balance for version in versions),
@@ -180,8 +184,10 @@ def _changes(
     """What can change a membership, by moment; what no segment looks at is left out."""
     looks = _looks(tuple([version for _, version in versions]))
     uses_rfm = looks.rfm and bool(bounds)
-    found = [(at, _BOUGHT, 0) for at in story.purchases]
-    if uses_rfm or looks.window:
+    if not (uses_rfm or looks.window):
+        found = [(at, _BOUGHT, 0) for at in _telling(story.purchases, looks.reach)]
+    else:
+        found = [(at, _BOUGHT, 0) for at in story.purchases]
         found += [(at + WINDOW_US, _LEFT, 0) for at in story.purchases]
         for at, bought_at, amount in story.money:
             if at < bought_at + WINDOW_US:
@@ -199,4 +205,22 @@ def _changes(
     if uses_rfm:
         found += [(b.as_of, _BOUNDS, n) for n, b in enumerate(bounds)]
     found.sort()
+    return found
+
+
+def _telling(purchases: Sequence[Instant], reach: int | None) -> list[Instant]:
+    """Those of the purchases that matter where nothing but recency looks at them: not one after
+    which, counted from the last that is kept, no condition changes until the next purchase."""
+    ordered = sorted(purchases)
+    if len(ordered) < 3:
+        return ordered
+    kept = last = ordered[0]
+    found = [kept]
+    for at in ordered[1:]:
+        # `last` is dropped if the recency of all moments before `at` is within reach of `kept`.
+        if last > kept and reach is not None and at - kept > reach:
+            kept = last
+            found.append(kept)
+        last = at
+    found.append(last)
     return found

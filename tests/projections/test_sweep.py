@@ -141,6 +141,36 @@ def test_intervals_of_a_segment_do_not_touch(story: Story, bounds: list[Bounds])
             assert first.left_at < second.entered_at
 
 
+NOT_BY_COUNT = [name for name in WHENS if name not in ("often", "spender", "best")]
+regulars = st.lists(st.tuples(st.integers(0, 90 * 24), st.just(5)), max_size=40)
+"""Purchases of whom a window says nothing: many, and close to each other."""
+
+
+def _version(names: list[str]) -> Version:
+    return Version([Condition(name, WHENS[name]) for name in names], [WHENS[n] for n in names])
+
+
+some = st.lists(st.sampled_from(NOT_BY_COUNT), unique=True)
+
+
+@given(stories(), regulars, some, some, st.integers(0, 900))
+def test_what_counts_no_purchases_is_the_same_beside_what_does(
+    story: Story, bought: list[tuple[int, int]], first: list[str], then: list[str], change: int
+) -> None:
+    story = story._replace(
+        purchases=[*story.purchases, *(hour * DAY_US // 24 for hour, _ in bought)]
+    )
+    alone, beside = (
+        sweep(
+            story,
+            [(0, _version([*first, *counting])), (_us(change), _version([*then, *counting]))],
+            [],
+        )
+        for counting in ([], ["often"])
+    )
+    assert alone == [interval for interval in beside if interval.segment != "often"]
+
+
 def test_lapsed_begins_sixty_days_after_the_last_purchase() -> None:
     at = 12_345_678
     story = Story(0, None, [at], [(at, at, 100)], {}, [], [], [])
