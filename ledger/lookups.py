@@ -82,16 +82,31 @@ def head_row(row: TupleRow) -> HeadRow:
     )
 
 
+class HeadsAndInputs(Struct, frozen=True):
+    """Positions of shards and of the system shard; of the keys asked about those taken already,
+    with content hash and position; and whose events are after the positions asked about."""
+
+    positions: dict[int, int]
+    system: int
+    stored: dict[InputKey, tuple[bytes, int]]
+    touched: dict[int, list[str]]
+
+
 async def read_heads_and_inputs(
-    connection: Connection, shards: Sequence[int], keys: Mapping[int, Sequence[bytes]]
-) -> tuple[dict[int, int], int, dict[InputKey, tuple[bytes, int]]]:
-    """Positions of the shards and of the system shard, without a lock; and then, in the same round
-    trip, of these keys those taken already, with content hash and position."""
+    connection: Connection,
+    shards: Sequence[int],
+    keys: Mapping[int, Sequence[bytes]],
+    after: Mapping[int, int],
+) -> HeadsAndInputs:
+    """The heads of the shards, without a lock; then, in the same round trip, the keys and what is
+    `after` the positions: at least as new as the heads."""
     async with round_trip(connection):
         heads = await connection.execute(_HEADS, ([SYSTEM_SHARD, *shards],))
-        asked = await ask_inputs(connection, keys)
+        inputs = await ask_inputs(connection, keys)
+        touched = await ask_touched(connection, after)
     positions = {row[0]: row[1] for row in await heads.fetchall()}
-    return positions, positions.pop(SYSTEM_SHARD), await told_inputs(asked)
+    system = positions.pop(SYSTEM_SHARD)
+    return HeadsAndInputs(positions, system, await told_inputs(inputs), await told_touched(touched))
 
 
 async def positions(connection: Connection, shards: Sequence[int]) -> dict[int, int]:
@@ -114,14 +129,22 @@ async def system_position(connection: Connection) -> int:
     return int(row[0])
 
 
-async def touched_members(
-    connection: Connection, shard: int, after: int, to: int
-) -> list[str] | None:
-    """The accounts that events after `after` up to `to` belong to; None if they are too many."""
-    if to - after > CATCH_UP_MAX:
-        return None
-    cursor = await connection.execute(_TOUCHED, (shard, after, to))
-    return [row[0] for row in await cursor.fetchall()]
+async def ask_touched(
+    connection: Connection, after: Mapping[int, int]
+) -> dict[int, AsyncCursor[TupleRow]]:
+    """Ask, within a round trip, to which accounts the events of shards after these positions
+    belong, of at most CATCH_UP_MAX; `told_touched` reads the answers after it."""
+    return {
+        shard: await connection.execute(_TOUCHED, (shard, seen, seen + CATCH_UP_MAX))
+        for shard, seen in after.items()
+    }
+
+
+async def told_touched(
+    asked: Mapping[int, AsyncCursor[TupleRow]],
+) -> dict[int, list[str]]:
+    """The answers to `ask_touched`."""
+    return {shard: [row[0] for row in await cursor.fetchall()] for shard, cursor in asked.items()}
 
 
 async def stored_inputs(

@@ -5,6 +5,7 @@ it is locked proves that dedupe rows, cached accounts and loaded accounts all st
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from psycopg import AsyncCursor
 from psycopg.rows import TupleRow
@@ -25,11 +26,12 @@ from ledger.core.account import Account
 from ledger.core.program.timeline import Timeline
 from ledger.leases import Leases
 from ledger.linked import followed, other_keys
-from ledger.lookups import Connection
+from ledger.lookups import CATCH_UP_MAX, Connection
 from ledger.member_facts import read_member_facts
 from ledger.profiles import known_profiles
 from ledger.programs import Programs
 from ledger.promo_codes import Codes
+from ledger.round_trip import round_trip
 
 UNDER_LOCK_MAX = 100
 """Inputs of a batch that is read and decided under its locks: for so few the round trips before
@@ -43,22 +45,30 @@ class MoreShards(Exception):
 
 
 class Ahead:
-    """What a batch surely needs, read in the round trip of its locks: its dedupe rows, and the
-    accounts that are not in memory."""
+    """What a batch surely needs, read in the round trip of its locks: its dedupe rows, the accounts
+    that are not in memory, and whose events came after what the cache has seen. `after`: up to
+    where it has, of shards that others move."""
 
     def __init__(
-        self, program_id: str, keys: Mapping[int, Sequence[bytes]], cold: Sequence[AccountKey]
+        self,
+        program_id: str,
+        keys: Mapping[int, Sequence[bytes]],
+        cold: Sequence[AccountKey],
+        after: Mapping[int, int],
     ) -> None:
+        self.after = after
         self._program_id = program_id
         self._keys = keys
         self._cold = cold
         self._inputs: AsyncCursor[TupleRow] | None = None
         self._accounts: AskedAccounts | None = None
+        self._touched: dict[int, AsyncCursor[TupleRow]] = {}
 
     async def ask(self, connection: Connection) -> None:
         """Send the statements, after those that lock: what they read is what is locked."""
         self._inputs = await lookups.ask_inputs(connection, self._keys)
         self._accounts = await ask_accounts(connection, self._program_id, self._cold)
+        self._touched = await lookups.ask_touched(connection, self.after)
 
     async def inputs(self) -> dict[lookups.InputKey, tuple[bytes, int]]:
         """The dedupe rows."""
@@ -68,6 +78,10 @@ class Ahead:
         """The accounts. Raises AccountDamaged."""
         return await told_accounts(self._accounts)
 
+    async def touched(self) -> dict[int, list[str]]:
+        """Whose events they are."""
+        return await lookups.told_touched(self._touched)
+
 
 class Reader:
     """Reads for one process, into its batches."""
@@ -76,6 +90,8 @@ class Reader:
         self._program_id = program_id
         self._cache = cache
         self._programs = programs
+        self._moving: set[int] = set()
+        """Shards that other processes had moved when they were looked at last."""
 
     async def read(
         self,
@@ -89,22 +105,26 @@ class Reader:
         asked with the locks."""
         wanted = set(shards)
         keys = batch.keys(wanted)
+        after: Mapping[int, int] = {}
+        touched: dict[int, list[str]] = {}
         if locked is None:
-            positions, system, stored = await lookups.read_heads_and_inputs(
-                connection, shards, keys
-            )
+            after = self._after(shards)
+            found = await lookups.read_heads_and_inputs(connection, shards, keys, after)
+            positions, system, stored = found.positions, found.system, found.stored
+            touched = found.touched
         else:
             positions = {shard: locked.heads[shard].position for shard in shards}
             system = locked.system
             if ahead is not None:
                 stored = await ahead.inputs()
+                after, touched = ahead.after, await ahead.touched()
             else:
                 stored = await lookups.stored_inputs(connection, keys)
         batch.stored.update(stored)
         if system > self._programs.position:
             await self._programs.catch_up(connection, system)
+        await self._catch_up(connection, positions, after, touched)
         for shard, position in positions.items():
-            await self._catch_up(connection, shard, position)
             batch.base_on(shard, position)
         if ahead is not None:
             self._take(batch, await ahead.accounts())
@@ -136,7 +156,7 @@ class Reader:
         shards = set(batch.shards())
         cold = [place for place in batch.accounts(shards) if place not in self._cache]
         self._cache.misses += len(cold)
-        return Ahead(self._program_id, batch.keys(shards), cold)
+        return Ahead(self._program_id, batch.keys(shards), cold, self._after(shards))
 
     async def _read_shared(self, connection: Connection, batch: Batch) -> None:
         """What the batch's shards hold of budgets, and the promo codes that it names."""
@@ -163,8 +183,9 @@ class Reader:
             if more:
                 if locked is not None:
                     raise MoreShards
-                for shard, position in (await lookups.positions(connection, more)).items():
-                    await self._catch_up(connection, shard, position)
+                positions = await lookups.positions(connection, more)
+                await self._catch_up(connection, positions)
+                for shard, position in positions.items():
                     found += batch.base_on(shard, position)
             await self._find_accounts(connection, batch, dict.fromkeys(found))
         keys = other_keys(batch, shards)
@@ -189,15 +210,43 @@ class Reader:
             changed |= await promo_codes.hold(connection, batch.codes, batch.lock_codes)
         return changed
 
-    async def _catch_up(self, connection: Connection, shard: int, position: int) -> None:
-        """Evict the accounts that changed between what the cache has seen and `position`."""
-        seen = self._cache.seen(shard)
-        if seen is None or seen >= position:
+    def _after(self, shards: Iterable[int]) -> dict[int, int]:
+        """Up to where the cache is right, of those shards that others seem to move."""
+        found = {shard: self._cache.seen(shard) for shard in self._moving.intersection(shards)}
+        return {shard: seen for shard, seen in found.items() if seen is not None}
+
+    async def _catch_up(
+        self,
+        connection: Connection,
+        positions: Mapping[int, int],
+        after: Mapping[int, int] = MappingProxyType({}),
+        touched: Mapping[int, Sequence[str]] = MappingProxyType({}),
+    ) -> None:
+        """Evict the accounts that changed between what the cache has seen and the positions.
+        `touched`: whose events there are `after` positions that it had seen, where it was asked
+        with the heads; the rest is asked now. What is evicted besides is only loaded again."""
+        behind: dict[int, int] = {}
+        for shard, position in positions.items():
+            seen = self._cache.seen(shard)
             if seen is None:
                 self._cache.advance(shard, position, ())
-            return
-        touched = await lookups.touched_members(connection, shard, seen, position)
-        self._cache.advance(shard, position, touched)
+            elif seen >= position:
+                self._moving.discard(shard)
+            else:
+                self._moving.add(shard)
+                if shard in after:
+                    self._advance(shard, position, after[shard], touched[shard])
+                else:
+                    behind[shard] = seen
+        if behind:
+            async with round_trip(connection):
+                asked = await lookups.ask_touched(connection, behind)
+            for shard, members in (await lookups.told_touched(asked)).items():
+                self._advance(shard, positions[shard], behind[shard], members)
+
+    def _advance(self, shard: int, position: int, after: int, touched: Sequence[str]) -> None:
+        too_many = position - after > CATCH_UP_MAX
+        self._cache.advance(shard, position, None if too_many else touched)
 
     async def _ask_about_members(
         self, connection: Connection, batch: Batch, shards: set[int]
