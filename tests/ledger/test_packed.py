@@ -13,7 +13,17 @@ from ledger.accounts import account_id_of, account_key_of
 from ledger.cache import Cached
 from ledger.core.account import Account
 from ledger.core.calendar import from_instant
-from ledger.packed_arrays import bytea_array, columns_of, moment_array, uuid_array
+from ledger.packed_arrays import (
+    any_bytea_array,
+    any_moment_array,
+    bigint_array,
+    bytea_array,
+    columns_of,
+    integer_array,
+    moment_array,
+    text_array,
+    uuid_array,
+)
 from ledger.received import received
 from ledger.recorder import DEAD_LETTER_TYPES, INSERT_DEAD_LETTERS, pack_dead_letter
 from tests.ledger.events import purchase
@@ -43,6 +53,27 @@ def test_arrays_arrive_as_they_were_packed(url: str) -> None:
             ),
         ).fetchone()
     assert row == ([from_instant(one) for one in moments], ids, [b"\x00" * 16, b"\xff" * 16])
+
+
+def test_arrays_of_any_length_arrive_with_their_nulls(url: str) -> None:
+    texts = ["", 'Ä"{,}\\', "NULL", "x" * 300]
+    integers, bigints = [0, -1, 2**31 - 1], [0, -1, 2**63 - 1]
+    items = [b"", None, b"\x00\xff", b"y" * 300]
+    moments = [None, 0, 7_289_654_399_999_999]
+    with psycopg.connect(url) as connection:
+        connection.execute("SET TimeZone TO 'UTC'")
+        row = connection.execute(
+            "SELECT %s::text[], %s::integer[], %s::bigint[], %s::bytea[], %s::timestamptz[]",
+            (
+                text_array(texts),
+                integer_array(integers),
+                bigint_array(bigints),
+                any_bytea_array(items),
+                any_moment_array(moments),
+            ),
+        ).fetchone()
+    times = [None if at is None else from_instant(at) for at in moments]
+    assert row == (texts, integers, bigints, items, times)
 
 
 def test_columns_of_packed_rows_arrive_with_their_nulls(url: str) -> None:
