@@ -1,8 +1,9 @@
 """The client for asyncio."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from random import random
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -35,9 +36,12 @@ class AsyncClient:
         timeout: float = TIMEOUT_SECONDS,
         tries: int = TRIES_MAX,
         transport: httpx.AsyncBaseTransport | None = None,
+        drawn: Callable[[], float] = random,
     ) -> None:
-        """`url`: of the server, without /v1; `key`: an API key, or a token of the OIDC issuer."""
+        """`url`: of the server, without /v1; `key`: an API key, or a token of the OIDC issuer;
+        `drawn`: a random number from 0 to 1, for each pause between two tries."""
         self._tries = tries
+        self._drawn = drawn
         self._http = httpx.AsyncClient(
             base_url=url,
             timeout=timeout,
@@ -73,7 +77,9 @@ class AsyncClient:
             except httpx.TransportError as error:
                 said = f"{type(error).__name__} {error}".strip()
             if tried < self._tries:
-                await asyncio.sleep(pause_before(tried, response, PAUSE_SECONDS, PAUSE_SECONDS_MAX))
+                await asyncio.sleep(
+                    pause_before(tried, response, PAUSE_SECONDS, PAUSE_SECONDS_MAX, self._drawn())
+                )
         raise Unavailable(f"{call.path}: no answer after {self._tries} tries ({said}).", call.key)
 
     async def preview(self, member_id: str, basket: Basket, *, lang: str = "en") -> Preview:

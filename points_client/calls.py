@@ -83,11 +83,15 @@ def member(member_id: str, rest: str) -> str:
     return f"/members/{quote(member_id, safe='')}/{rest}"
 
 
-def pause_before(tried: int, response: httpx.Response | None, first: float, most: float) -> float:
-    """Seconds until the next try, twice as long after each; the server's Retry-After if longer."""
-    pause: float = min(first * 2 ** (tried - 1), most)
+def pause_before(
+    tried: int, response: httpx.Response | None, first: float, most: float, drawn: float
+) -> float:
+    """Seconds until the next try: a part of a bound that is twice as large after each, `drawn` from
+    0 to 1, so that callers who were turned away together do not come back together; after the
+    server's Retry-After, if there is one, which counts up to `most`."""
+    pause: float = drawn * min(first * 2 ** (tried - 1), most)
     if response is not None:
         asked = response.headers.get("retry-after", "")
         if asked.isdigit():
-            pause = max(pause, min(float(asked), most))
+            pause += min(float(asked), most)
     return pause

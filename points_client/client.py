@@ -1,8 +1,9 @@
 """The client for programs that wait."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from random import random
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -17,11 +18,13 @@ from points_client.operations import PointsBasket
 
 T = TypeVar("T")
 
-TRIES_MAX = 6
-"""Tries of one call; with the pauses some ten seconds, which is a restart of the server."""
+TRIES_MAX = 8
+"""Tries of one call; with the pauses eight seconds on average, sixteen at most, which is a restart
+of the server."""
 
 PAUSE_SECONDS, PAUSE_SECONDS_MAX = 0.2, 5.0
-"""The first pause between two tries, and the longest."""
+"""The bound of the first pause between two tries, and of the longest: each is a random part of its
+bound."""
 
 TIMEOUT_SECONDS = 10.0
 """For one try: a till that waits longer has lost its customer."""
@@ -38,9 +41,12 @@ class Client:
         timeout: float = TIMEOUT_SECONDS,
         tries: int = TRIES_MAX,
         transport: httpx.BaseTransport | None = None,
+        drawn: Callable[[], float] = random,
     ) -> None:
-        """`url`: of the server, without /v1; `key`: an API key, or a token of the OIDC issuer."""
+        """`url`: of the server, without /v1; `key`: an API key, or a token of the OIDC issuer;
+        `drawn`: a random number from 0 to 1, for each pause between two tries."""
         self._tries = tries
+        self._drawn = drawn
         self._http = httpx.Client(
             base_url=url,
             timeout=timeout,
@@ -76,7 +82,8 @@ class Client:
             except httpx.TransportError as error:
                 said = f"{type(error).__name__} {error}".strip()
             if tried < self._tries:
-                time.sleep(pause_before(tried, response, PAUSE_SECONDS, PAUSE_SECONDS_MAX))
+                drawn = self._drawn()
+                time.sleep(pause_before(tried, response, PAUSE_SECONDS, PAUSE_SECONDS_MAX, drawn))
         raise Unavailable(f"{call.path}: no answer after {self._tries} tries ({said}).", call.key)
 
     def preview(self, member_id: str, basket: Basket, *, lang: str = "en") -> Preview:

@@ -3,7 +3,8 @@
 import asyncio
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from random import Random
 from typing import Any
 
 import httpx
@@ -69,8 +70,8 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "PAUSE_SECONDS", 0.001)
 
 
-def sync(server: Server) -> Client:
-    return Client("http://points", "pl_key", transport=httpx.MockTransport(server))
+def sync(server: Server, **more: Any) -> Client:
+    return Client("http://points", "pl_key", transport=httpx.MockTransport(server), **more)
 
 
 def test_a_change_is_sent_again_under_its_key_until_there_is_an_answer() -> None:
@@ -191,9 +192,11 @@ def test_ids_are_quoted_in_paths() -> None:
 
 def test_pauses_grow_and_heed_the_server() -> None:
     later = httpx.Response(503, headers={"Retry-After": "3"})
-    assert [pause_before(n, None, 0.2, 5.0) for n in (1, 2, 3, 9)] == [0.2, 0.4, 0.8, 5.0]
-    assert pause_before(1, later, 0.2, 5.0) == 3.0
-    assert pause_before(1, httpx.Response(503, headers={"Retry-After": "999"}), 0.2, 5.0) == 5.0
+    assert [pause_before(n, None, 0.2, 5.0, 1.0) for n in (1, 2, 3, 9)] == [0.2, 0.4, 0.8, 5.0]
+    assert [pause_before(n, None, 0.2, 5.0, 0.0) for n in (1, 9)] == [0.0, 0.0]
+    assert pause_before(1, later, 0.2, 5.0, 0.5) == 3.1
+    never = httpx.Response(503, headers={"Retry-After": "999"})
+    assert pause_before(1, never, 0.2, 5.0, 0.0) == 5.0
 
 
 def test_what_points_pay_is_taken_off_the_lines() -> None:
@@ -228,8 +231,57 @@ def test_what_the_server_asks_to_wait_is_waited_within_a_bound(
         httpx.Response(status, json={"code": "busy"}, headers={"Retry-After": "soon"}),
         httpx.Response(200, json=CHANGED),
     )
-    sync(server).redeem("anna", "r", 5)
+    first = client.PAUSE_SECONDS
+    sync(server, drawn=lambda: 0.5).redeem("anna", "r", 5)
     assert len({request.headers["idempotency-key"] for request in server.requests}) == 1
-    assert waited[0] == 2
-    assert waited[1] == client.PAUSE_SECONDS_MAX, "a till does not wait for a day"
-    assert waited[2] < 1, "what is no number of seconds is not waited for"
+    assert waited == [
+        pytest.approx(2 + first / 2),
+        pytest.approx(client.PAUSE_SECONDS_MAX + first),  # a till does not wait for a day
+        pytest.approx(first * 2),  # what is no number of seconds is not waited for
+    ]
+
+
+def test_pauses_are_random_parts_of_bounds_that_double(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Callers who were turned away together do not come back together, waiting or not."""
+    first, most = client.PAUSE_SECONDS, client.PAUSE_SECONDS_MAX
+    bounds = [min(first * 2**n, most) for n in range(client.TRIES_MAX - 1)]
+    of_two: list[list[float]] = []
+    for seed in (1, 2):
+        expected = [part * bound for part, bound in zip(parts(seed), bounds, strict=False)]
+        waited: list[float] = []
+        monkeypatch.setattr("points_client.client.time.sleep", waited.append)
+        with pytest.raises(Unavailable):
+            sync(refusing(), drawn=parts(seed).__next__).redeem("anna", "r", 5)
+        assert waited == pytest.approx(expected)
+        of_two.append(waited)
+
+        slept: list[float] = []
+
+        async def sleep(seconds: float, slept: list[float] = slept) -> None:
+            slept.append(seconds)
+
+        async def story(seed: int = seed) -> None:
+            transport = httpx.MockTransport(refusing())
+            async with AsyncClient(
+                "http://points", "pl_key", transport=transport, drawn=parts(seed).__next__
+            ) as points:
+                with pytest.raises(Unavailable):
+                    await points.redeem("anna", "r", 5)
+
+        with monkeypatch.context() as patched:
+            patched.setattr("points_client.aio.asyncio.sleep", sleep)
+            asyncio.run(story())
+        assert slept == pytest.approx(expected)
+    assert of_two[0] != of_two[1]
+
+
+def parts(seed: int) -> Iterator[float]:
+    """Numbers from 0 to 1."""
+    drawn = Random(seed)
+    while True:
+        yield drawn.random()
+
+
+def refusing() -> Server:
+    """A server that nobody reaches."""
+    return Server(*[httpx.ConnectError("refused")] * client.TRIES_MAX)

@@ -19,7 +19,7 @@ from tests.client.example import till
 __all__ = ["api_template", "ledger_url"]
 """Fixtures that these tests share with those of the API."""
 
-TRIES = 60
+TRIES = 120
 """Of one call: a killed server needs some seconds to come back, on a busy machine more."""
 
 RECEIPTS = 12
