@@ -66,7 +66,8 @@ class Assets:
             await send(message)
 
         await self._app(scope, receive, told)
-        if whole and self._may_keep(start, len(body)):
+        # Of two that asked at once the second finds it kept.
+        if whole and key not in self._kept and self._may_keep(start, len(body)):
             self._bytes += len(body)
             headers = [each for each in start["headers"] if each[0].lower() != OF_ONE_REQUEST]
             self._kept[key] = _Answer(headers, bytes(body))

@@ -1,7 +1,9 @@
 """Assets are asked for and compressed once; what must not be kept is not."""
 
+import asyncio
 import gzip
 
+import httpx
 import pytest
 from starlette.requests import Request
 from starlette.responses import Response
@@ -51,6 +53,36 @@ def test_an_asset_is_asked_for_once_in_each_form(served: tuple[Served, TestClien
     client.get("/a.js?v=2", headers=packed)
     client.get("/a.js", headers={**packed, "if-none-match": '"e"'})
     assert len(behind.asked) == 4
+
+
+def test_one_that_two_ask_for_at_once_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is room for two bodies: of the first asset, asked for twice at once, and of another."""
+    monkeypatch.setattr(assets, "BYTES_MAX", 2 * len(SCRIPT))
+    behind = Served()
+    both = asyncio.Barrier(2)
+
+    async def together(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/a.js" and len(behind.asked) < 2:
+            behind.asked.append("/a.js")
+            await both.wait()
+            await Response(SCRIPT, 200, {"Cache-Control": "public, max-age=3600"})(
+                scope, receive, send
+            )
+            return
+        await behind(scope, receive, send)
+
+    async def story() -> None:
+        transport = httpx.ASGITransport(Assets(together))
+        headers = {"accept-encoding": "identity"}
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://console", headers=headers
+        ) as client:
+            await asyncio.gather(client.get("/a.js"), client.get("/a.js"))
+            for path in ("/b.js", "/a.js", "/b.js"):
+                assert (await client.get(path)).content == SCRIPT
+        assert behind.asked == ["/a.js", "/a.js", "/b.js"]
+
+    asyncio.run(asyncio.wait_for(story(), 300))
 
 
 @pytest.mark.parametrize("path", ["/own.js", "/gone.js"])
