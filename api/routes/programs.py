@@ -19,14 +19,15 @@ from api.fresh import YAML, fresh, of_content, question, wants
 from api.moments import AskedMoment
 from api.pages import DEFAULT, Cursor, Limit, slice_of
 from api.problems import Problem
-from api.reading import in_thread, moment_of, now, state_of
+from api.program_checks import checks_of
+from api.reading import moment_of, now, state_of
 from api.routes.jobs import accepted, job_begun
 from api.scopes import Scope
 from ledger.core.calendar import format_instant, from_instant
 from ledger.core.program.canonical import canonical, version_of
 from ledger.core.program.document import FILE_SIZE_MAX, write_document
 from ledger.core.program.form import Program
-from ledger.core.program.load import ProgramErrors, load_program
+from ledger.core.program.load import ProgramErrors
 from ledger.core.program.timeline import NoProgram, Timeline
 from ledger.programs import version_named
 
@@ -34,9 +35,6 @@ group = APIRouter(prefix="/v1", tags=["programs"])
 
 YAMLS = (YAML, "application/x-yaml", "text/yaml")
 """How clients call YAML: RFC 9512's, and what was usual before it."""
-
-NAME = "program"
-"""What the text is called in its problems."""
 
 TOP = 10
 """Members told as changed the most, where no number is asked for."""
@@ -208,10 +206,10 @@ Body = Annotated[str, Depends(program_text)]
     operation_id="check_program",
     **_with_yaml(operation(body=ProgramText, answer=CheckAnswer)),
 )
-async def check(request: Request, _: Checker, text: Body) -> Response:
+async def check(request: Request, caller: Checker, text: Body) -> Response:
     """Check a program; tells every problem with line, path and sentence. Nothing is changed."""
     try:
-        found = await in_thread(load_program, text, NAME)
+        found = await checks_of(state_of(request)).load(text, caller.name)
     except ProgramErrors as errors:
         problems = [ProgramProblem(p.code, p.path, p.line, p.message) for p in errors.problems]
         return json_of(CheckAnswer(ok=False, problems=problems))
@@ -231,13 +229,13 @@ async def check(request: Request, _: Checker, text: Body) -> Response:
 async def publish(request: Request, caller: Writer, key: IdempotencyKey, text: Body) -> Response:
     """Propose a program for publication: another person approves it, and from its `effective_from`
     on it decides. What is published cannot be taken back; a later version can follow it."""
-    return await propose(request, caller, key, await checked(text))
+    return await propose(request, caller, key, await checked(request, caller, text))
 
 
-async def checked(text: str) -> Program:
-    """A program that can be used. Raises Problem (422 bad_program)."""
+async def checked(request: Request, caller: Caller, text: str) -> Program:
+    """A program that can be used. Raises Problem (422 bad_program; those of `ProgramChecks`)."""
     try:
-        return await in_thread(load_program, text, NAME)
+        return await checks_of(state_of(request)).load(text, caller.name)
     except ProgramErrors as errors:
         first, count = errors.problems[0], len(errors.problems)
         raise Problem(
@@ -258,7 +256,7 @@ async def backtest(
     """Run the recorded history under a program, as a job: what it would have given and cost, who
     would win and lose. Nothing is published."""
     since, until = moment_of(body.since, "since"), moment_of(body.until, "until")
-    await checked(body.text)
+    await checked(request, caller, body.text)
     asked = {
         "program": body.text,
         "since": None if since is None else format_instant(since),
