@@ -1,5 +1,7 @@
 """`points audit keygen`, `checkpoint`, `prove`, `declare-restore`: thin; the work is `audit`'s."""
 
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -11,13 +13,14 @@ import typer
 from psycopg import Connection
 
 from audit import checkpoint as checkpoints
+from audit.checkpointing import Made, keep_making, make_next, next_at
 from audit.errors import AuditRefused
-from audit.keys import generate, read_private, read_public
+from audit.keys import generate, read_public
 from audit.plan import plan_of
 from audit.prove import prove as prove_event
-from audit.publish import publish
-from audit.restores import declared, to_declare
+from audit.restores import to_declare
 from audit.session import connect, one_moment
+from cli import logs
 from cli.context import open_ledger, print_json, run, settings_of_services
 from cli.projections import translated
 from ledger.core.calendar import to_instant
@@ -57,62 +60,77 @@ def checkpoint(
     as_json: AsJson = False,
 ) -> None:
     """Sign all heads of one moment, put them into a folder and publish them. What the log gained
-    since the last checkpoint is verified on the way. Run it on a schedule.
+    since the last checkpoint is verified on the way. On a schedule: `points
+    audit keep-checkpoints`.
 
     Example: `points audit checkpoint --out checkpoints --key checkpoint.key`
     """
     settings = settings_of_services(kafka=kafka)
-    file = key if key is not None else settings.checkpoint_key
-    if file is None:
-        raise AuditRefused(
-            "No key is named: give --key or set POINTS_CHECKPOINT_KEY; `points audit keygen` makes"
-            " one.",
-            "no_key",
+    file, folder = _key_and_folder(key or settings.checkpoint_key, out or settings.checkpoint_dir)
+    with translated():
+        made = make_next(
+            settings.require_database_url(),
+            settings.kafka_bootstrap if kafka else None,
+            file,
+            folder,
         )
-    out = out if out is not None else settings.checkpoint_dir
-    if out is None:
-        raise AuditRefused(
-            "No folder is named: give --out or set POINTS_CHECKPOINT_DIR.", "no_checkpoint_folder"
-        )
-    private = read_private(file)
-    out.mkdir(parents=True, exist_ok=True)
-    before = checkpoints.read_all(out) if any(out.glob("checkpoint-*.json")) else []
-    checkpoints.check_signatures(before[-1:], private.public_key())
-    with translated(), _reading() as connection:
-        plan = plan_of(connection, "", "", with_read_models=False)
-        restored = bool(before) and checkpoints.hash_of(before[-1][1].content) in declared(
-            connection
-        )
-        made = checkpoints.make(
-            connection,
-            private,
-            (plan.ledger_id, plan.program_id),
-            plan.heads,
-            to_instant(datetime.now(UTC)),
-            before[-1][1].content if before else None,
-            restored=restored,
-        )
-    path = checkpoints.write(out, made)
-    published = 0
-    if kafka:
-        assert settings.kafka_bootstrap is not None
-        published = run(publish(settings.kafka_bootstrap, [*before, (path, made)]))
-    content = made.content
-    events = sum(head.position for head in content.shards)
     told = {
-        "number": content.number,
-        "hash": checkpoints.hash_of(content),
-        "file": path,
-        "events": events,
-        "published": published,
+        "number": made.number,
+        "hash": made.hash,
+        "file": made.path,
+        "events": made.events,
+        "published": made.published,
     }
     if as_json:
         print_json(told)
         return
     typer.echo(
-        f"checkpoint {content.number}: {len(content.shards)} shards, {events} events,"
-        f" {path}, {published} published"
+        f"checkpoint {made.number}: {made.shards} shards, {made.events} events,"
+        f" {made.path}, {made.published} published"
     )
+
+
+def keep_checkpoints(
+    kafka: Annotated[bool, typer.Option(help="Publish to the topic `checkpoints` too.")] = True,
+    log_file: Annotated[
+        Path | None, typer.Option(help="Append the log here instead of standard error.")
+    ] = None,
+) -> None:
+    """Make a checkpoint whenever one is due, until stopped: POINTS_CHECKPOINT_EVERY_SECONDS after
+    the newest of POINTS_CHECKPOINT_DIR. `points serve` runs it where a key and a folder are set.
+
+    Example: `points audit keep-checkpoints`
+    """
+    settings = settings_of_services(kafka=kafka)
+    key, out = _key_and_folder(settings.checkpoint_key, settings.checkpoint_dir)
+    logs.configure(log_file)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # a checkpoint is whole or not there
+
+    def make() -> Made:
+        with translated():
+            return make_next(
+                settings.require_database_url(),
+                settings.kafka_bootstrap if kafka else None,
+                key,
+                out,
+            )
+
+    keep_making(make, lambda: next_at(out, settings.checkpoint_every_seconds))
+
+
+def _key_and_folder(key: Path | None, folder: Path | None) -> tuple[Path, Path]:
+    """Raises AuditRefused (no_key, no_checkpoint_folder)."""
+    if key is None:
+        raise AuditRefused(
+            "No key is named: give --key or set POINTS_CHECKPOINT_KEY; `points audit keygen` makes"
+            " one.",
+            "no_key",
+        )
+    if folder is None:
+        raise AuditRefused(
+            "No folder is named: give --out or set POINTS_CHECKPOINT_DIR.", "no_checkpoint_folder"
+        )
+    return key, folder
 
 
 def prove(
@@ -213,5 +231,5 @@ def _place(text: str) -> tuple[int, int]:
 
 def register(group: typer.Typer) -> None:
     """Add the commands to the group `points audit`."""
-    for each in (keygen, checkpoint, prove, declare_restore):
+    for each in (keygen, checkpoint, keep_checkpoints, prove, declare_restore):
         group.command()(each)

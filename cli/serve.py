@@ -31,7 +31,8 @@ def serve(
         Path | None, typer.Option(help="Append the log here instead of standard error.")
     ] = None,
 ) -> None:
-    """Run services, worker with its scheduler, projections, webhooks and the API until stopped.
+    """Run services, worker with its scheduler, projections, webhooks and the API until stopped;
+    with a key and a folder for checkpoints (docs/audit.md) also what makes them.
 
     What dies is started again. All logs are one stream of JSON lines, each with its `process`.
     Without services of your own the embedded ones are started, and stopped at the end.
@@ -100,10 +101,12 @@ def _programs(settings: Settings, port: int | None) -> list[Program]:
         return Program(name, command, environment, typer.echo, first)
 
     listen = [] if port is None else ["--port", str(port)]
+    signs = settings.checkpoint_key is not None and settings.checkpoint_dir is not None
     return [
         points("worker", "worker"),
         points("projections", "projections", "run"),
         points("webhooks", "webhooks", "run"),
+        *([points("checkpoints", "audit", "keep-checkpoints")] if signs else []),
         points("api", "api", "serve", *listen, first=True),
     ]
 

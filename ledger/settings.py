@@ -309,6 +309,18 @@ class Settings(BaseSettings):
         ),
     ] = None
 
+    checkpoint_every_seconds: Annotated[
+        int,
+        Field(
+            ge=60,
+            le=31_536_000,
+            description="Seconds from one checkpoint to the next, where `points serve` or `points"
+            " audit keep-checkpoints` makes them; a moment missed is made up for. Without"
+            " POINTS_CHECKPOINT_KEY and POINTS_CHECKPOINT_DIR `points serve` makes none. Default"
+            " 86400, a day: what was appended since the newest can be cut off unseen.",
+        ),
+    ] = 86_400
+
     # --- projections --------------------------------------------------------------------------
 
     rfm_refresh_hour: Annotated[

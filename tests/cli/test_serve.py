@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from audit.keys import generate
 from deploy.embedded import Services
 from tests.api.conftest import api_template, ledger_url
 from tests.api.served import environment
@@ -21,7 +22,8 @@ __all__ = ["api_template", "kafka_topics", "ledger_url"]
 """Fixtures that this test shares with others."""
 
 WAIT_SECONDS = 300.0
-PROCESSES = {"worker", "projections", "webhooks", "api"}
+PROCESSES = {"worker", "projections", "webhooks", "audit", "api"}
+"""By what they run."""
 
 
 def until(holds: Callable[[], Any], what: str) -> Any:
@@ -71,11 +73,16 @@ def test_everything_runs_comes_back_and_ends_in_order(
     services: Services,
     tmp_path: Path,
 ) -> None:
-    told, log = tmp_path / "told", tmp_path / "log"
+    told, log, folder = tmp_path / "told", tmp_path / "log", tmp_path / "checkpoints"
+    generate(tmp_path / "key", tmp_path / "pub")
+    signing = {
+        "POINTS_CHECKPOINT_KEY": str(tmp_path / "key"),
+        "POINTS_CHECKPOINT_DIR": str(folder),
+    }
     with told.open("wb") as out:
         serving = subprocess.Popen(
             [sys.executable, "-m", "cli.main", "serve", "--port", "0", "--log-file", str(log)],
-            env=environment(ledger_url, services.kafka_bootstrap),
+            env=environment(ledger_url, services.kafka_bootstrap) | signing,
             stdout=out,
             stderr=subprocess.STDOUT,
         )
@@ -85,15 +92,16 @@ def test_everything_runs_comes_back_and_ends_in_order(
         port = int(address.split(":")[3].partition("/")[0])
         until(lambda: answers(port), "the API answers")
         until(lambda: "worker: http" in told.read_text(), "the worker tells where it is")
-        before = until(lambda: c if len(c := children(serving.pid)) == 4 else None, "all run")
+        before = until(lambda: c if len(c := children(serving.pid)) == 5 else None, "all run")
         assert before.keys() == PROCESSES
         nice = {name: os.getpriority(os.PRIO_PROCESS, pid) for name, pid in before.items()}
         assert all(nice[name] > nice["api"] for name in PROCESSES - {"api"})
+        until(lambda: list(folder.glob("checkpoint-*.json")), "a first checkpoint is made")
         os.kill(before["worker"], signal.SIGKILL)
         until(lambda: children(serving.pid).get("worker", before["worker"]) != before["worker"],
               "the worker comes back")  # fmt: skip
         lines = lines_of(log)
-        assert {line["process"] for line in lines} <= PROCESSES
+        assert {line["process"] for line in lines} <= PROCESSES - {"audit"} | {"checkpoints"}
         assert {"worker", "api"} <= {line["process"] for line in lines}
         serving.send_signal(signal.SIGTERM)
         assert serving.wait(WAIT_SECONDS) == 0, told.read_text()
