@@ -25,7 +25,7 @@ def refusals() -> set[str]:
 def undecidable() -> set[str]:
     """The codes of dead letters that come from deciding, not from decoding."""
     files = [*LEDGER.glob("*.py"), *(LEDGER / "core").rglob("*.py")]
-    made_here = [path for path in files if "program" not in path.parts]
+    made_here = [path for path in files if "program" not in path.relative_to(ROOT).parts]
     return {*_first_arguments(files, "Undecidable"), *_first_arguments(made_here, "Problem")}
 
 
