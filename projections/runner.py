@@ -32,6 +32,10 @@ log = logging.getLogger(__name__)
 CHANNEL = "points_ledger"
 """Where the ledger says, after a commit, that shards have grown."""
 
+_BY_INDEX = "SET enable_seqscan = off"
+"""What a fold asks for it asks by a key. The server plans its statements once, of a new ledger while
+its tables are nearly empty, and kept a plan that reads a table from end to end while it grew."""
+
 LINGER_SECONDS = 0.02
 """After small batches of all shards, how long news gathers before the next: some of what a small
 batch costs is the same for any number of events. A balance waits for this, for the batch before
@@ -91,6 +95,7 @@ class Runner:
             try:
                 with connect(self._url) as connection:
                     positions.ensure(connection, list(self._folder.models))
+                    connection.execute(_BY_INDEX)
                     connection.execute(f"LISTEN {CHANNEL}")
                     lost_since, pause = None, PAUSE_SECONDS_FIRST
                     for done in self._fold(connection, until_caught_up):

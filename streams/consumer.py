@@ -35,7 +35,7 @@ DRAIN_WAIT_FULL_SECONDS = 0.01
 """The same while some are full: one of them may get room meanwhile, and its records are here."""
 
 
-PACE_SECONDS = 0.02
+PACE_SECONDS = 0.04
 """Least time between two drains while a few records wait: these are appended meanwhile, and what
 comes then goes together. Each drain asks the brokers two questions, and hands over between two
 threads and one chunk for each partition, however little it brings. Where nothing waits, what comes

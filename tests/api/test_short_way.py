@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.app import Application
-from api.limits import REQUESTS_MAX
+from api.limits import REQUESTS_MAX, Running
 from api.short_way import Operations
 from ledger.settings import Settings
 from tests.api.calls import basket, earned
@@ -63,7 +63,7 @@ def test_every_plain_operation_answers_alike(settings: Settings) -> None:
                 path = re.sub(r"\{\w+\}", member, route.path)
                 for headers in ({}, {"Idempotency-Key": "k"}, {"Idempotency-Key": "two words"}):
                     more: dict[str, Any] = {"headers": headers}
-                    (method,) = route.methods or {"GET"}
+                    method = min(route.methods or {"GET"})
                     if method != "GET":  # nothing is changed by what is no JSON
                         more["content"] = b"["
                         more["headers"] = {**headers, "Content-Type": "application/json"}
@@ -77,7 +77,9 @@ def test_what_tills_ask_most_is_answered_alike(settings: Settings) -> None:
     async def story(app: Application, short: httpx.AsyncClient, long: httpx.AsyncClient) -> None:
         for client, key in ((short, "a"), (long, "b")):
             for name in ("purchases", "preview"):
-                body = {**basket(), **({"order_id": key} if name == "purchases" else {})}
+                body: dict[str, Any] = basket()
+                if name == "purchases":
+                    body["order_id"] = key
                 path = f"/v1/members/{key}/{name}"
                 found = app.short_way.operations.find("POST", path)
                 assert found is not None
@@ -111,9 +113,8 @@ def test_what_fails_is_told_alike(settings: Settings) -> None:
 
 def test_both_ways_have_one_bound(settings: Settings) -> None:
     async def story(app: Application, short: httpx.AsyncClient, long: httpx.AsyncClient) -> None:
-        running: Any = next(
-            layer.kwargs["running"] for layer in app.user_middleware if "running" in layer.kwargs
-        )
+        layers = [layer.kwargs for layer in app.user_middleware]
+        running = cast(Running, next(each["running"] for each in layers if "running" in each))
         running.count = REQUESTS_MAX
         answers = [await c.get("/v1/me") for c in (short, long)]
         assert [(each.status_code, each.json()["code"]) for each in answers] == [(503, "busy")] * 2

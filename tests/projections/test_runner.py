@@ -121,3 +121,27 @@ def test_a_refused_statement_is_not_retried(shop: Shop) -> None:
     shop.log.connection.execute("REVOKE INSERT ON read.balances FROM points_app")
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         Runner(shop.url).run(until_caught_up=True)
+
+
+_SCANS = (
+    "SELECT sum(seq_scan), sum(idx_scan) FROM pg_stat_user_tables"
+    " WHERE schemaname = 'read' AND relname <> 'positions'"
+)
+
+
+def _scans(shop: Shop) -> tuple[int, int]:
+    row = shop.session.execute(_SCANS).fetchone()
+    assert row is not None
+    return int(row[0]), int(row[1])
+
+
+def test_rows_are_found_by_index_however_small_the_tables_were(shop: Shop) -> None:
+    for number in range(20):
+        shop.log.take(f"m-{number}", purchase(f"first-{number}", day(1)))
+        Runner(shop.url).run(until_caught_up=True)
+    for number in range(20):
+        shop.log.take(f"m-{number}", purchase(f"second-{number}", day(2)))
+    read, found = _scans(shop)
+    assert Runner(shop.url).run(until_caught_up=True) > 0
+    until(lambda: _scans(shop)[1] > found)  # told when its session has ended
+    assert _scans(shop)[0] == read
