@@ -33,8 +33,8 @@ CHANNEL = "points_ledger"
 """Where the ledger says, after a commit, that shards have grown."""
 
 _BY_INDEX = "SET enable_seqscan = off"
-"""What a fold asks for it asks by a key. The server plans its statements once, of a new ledger while
-its tables are nearly empty, and kept a plan that reads a table from end to end while it grew."""
+"""What a fold asks for it asks by a key. The server plans its statements once, of a new ledger
+while its tables are nearly empty, and kept a plan that reads a table from end to end as it grew."""
 
 LINGER_SECONDS = 0.02
 """After small batches of all shards, how long news gathers before the next: some of what a small
