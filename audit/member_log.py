@@ -19,7 +19,7 @@ from schemas.fields import Instant
 
 _EVENTS = """
 SELECT shard, position, account_id, member_id, version, payload, recorded_at FROM ledger.events
-WHERE shard = %s AND account_id = %s AND recorded_at <= %s ORDER BY version
+WHERE shard = %s AND account_id = %s AND version > %s AND recorded_at <= %s ORDER BY version
 """
 
 STREAM_ROWS = 500
@@ -55,9 +55,15 @@ def ledger_facts(connection: Connection) -> LedgerFacts:
 
 
 def member_log(
-    connection: Connection, ledger: LedgerFacts, member_id: str, known_at: Instant | None = None
+    connection: Connection,
+    ledger: LedgerFacts,
+    member_id: str,
+    known_at: Instant | None = None,
+    *,
+    after: int = 0,
 ) -> list[Recorded]:
-    """The member's events in the log's order; those recorded up to and including `known_at`.
+    """The member's events in the log's order: those recorded up to and including `known_at`, beyond
+    the version `after`.
 
     Raises LogDamaged (`log_undecodable`).
     """
@@ -65,7 +71,7 @@ def member_log(
     account = account_id_of(ledger.program_id, member_id)
     until = "infinity" if known_at is None else from_instant(known_at)
     with connection.cursor(binary=True) as cursor:
-        rows = cursor.execute(_EVENTS, [shard, account, until])
+        rows = cursor.execute(_EVENTS, [shard, account, after, until])
         return list(recorded(rows))
 
 

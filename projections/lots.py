@@ -84,9 +84,8 @@ def _moved(lot: MovedLot | KeptLot, rule: str) -> LotView:
     )
 
 
-def follow(lots: dict[int, LotView], event: AccountEvent, at: Instant) -> None:
-    """Take the account's next event into account, with those of its postings that are effective by
-    `at`. Lots are never forgotten, also when nothing is left in them."""
+def grant(lots: dict[int, LotView], event: AccountEvent) -> None:
+    """Note what the account's next event grants: which lots there are, and by which rules."""
     if isinstance(event, WITH_AWARDS):
         for award in event.awards:
             if not award.points:
@@ -113,6 +112,12 @@ def follow(lots: dict[int, LotView], event: AccountEvent, at: Instant) -> None:
         for spent in _kept.decode(event.kept).redemptions.values():
             for draw in spent.draws:
                 lots.setdefault(draw.lot.number, _moved(draw.lot, rule_of(event)))
+
+
+def follow(lots: dict[int, LotView], event: AccountEvent, at: Instant) -> None:
+    """Take the account's next event into account, with those of its postings that are effective by
+    `at`. Lots are never forgotten, also when nothing is left in them."""
+    grant(lots, event)
     if event.occurred_at <= at:
         _move(lots, event)
         for number, expires_at in getattr(event, "lot_expiries", ()):

@@ -16,7 +16,7 @@ from api import member_answers as answers
 from api.caller import Caller, require
 from api.fresh import fresh, question
 from api.limits import PAGE_MAX
-from api.lots_now import LotRules
+from api.lots_now import Learned, LotRules
 from api.pages import DEFAULT, NOTHING_BEFORE, Cursor, Limit, after_of, cursor_of, cut, slice_of
 from api.problems import Problem
 from api.reading import (
@@ -216,12 +216,23 @@ async def _lots_now(state: State, member_id: str) -> Sequence[LotView]:
     moment = now()
     account = await account_at(state, member_id, moment)
     rules: LotRules = state.parts.setdefault("lot_rules", LotRules())
-    found = rules.lots(account)
-    if found is None:
-        told = (await in_thread(_folded, state, member_id, moment, "occurred")).lots
-        rules.keep(member_id, told)
-        return told
+    learned = rules.learned(member_id)
+    found = rules.lots(account, learned)
+    # What came since; or all of it, for a lot that was empty may have something in it again.
+    for begin in (learned, Learned()):
+        if found is None:
+            learned = await in_thread(_learned, state, member_id, begin)
+            found = rules.lots(account, learned)
+    if found is None:  # the account has changed meanwhile
+        return (await in_thread(_folded, state, member_id, moment, "occurred")).lots
     return found
+
+
+def _learned(state: State, member_id: str, before: Learned) -> Learned:
+    with reading(state) as connection:
+        ledger = known(state).facts(connection)
+        log = member_log(connection, ledger, member_id, after=before.version)
+    return before.and_of(each.event for each in log)
 
 
 @group.get(

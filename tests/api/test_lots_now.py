@@ -47,6 +47,21 @@ def test_lots_are_the_same_from_the_log_and_from_the_account(play: Any) -> None:
         assert returned.status_code == 200, returned.text
         assert await lots(client, "anna") == after
 
+        # A lot that nothing was left in, and that was asked about meanwhile, has something again.
+        rest = {"redemption_id": "y", "points": 65, "basket": [{"amount": 90_000}]}
+        paid = {**rest, "order_id": "paid"}
+        took = await change(client, "/members/anna/redemptions", paid)
+        assert took.status_code == 200, took.text
+        order = basket(90_000, order_id="paid")
+        assert (await change(client, "/members/anna/purchases", order)).status_code == 200
+        emptied = await lots(client, "anna")
+        assert not {lot["lot"] for lot in after} <= {lot["lot"] for lot in emptied}
+        goods |= {"return_id": "c", "order_id": "paid"}
+        goods["lines"] = [{"line_id": "1", "amount": 90_000}]
+        returned = await change(client, "/members/anna/returns", goods)
+        assert returned.status_code == 200, returned.text
+        assert await lots(client, "anna") == after
+
     play(story)
 
 
