@@ -20,6 +20,7 @@ import streams.chunks
 import streams.intake
 import streams.merge
 import streams.partition
+import streams.together
 from benchmarks.clocks import Clocks, Nanoseconds
 from cli import logs
 from ledger import append
@@ -89,6 +90,8 @@ def resize(records: int) -> None:
     """Other chunks and batches than the product's."""
     streams.chunks.CHUNK_RECORDS_MAX = records
     streams.partition.BATCH_RECORDS_MAX = records
+    together = streams.together.TOGETHER_RECORDS_MAX
+    streams.together.TOGETHER_RECORDS_MAX = min(together, records)
     vars(ledger.preparing)["INPUTS_MAX"] = records
 
 

@@ -219,3 +219,17 @@ def test_an_unknown_name_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> N
         main(["--only", "nothing"])
     assert end.value.code == 2
     assert "invalid choice: 'nothing'" in capsys.readouterr().err
+
+
+def test_smaller_batches_of_the_sweep_bound_what_is_gathered_too() -> None:
+    """In a process of its own, for the sizes stay changed."""
+    asked = (
+        "import benchmarks.worker as worker, ledger.preparing as door;"
+        "import streams.together as together;"
+        "worker.resize(50);"
+        "print(together.TOGETHER_RECORDS_MAX <= vars(door)['INPUTS_MAX'] == 50)"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", asked], capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.split() == ["True"]
