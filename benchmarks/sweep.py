@@ -17,7 +17,7 @@ from benchmarks.sets import DEMO, Produced, fill_topics, make_database, template
 from benchmarks.stage import Stage
 from ledger.errors import LedgerError
 from streams.chunks import CHUNK_RECORDS_MAX
-from streams.topics import CONSUMED, topic_partitions
+from streams.topics import topic_partitions
 
 CHUNK_RECORDS = (50, 100, 250, CHUNK_RECORDS_MAX, 1_000, 2_000)
 PARTITIONS = (1, 2, 4, DEFAULT_PARTITIONS, 16, 32)
@@ -72,14 +72,18 @@ def _figure(name: str, run: runs.Run, floor: str) -> Figure:
 
 
 async def _delete_topics(bootstrap: str) -> None:
+    """All of them: the worker's own have as many partitions as those that it consumes."""
+    topics = list(await topic_partitions(bootstrap))
+    if not topics:
+        return
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
-        await admin.delete_topics(list(CONSUMED))
+        await admin.delete_topics(topics)
     finally:
         await admin.close()
     deadline = time.monotonic() + GONE_SECONDS
-    while any(name in CONSUMED for name in await topic_partitions(bootstrap)):
+    while await topic_partitions(bootstrap):
         if time.monotonic() > deadline:
             raise LedgerError("Kafka did not delete the topics.", "topics_not_deleted")
         await asyncio.sleep(0.1)
