@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from psycopg import Connection, sql
 
+from ledger.array_bytes import EPOCH_2000
 from ledger.chain import COLUMNS
-from projections.packed import POSTGRES_EPOCH
 from schemas.fields import Instant
 
 _SIGNATURE_BYTES = 19
@@ -90,8 +90,8 @@ def split(row: bytes) -> LogRow:
         member_id,
         version,
         type_name,
-        occurred_at + POSTGRES_EPOCH,
-        recorded_at + POSTGRES_EPOCH,
+        occurred_at + EPOCH_2000,
+        recorded_at + EPOCH_2000,
         effects,
         row[at : at + length],
         body_of(row),

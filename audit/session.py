@@ -14,9 +14,9 @@ from psycopg.adapt import Loader
 from psycopg.errors import InsufficientPrivilege, InvalidParameterValue
 from psycopg.pq import Format
 
+from ledger.array_bytes import EPOCH_2000
 from ledger.database import APP_ROLE, CONNECT_SECONDS
 from projections.connection import AUDITOR_ROLE
-from projections.packed import POSTGRES_EPOCH
 from schemas.fields import Instant
 
 _moment = Struct("!q")
@@ -28,7 +28,7 @@ class _InstantLoader(Loader):
     format = Format.BINARY
 
     def load(self, data: bytes | bytearray | memoryview) -> Instant:
-        found: Instant = _moment.unpack(data)[0] + POSTGRES_EPOCH
+        found: Instant = _moment.unpack(data)[0] + EPOCH_2000
         return found
 
 

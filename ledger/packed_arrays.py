@@ -2,8 +2,8 @@
 binary form.
 
 psycopg writes an array item by item, as text with quotes: 4 µs for each of the 500 keys that a
-batch looks up. Here the whole array is one join. Those of UUIDs, numbers and `bytea_array` must be
-given nothing but items of one length.
+batch looks up. Here the whole array is one join. `bytea_array` and `uuid_array` must be given
+nothing but items of one length.
 """
 
 from collections.abc import Sequence
@@ -13,20 +13,13 @@ import psycopg
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
-from ledger.recorder import EPOCH_2000
+from ledger.array_bytes import array_bytes
 from schemas.fields import Instant
 
 _BYTEA, _BYTEA_ARRAY = 17, 1001
-_BIGINT, _BIGINT_ARRAY = 20, 1016
-_TEXT, _TEXT_ARRAY = 25, 1009
-_INTEGER, _INTEGER_ARRAY = 23, 1007
 _UUID, _UUID_ARRAY = 2950, 2951
-_TIMESTAMPTZ, _TIMESTAMPTZ_ARRAY = 1184, 1185
+_BIGINT_ARRAY, _TEXT_ARRAY, _INTEGER_ARRAY, _TIMESTAMPTZ_ARRAY = 1016, 1009, 1007, 1185
 """Numbers of PostgreSQL's types: the same in every database."""
-
-_four_bytes = Struct("!i").pack
-_NULL = _four_bytes(-1)
-_eight_bytes = Struct("!q").pack
 
 
 class ByteaArray(bytes):
@@ -92,28 +85,27 @@ def bytea_array(items: Sequence[bytes]) -> ByteaArray:
 
 def integer_array(numbers: Sequence[int]) -> IntegerArray:
     """Integers of four bytes, at least one, as a parameter."""
-    return IntegerArray(_packed(_INTEGER, [_four_bytes(number) for number in numbers]))
+    return IntegerArray(array_bytes("int4", numbers, nulls=False))
 
 
 def bigint_array(numbers: Sequence[int]) -> BigintArray:
     """Integers of eight bytes, at least one, as a parameter."""
-    return BigintArray(_packed(_BIGINT, [_eight_bytes(number) for number in numbers]))
+    return BigintArray(array_bytes("int8", numbers, nulls=False))
 
 
 def text_array(texts: Sequence[str]) -> TextArray:
     """Texts, at least one, as a parameter."""
-    return TextArray(_of_any_length(_TEXT, [text.encode() for text in texts]))
+    return TextArray(array_bytes("text", texts, nulls=False))
 
 
 def any_bytea_array(items: Sequence[bytes | None]) -> ByteaArray:
     """Byte strings of any length, or nothing, at least one item, as a parameter."""
-    return ByteaArray(_of_any_length(_BYTEA, items))
+    return ByteaArray(array_bytes("bytea", items))
 
 
 def any_moment_array(moments: Sequence[Instant | None]) -> MomentArray:
     """Moments or nothing, at least one item, as a parameter."""
-    items = [None if at is None else _eight_bytes(at - EPOCH_2000) for at in moments]
-    return MomentArray(_of_any_length(_TIMESTAMPTZ, items))
+    return MomentArray(array_bytes("timestamptz", moments))
 
 
 def uuid_array(items: Sequence[bytes]) -> UuidArray:
@@ -123,22 +115,13 @@ def uuid_array(items: Sequence[bytes]) -> UuidArray:
 
 def moment_array(moments: Sequence[Instant]) -> MomentArray:
     """Moments, at least one, as a parameter."""
-    items = [_eight_bytes(moment - EPOCH_2000) for moment in moments]
-    return MomentArray(_packed(_TIMESTAMPTZ, items))
+    return MomentArray(array_bytes("timestamptz", moments, nulls=False))
 
 
 def _packed(element_type: int, items: Sequence[bytes]) -> bytes:
     length = pack("!i", len(items[0]))
     head = pack("!iiiii", 1, 0, element_type, len(items), 1)  # one dimension, no nulls, from 1 on
     return head + length + length.join(items)
-
-
-def _of_any_length(element_type: int, items: Sequence[bytes | None]) -> bytes:
-    has_nulls = int(None in items)
-    head = pack("!iiiii", 1, has_nulls, element_type, len(items), 1)
-    return head + b"".join(
-        [_NULL if item is None else _four_bytes(len(item)) + item for item in items]
-    )
 
 
 class Column(bytes):

@@ -9,6 +9,7 @@ from functools import lru_cache
 from hashlib import sha256
 from struct import Struct, pack
 
+from ledger.array_bytes import EPOCH_2000
 from schemas.fields import Instant
 
 COPY_HEADER = b"PGCOPY\n\xff\r\n\x00" + pack("!ii", 0, 0)
@@ -45,9 +46,6 @@ INSERT_DEAD_LETTERS = (
     " %s::text[], %s::text[], %s::text[], %s::text[], %s::text[])"
 )
 DEAD_LETTER_TYPES = (25, 23, 20, 17, 17, 17, 20, 25, 25, 25, 25, 25)
-
-EPOCH_2000: Instant = 946_684_800_000_000
-"""PostgreSQL counts microseconds from 2000-01-01, an Instant from 1970-01-01."""
 
 _EVENT_COUNT = pack("!h", 11)
 _place = Struct("!iiiq").pack  # shard, position

@@ -14,11 +14,12 @@ from psycopg.abc import Buffer
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
-from projections.packed import POSTGRES_EPOCH, Packed, PackedDumper
+from ledger.array_bytes import EPOCH_2000, array_bytes
+from projections.packed import Packed, PackedDumper
 from schemas.fields import Instant
 
 _TIMESTAMPTZ, _TIMESTAMPTZ_ARRAY, _INT8, _INT8_ARRAY = 1184, 1185, 20, 1016
-_TEXT, _TEXT_ARRAY = 25, 1009
+_TEXT_ARRAY = 1009
 """Type ids of PostgreSQL's catalogue, the same in every database."""
 
 LENGTHS_KNOWN_MAX = 256
@@ -55,14 +56,14 @@ class _InstantDumper(_Binary):
     oid = _TIMESTAMPTZ
 
     def dump(self, obj: Instant) -> Buffer:
-        return _moment.pack(obj - POSTGRES_EPOCH)
+        return _moment.pack(obj - EPOCH_2000)
 
 
 class _InstantsDumper(_Binary):
     oid = _TIMESTAMPTZ_ARRAY
 
     def dump(self, obj: Sequence[Instant]) -> Buffer:
-        return _array(_TIMESTAMPTZ, [moment - POSTGRES_EPOCH for moment in obj])
+        return _array(_TIMESTAMPTZ, [moment - EPOCH_2000 for moment in obj])
 
 
 class _IntegersDumper(_Binary):
@@ -81,11 +82,7 @@ class _TextsDumper(_Binary):
 
 @lru_cache(TEXTS_KNOWN_MAX)
 def _texts(values: tuple[str, ...]) -> bytes:
-    if not values:
-        return pack("!iii", 0, 0, _TEXT)
-    encoded = [value.encode() for value in values]
-    items = b"".join([pack("!i", len(item)) + item for item in encoded])
-    return pack("!5i", 1, 0, _TEXT, len(values), 1) + items
+    return array_bytes("text", values, nulls=False)
 
 
 class _Moment:
