@@ -27,30 +27,34 @@ WITH_PROFILE = (MemberEnrolled, MemberUpdated)
 """Inputs whose data is personal."""
 
 
+def _hash(text: bytes) -> bytes:
+    return sha256(text).digest()[:HASH_BYTES]
+
+
 def key_of(event: InputEvent) -> bytes:
     """The 16 bytes by which the input is known within its shard."""
-    return sha256(normal.normal_key(event)).digest()[:HASH_BYTES]
+    return _hash(normal.normal_key(event))
 
 
 def purchase_key(subject: str, order_id: str) -> bytes:
     """The key of the purchase `order_id` of a member."""
-    return sha256(normal.purchase_key(subject, order_id)).digest()[:HASH_BYTES]
+    return _hash(normal.purchase_key(subject, order_id))
 
 
 def return_key(subject: str, return_id: str) -> bytes:
     """The key of the return `return_id` of a member."""
-    return sha256(normal.return_key(subject, return_id)).digest()[:HASH_BYTES]
+    return _hash(normal.return_key(subject, return_id))
 
 
 def request_key(event: InputEvent) -> bytes | None:
     """The key of the sender's request, where that is not what the input itself is known by."""
     text = normal.request_key(event)
-    return None if text is None else sha256(text).digest()[:HASH_BYTES]
+    return None if text is None else _hash(text)
 
 
 def request_key_of(type_name: str, subject: str, source: str, name: str) -> bytes:
     """The same, of an input of that type and subject that came from `source` as `name`."""
-    return sha256(normal.request_key_of(type_name, subject, source, name)).digest()[:HASH_BYTES]
+    return _hash(normal.request_key_of(type_name, subject, source, name))
 
 
 def request_shard(subject: str, shard: int) -> int:
@@ -63,5 +67,5 @@ def content_of(event: InputEvent, occurred_at: Instant, member_key: bytes | None
     """The 16 bytes that stand for what the input says. With `member_key` an HMAC."""
     text = normal.normal_content(event, occurred_at)
     if member_key is None:
-        return sha256(text).digest()[:HASH_BYTES]
+        return _hash(text)
     return hmac.digest(member_key, text, "sha256")[:HASH_BYTES]

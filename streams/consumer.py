@@ -34,7 +34,6 @@ DRAIN_WAIT_SECONDS = 0.2
 DRAIN_WAIT_FULL_SECONDS = 0.01
 """The same while some are full: one of them may get room meanwhile, and its records are here."""
 
-
 PACE_SECONDS = 0.04
 """Least time between two drains while a few records wait: these are appended meanwhile, and what
 comes then goes together. Each drain asks the brokers two questions, and hands over between two

@@ -25,12 +25,12 @@ class Kind(NamedTuple):
     changed: Body
 
 
+ORDERS = (basket(order_id="p1"), basket(order_id="p2"), basket(20_000, order_id="p1"))
+
 KINDS = {
     "purchase": Kind(
         "/members/anna/purchases",
-        basket(order_id="p1"),
-        basket(order_id="p2"),
-        basket(20_000, order_id="p1"),
+        *ORDERS,
     ),
     "return": Kind(
         "/members/anna/returns",
@@ -64,15 +64,11 @@ KINDS = {
     ),
     "an input that is passed on": Kind(
         "/members/dora/purchases",
-        basket(order_id="p1"),
-        basket(order_id="p2"),
-        basket(20_000, order_id="p1"),
+        *ORDERS,
     ),
     "anonymous purchase": Kind(
         "/purchases",
-        basket(order_id="p1"),
-        basket(order_id="p2"),
-        basket(20_000, order_id="p1"),
+        *ORDERS,
     ),
 }
 

@@ -5,7 +5,7 @@ returns before their purchase are among them, and inputs that are late.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hypothesis import strategies as st
@@ -199,6 +199,14 @@ class Town:
         for event in events:
             for effect in event.effects:
                 self.ours[effect.target].effect(effect.occurred_at, effect.type, bytes(effect.data))
+
+    def live(self, history: Sequence[Step]) -> Iterator[Instant]:
+        """Let the steps happen, some of them late; after each, when it arrived."""
+        now = at(START) + LATE_HOURS_MAX * HOUR_US
+        for who, hours, late, step in history:
+            now += hours * HOUR_US
+            self.take(MEMBERS[who], now - late * HOUR_US, step)
+            yield now
 
     def take(self, who: str, when: Instant, step: tuple[Any, ...]) -> None:
         """Let one step happen."""

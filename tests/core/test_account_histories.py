@@ -108,10 +108,8 @@ def test_a_forecast_is_what_settling_yields(
 
 def forecasts_hold(town: Town, history: list[Step], asked: list[int]) -> None:
     """After a history, each forecast is what settling to the hours `asked` later yields."""
-    now = at(START) + LATE_HOURS_MAX * HOUR_US
-    for who, hours, late, step in history:
-        now += hours * HOUR_US
-        town.take(MEMBERS[who], now - late * HOUR_US, step)
+    for _ in town.live(history):
+        pass
     for member in town.ours.values():
         if not member.account.version:
             continue

@@ -5,17 +5,7 @@ from typing import Any
 from hypothesis import given, settings
 
 from projections.ahead import settled_ahead, steps_ahead
-from tests.core.account_tools import at
-from tests.core.histories import (
-    HOUR_US,
-    LATE_HOURS_MAX,
-    MEMBERS,
-    START,
-    Step,
-    Town,
-    programs,
-    steps,
-)
+from tests.core.histories import Step, Town, programs, steps
 from tests.core.test_account_histories import changes as plain_changes
 from tests.core.test_account_histories import versions
 from tests.core.test_timed_histories import changes, timed, timed_steps, timed_versions
@@ -42,10 +32,7 @@ def test_so_they_are_where_time_does_more(
 
 def ahead_holds(town: Town, history: list[Step]) -> None:
     """After each input, of each member."""
-    now = at(START) + LATE_HOURS_MAX * HOUR_US
-    for who, hours, late, step in history:
-        now += hours * HOUR_US
-        town.take(MEMBERS[who], now - late * HOUR_US, step)
+    for _ in town.live(history):
         for member in town.ours.values():
             account = member.account
             if account.version:
