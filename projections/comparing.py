@@ -80,14 +80,17 @@ def pages(connection: Connection, schema: str, tables: Sequence[Table]) -> Itera
         while True:
             page = Page(table, columns, types, after, None)
             row = connection.execute(
-                sql.SQL("SELECT {texts} FROM {table} WHERE {range} ORDER BY {keys}"
+                sql.SQL("SELECT {texts} FROM {table} AS t WHERE {range} ORDER BY {keys}"
                         " OFFSET {rows} LIMIT 1").format(
                     texts=sql.SQL(", ").join(
                         sql.SQL("{}::text").format(sql.Identifier(name)) for name in columns
                     ),
                     table=table.within(schema),
                     range=_range(page),
-                    keys=_names(columns),
+                    # Of the table: by its name alone the text above would be meant.
+                    keys=sql.SQL(", ").join(
+                        sql.SQL("t.{}").format(sql.Identifier(name)) for name in columns
+                    ),
                     rows=sql.Literal(PAGE_ROWS - 1),
                 )
             ).fetchone()  # fmt: skip
