@@ -15,7 +15,7 @@ from psycopg.rows import TupleRow
 from ledger.errors import DeadLetterUnavailable
 from ledger.headers import Headers, read_headers
 from ledger.lookups import Connection
-from ledger.received import Received, RecordRef, undecodable
+from ledger.received import DIRECT, Received, RecordRef, undecodable
 from schemas.decode import decode_record, instant_of
 from schemas.errors import Malformed
 
@@ -89,13 +89,14 @@ class DeadLetter(Struct, frozen=True):
 
 def again(letter: DeadLetter) -> Received:
     """The input as it came, to retry it. Its time of arrival no longer bounds its `occurred_at`: it
-    may be retried because that moment has come."""
+    may be retried because that moment has come. What came directly is known by its sender's key as
+    well, which then never stands for another input."""
     record = replace(letter.record(), timestamp=None)
     try:
         event = decode_record(record.value, record.headers)
     except Malformed as error:
         return undecodable(record, error.code, error.path, error.message)
-    return Received(event, instant_of(event), record=record)
+    return Received(event, instant_of(event), record=record, keyed=letter.source == DIRECT)
 
 
 async def list_dead_letters(

@@ -4,8 +4,10 @@ from typing import Any
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 
 from ledger.core.decide import decide
+from ledger.dead_letters import again
 from ledger.errors import InternalErrors
 from ledger.received import asked
 from ledger.settings import Settings
@@ -43,6 +45,27 @@ def test_what_a_sender_waits_for_keeps_its_dead_letter_too(settings: Settings) -
             assert (outcome.kind, outcome.code) == ("dead_lettered", "internal_error")
             (letter,) = await ledger.dead_letters()
             assert letter.code == "internal_error"
+
+    run(test())
+
+
+def test_the_key_of_what_is_retried_never_stands_for_another_input(
+    settings: Settings, bug: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = purchase("m0", "o0")
+    other = replace(purchase("m0", "later"), id=first.id)
+
+    async def test() -> None:
+        async with opened(settings) as ledger:
+            await ledger.handle([asked(first, keyed=True)])
+            (letter,) = await ledger.dead_letters()
+            monkeypatch.setattr("ledger.deciding.decide", decide)  # the bug is mended
+            (retried,) = await ledger.handle([again(letter)], retry_of=letter.id)
+            assert retried.kind == "applied"
+            (refused,) = await ledger.handle([asked(other, keyed=True)])
+            assert (refused.kind, refused.code) == ("dead_lettered", "conflict")
+            (same,) = await ledger.handle([asked(first, keyed=True)])
+            assert same.kind == "duplicate"
 
     run(test())
 
