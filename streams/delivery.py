@@ -37,9 +37,8 @@ that their own sentence is what stops the worker."""
 
 BATCHES_AT_ONCE = 8
 """Batches between their start and their commit, over all partition numbers: one for each of the
-default number, so that none waits for its turn while others wait for PostgreSQL (with half as many,
-a purchase at 1,000/s waited a quarter longer: docs/performance.md); more would only hold more in
-memory and more connections."""
+default number, so that all of them can go together when they are small; of the large ones few are
+appended at once (`together`). More would only hold more in memory."""
 
 log = structlog.get_logger(__name__)
 

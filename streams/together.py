@@ -3,7 +3,8 @@
 An append costs nearly the same for one record as for ten, and at a thousand records a second each
 of eight partition numbers has some ten: eight appends beside each other then wait for a processor
 more than for anything else. So while an append of small batches is under way, those that come
-gather, and the next one takes them all. A batch that is large by itself goes at once, by itself.
+gather, and the next one takes them all. A batch that is large by itself goes by itself, beside few
+others that are large.
 
 Within a partition number nothing changes: its task hands over one batch and waits until that is
 stored. What goes together is one transaction, offsets included: all of it is stored, or nothing;
@@ -26,6 +27,9 @@ locks. A batch of more goes by itself."""
 ROUNDS_AT_ONCE = 1
 """Gathered appends under way: while one waits for the disk, what comes gathers for the next."""
 
+LARGE_AT_ONCE = 2
+"""Appends of large batches under way: while one waits for PostgreSQL, the next is decided. With
+more nothing is stored sooner, and each holds the heads it has locked while others decide."""
 
 GATHER_SECONDS = 0.002
 """How long an append waits for what comes along with the first batch of it: the batches of one
@@ -54,13 +58,15 @@ class Together:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._waiting: deque[_Waiting] = deque()
+        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
         self._rounds: dict[asyncio.Task[None], list[_Waiting]] = {}
 
     async def append(self, batch: Sequence[Received], cursor: Cursor) -> None:
         """Returns when all of the batch is stored. Raises: WorkerStopped, OffsetGap,
         InternalErrors; those of an append that was gathered reach all who are in it."""
         if len(batch) > TOGETHER_RECORDS_MAX:
-            await self._parts.append_all([Part(batch, cursor)])
+            async with self._large:
+                await self._parts.append_all([Part(batch, cursor)])
             return
         waiting = _Waiting(Part(batch, cursor))
         self._waiting.append(waiting)

@@ -8,7 +8,7 @@ import pytest
 
 from ledger.errors import OffsetGap
 from streams.append import Part
-from streams.together import TOGETHER_RECORDS_MAX, Together
+from streams.together import LARGE_AT_ONCE, TOGETHER_RECORDS_MAX, Together
 from tests.streams.doors import Offsets, inputs
 
 WAIT_SECONDS = 60.0
@@ -97,7 +97,44 @@ def test_no_more_go_together_than_the_bound_and_who_waits_longest_goes_first() -
     play(scenario)
 
 
-def test_a_large_batch_waits_for_nobody() -> None:
+def test_few_large_batches_are_under_way_at_once_and_small_ones_do_not_wait_for_them() -> None:
+    async def scenario(rig: Rig) -> None:
+        large, small = TOGETHER_RECORDS_MAX + 1, Offsets()
+        cursors = [Offsets() for _ in range(LARGE_AT_ONCE + 1)]
+        rig.store.gate.clear()
+        waiting = [rig.append(large, cursor) for cursor in cursors]
+        await until(lambda: len(rig.store.begun) == LARGE_AT_ONCE)
+        beside = rig.append(1, small)
+        await until(lambda: len(rig.store.begun) == LARGE_AT_ONCE + 1)
+        assert rig.store.begun[-1] == [(small, 1)], "one that is large began before its turn"
+        rig.store.gate.set()
+        await asyncio.gather(beside, *waiting)
+        assert [(cursors[-1], large)] in rig.store.ended
+
+    play(scenario)
+
+
+def test_a_large_batch_that_is_given_up_leaves_its_turn_to_others() -> None:
+    async def scenario(rig: Rig) -> None:
+        large = TOGETHER_RECORDS_MAX + 1
+        rig.store.gate.clear()
+        waiting = [rig.append(large, Offsets()) for _ in range(LARGE_AT_ONCE)]
+        await until(lambda: len(rig.store.begun) == LARGE_AT_ONCE)
+        given_up = rig.append(large, Offsets())
+        for task in (given_up, waiting.pop()):
+            await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        last = rig.append(large, Offsets())
+        await until(lambda: len(rig.store.begun) == LARGE_AT_ONCE + 1)
+        rig.store.gate.set()
+        await asyncio.gather(last, *waiting)
+
+    play(scenario)
+
+
+def test_a_large_batch_does_not_wait_for_small_ones() -> None:
     async def scenario(rig: Rig) -> None:
         small, large = Offsets(), Offsets()
         rig.store.gate.clear()
