@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 
 Values = dict[str, str]
 
+_ITEM = "$response.body#/items/0"
+"""The first of a page."""
+
 _MEMBER: Values = {"member_id": "$request.path.member_id"}
 _SHOWS_MEMBER = ("get_member", "get_balance", "list_lots", "list_history", "explain_member")
 
@@ -25,16 +28,21 @@ class Link(NamedTuple):
 
 
 _RESERVATION = _MEMBER | {"reservation_id": "$request.body#/reservation_id"}
-_JOBS = ("begin_backtest", "begin_liability", "begin_rebuild", "begin_verification")
+_JOBS = (
+    *("begin_backtest", "begin_liability", "begin_rebuild", "begin_verification"),
+    *("begin_value", "begin_uplift"),
+)
 _MOVES = ("redeem", "donate", "claim", "adjust", "transfer", "confirm", "cancel", "return_goods")
 _WEBHOOK = {"webhook_id": "$response.body#/webhook/id"}
 _SAME_WEBHOOK = {"webhook_id": "$request.path.webhook_id"}
+_LISTED_WEBHOOK = {"webhook_id": f"{_ITEM}/id"}
 _DELIVERY = {"delivery_id": "$response.body#/id"}
 _KEY = {"key_id": "$response.body#/key/id"}
 _PROPOSAL = {"proposal_id": "$response.body#/id"}
-_LETTER = {"letter_id": "$response.body#/items/0/id"}
+_LETTER = {"letter_id": f"{_ITEM}/id"}
+_CODE = {"code": "$response.body#/code"}
 
-_LISTED = {"member_id": "$response.body#/items/0/member_id"}
+_LISTED = {"member_id": f"{_ITEM}/member_id"}
 
 LINKS = (
     Link("enrol", 200, (*_SHOWS_MEMBER, "get_tier", "get_segments"), _MEMBER),
@@ -48,23 +56,39 @@ LINKS = (
     Link("transfer", 200, ("get_balance",), {"member_id": "$request.body#/to"}),
     Link("merge", 200, ("get_balance", "explain_member"), {"member_id": "$request.body#/into"}),
     Link("refer", 200, ("list_referrals",), _MEMBER),
+    Link("enrol", 200, ("make_referral_code",), _MEMBER),
+    Link("make_referral_code", 200, ("get_referral_code",), _MEMBER),
+    Link("make_referral_code", 200, ("check_referral_code",), _CODE),
     Link("freeze", 200, ("unfreeze", "redeem"), _MEMBER),
     Link("close", 200, ("get_member",), _MEMBER),
     Link("list_members", 200, (*_SHOWS_MEMBER, "get_tier", "get_segments"), _LISTED),
     Link("list_members", 200, ("adjust", "reserve", "redeem", "purchase", "preview"), _LISTED),
-    Link("list_programs", 200, ("get_program",), {"version": "$response.body#/items/0/version"}),
+    Link("list_members", 200, ("make_referral_code", "list_referrals"), _LISTED),
+    Link("list_members", 200, ("list_member_codes", "freeze"), _LISTED),
+    Link("list_segments", 200, ("list_segment_members",), {"segment": f"{_ITEM}/segment"}),
+    Link("list_segment_members", 200, ("get_segments", "get_member"), _LISTED),
+    Link("list_holdout", 200, ("get_member", "get_balance"), {"member_id": _ITEM}),
+    Link("list_code_series", 200, ("make_codes",), {"series": f"{_ITEM}/series"}),
+    Link("list_code_series", 200, ("check_code",), {"code": f"{_ITEM}/code"}),
+    Link("make_codes", 201, ("check_code",), {"code": "$response.body#/codes/0/code"}),
+    Link("list_programs", 200, ("get_program",), {"version": f"{_ITEM}/version"}),
     Link("publish_program", 202, ("proposal", "approve", "reject"), _PROPOSAL),
     *(Link(job, 202, ("get_job", "stop_job"), {"job_id": "$response.body#/id"}) for job in _JOBS),
-    Link("list_jobs", 200, ("get_job",), {"job_id": "$response.body#/items/0/id"}),
+    Link("proposals", 200, ("proposal", "approve", "reject"), {"proposal_id": f"{_ITEM}/id"}),
+    Link("list_projections", 200, ("begin_rebuild",), {"name": f"{_ITEM}/projection"}),
+    Link("list_jobs", 200, ("get_job",), {"job_id": f"{_ITEM}/id"}),
     Link("list_dead_letters", 200, ("get_dead_letter", "retry_dead_letter"), _LETTER),
     Link("list_dead_letters", 200, ("discard_dead_letter",), _LETTER),
     Link("add_webhook", 201, ("webhook", "change_webhook", "webhook_deliveries"), _WEBHOOK),
     Link("add_webhook", 201, ("test_webhook", "resume_webhook", "remove_webhook"), _WEBHOOK),
     Link("add_webhook", 201, ("rotate_webhook_secret",), _WEBHOOK),
+    Link("webhooks", 200, ("webhook", "test_webhook", "webhook_deliveries"), _LISTED_WEBHOOK),
+    Link("webhook_deliveries", 200, ("repeat_delivery",), {"delivery_id": f"{_ITEM}/id"}),
     Link("remove_webhook", 204, ("webhook",), _SAME_WEBHOOK),
     Link("test_webhook", 202, ("webhook_deliveries",), _SAME_WEBHOOK),
     Link("test_webhook", 202, ("repeat_delivery",), _DELIVERY),
     Link("create_key", 201, ("rotate_key", "revoke_key"), _KEY),
+    Link("list_keys", 200, ("rotate_key", "revoke_key"), {"key_id": f"{_ITEM}/id"}),
     Link("rotate_key", 201, ("revoke_key",), _KEY),
 )
 
