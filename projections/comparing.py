@@ -5,7 +5,7 @@ A page is a range of the primary key, compared by the server: rows that only one
 of which any column differs in a single byte. Nothing but what differs is sent.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from psycopg import Connection, sql
@@ -15,6 +15,14 @@ from projections.tables import LIVE, Table
 
 PAGE_ROWS = 20_000
 """Rows compared by one query: a tenth of a second, and bounded memory at the server."""
+
+_BY_KEYS = (
+    "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off;"
+    " SET LOCAL enable_hashjoin = off; SET LOCAL max_parallel_workers_per_gather = 0"
+)
+"""PostgreSQL estimates a range of a key of several columns by the first, here of a whole shard, and
+would read all of the table for each page. Both sides come in the order of their keys, to be merged.
+"""
 
 Key = tuple[str, ...]
 """The values of a primary key as text."""
@@ -73,7 +81,8 @@ NOTHING = Compared(0, 0, None)
 
 
 def pages(connection: Connection, schema: str, tables: Sequence[Table]) -> Iterator[Page]:
-    """All pages of the tables, found by walking the keys of those in `schema`."""
+    """All pages of the tables, found by walking the keys of those in `schema`. In a transaction."""
+    connection.execute(_BY_KEYS)
     for table in tables:
         columns, types = _key_of(connection, table)
         after: Key | None = None
@@ -102,7 +111,8 @@ def pages(connection: Connection, schema: str, tables: Sequence[Table]) -> Itera
 
 
 def compare(connection: Connection, schema: str, page: Page) -> Compared:
-    """Compare one page of the table that is read with that of `schema`."""
+    """Compare one page of the table that is read with that of `schema`, in a transaction."""
+    connection.execute(_BY_KEYS)
     rows = connection.execute(
         sql.SQL("SELECT count(*) FROM {} WHERE {}").format(page.table.within(schema), _range(page))
     ).fetchone()
@@ -139,20 +149,6 @@ def compare_elsewhere(url: str, role: str, snapshot: str, schema: str, page: Pag
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(snapshot)))
         return compare(connection, schema, page)
-
-
-def compare_all(
-    connection: Connection,
-    schema: str,
-    tables: Sequence[Table],
-    told: Callable[[int], None] = lambda _: None,
-) -> Compared:
-    """Compare all pages in the transaction of `connection`. `told` hears of the rows so far."""
-    found = NOTHING
-    for page in pages(connection, schema, tables):
-        found = found.plus(compare(connection, schema, page))
-        told(found.rows)
-    return found
 
 
 def _difference(
