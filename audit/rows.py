@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from psycopg import Connection, sql
 
-from ledger.array_bytes import EPOCH_2000
 from ledger.chain import COLUMNS
+from schemas.array_bytes import EPOCH_2000
 from schemas.fields import Instant
 
 _SIGNATURE_BYTES = 19

@@ -14,9 +14,9 @@ from psycopg.adapt import Loader
 from psycopg.errors import InsufficientPrivilege, InvalidParameterValue
 from psycopg.pq import Format
 
-from ledger.array_bytes import EPOCH_2000
 from ledger.database import APP_ROLE, CONNECT_SECONDS
 from projections.connection import AUDITOR_ROLE
+from schemas.array_bytes import EPOCH_2000
 from schemas.fields import Instant
 
 _moment = Struct("!q")

@@ -13,7 +13,7 @@ import psycopg
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
-from ledger.array_bytes import array_bytes
+from schemas.array_bytes import array_bytes
 from schemas.fields import Instant
 
 _BYTEA, _BYTEA_ARRAY = 17, 1001

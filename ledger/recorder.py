@@ -9,7 +9,7 @@ from functools import lru_cache
 from hashlib import sha256
 from struct import Struct, pack
 
-from ledger.array_bytes import EPOCH_2000
+from schemas.array_bytes import EPOCH_2000
 from schemas.fields import Instant
 
 COPY_HEADER = b"PGCOPY\n\xff\r\n\x00" + pack("!ii", 0, 0)

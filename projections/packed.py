@@ -14,7 +14,7 @@ from psycopg import sql
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
-from ledger.array_bytes import array_bytes
+from schemas.array_bytes import array_bytes
 
 
 class Packed(bytes):

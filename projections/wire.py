@@ -14,8 +14,8 @@ from psycopg.abc import Buffer
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
-from ledger.array_bytes import EPOCH_2000, array_bytes
 from projections.packed import Packed, PackedDumper
+from schemas.array_bytes import EPOCH_2000, array_bytes
 from schemas.fields import Instant
 
 _TIMESTAMPTZ, _TIMESTAMPTZ_ARRAY, _INT8, _INT8_ARRAY = 1184, 1185, 20, 1016
