@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
-from hypothesis.stateful import run_state_machine_as_test
+from hypothesis.stateful import invariant, run_state_machine_as_test
 
 from audit.deciding_again import Tally, decide_again
 from projections.log import Entry, decode
@@ -63,6 +63,7 @@ class Redecided(Histories):
     """At the end of each history its log is decided again. (What the model says is not asked here:
     `tests/machine` does.)"""
 
+    @invariant()
     def all_holds(self) -> None:
         """Only who has points, for the steps that need to know."""
         if hasattr(self, "world"):
