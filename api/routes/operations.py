@@ -133,7 +133,9 @@ class RetryAnswer(Struct, frozen=True):
 class DiscardBody(Struct, frozen=True, forbid_unknown_fields=True):
     """Why it is given up."""
 
-    reason: Annotated[str, Meta(min_length=1, max_length=REASON_MAX, pattern=r"\S")]
+    reason: Annotated[
+        str, Meta(min_length=1, max_length=REASON_MAX, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")
+    ]
 
 
 class ModelRow(Struct, frozen=True):
