@@ -60,7 +60,7 @@ Every step is written down: running it again goes on where it stopped, or prints
 When nothing is left to do the database is removed, unless --keep; the figures stay.
 docs/performance.md tells more.
 
-It takes some 40 GB of disk, and longer than half an hour; a tenth of it: --events 2000000
+It takes some 45 GB of disk, and an hour on two cores; a tenth of it: --events 2000000
 --members 100000.
 
 Example: make bench-scale ARGS="--events 200000 --members 10000 --json"
