@@ -47,6 +47,7 @@ _LISTED = {"member_id": f"{_ITEM}/member_id"}
 LINKS = (
     Link("enrol", 200, (*_SHOWS_MEMBER, "get_tier", "get_segments"), _MEMBER),
     Link("enrol", 200, ("update", "purchase", "adjust", "freeze", "erase"), _MEMBER),
+    Link("enrol", 200, ("make_referral_code",), _MEMBER),
     Link("adjust", 200, ("reserve", "redeem", "donate", "claim", "transfer"), _MEMBER),
     Link("adjust", 202, ("proposal", "approve", "reject"), _PROPOSAL),
     Link("purchase", 200, (*_SHOWS_MEMBER, "reserve", "redeem"), _MEMBER),
@@ -56,7 +57,6 @@ LINKS = (
     Link("transfer", 200, ("get_balance",), {"member_id": "$request.body#/to"}),
     Link("merge", 200, ("get_balance", "explain_member"), {"member_id": "$request.body#/into"}),
     Link("refer", 200, ("list_referrals",), _MEMBER),
-    Link("enrol", 200, ("make_referral_code",), _MEMBER),
     Link("make_referral_code", 200, ("get_referral_code",), _MEMBER),
     Link("make_referral_code", 200, ("check_referral_code",), _CODE),
     Link("freeze", 200, ("unfreeze", "redeem"), _MEMBER),

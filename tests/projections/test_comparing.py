@@ -6,8 +6,7 @@ from projections import comparing
 from projections.comparing import compare, pages
 from projections.runner import read_models
 from tests.projections.conftest import Shop
-from tests.projections.history import catch_up
-from tests.projections.history import write_history as written
+from tests.projections.history import catch_up, write_history
 
 ROWS = 7
 
@@ -22,7 +21,7 @@ def test_every_page_but_a_tables_last_has_as_many_rows_as_a_page_may(
 ) -> None:
     """In the order of the keys, in which position 10 comes after 9: by their texts it does not, and
     a page would be any number of rows, found by sorting all of the table that is left."""
-    written(shop.log, 4)
+    write_history(shop.log, 4)
     catch_up(shop.session)
     monkeypatch.setattr(comparing, "PAGE_ROWS", ROWS)
     tables = [table for model in read_models() for table in model.tables]
